@@ -1,0 +1,1 @@
+"""Private mathematics: functions of a game and a joint action, no classes."""

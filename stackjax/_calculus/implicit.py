@@ -1,0 +1,57 @@
+"""The implicit function theorem: how the level below answers, and the total derivative along its answer."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import lineax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from stackjax._calculus.small import SMALL, solve_small
+from stackjax.protocols import Action, Game, level_of, partial_gradient
+
+
+def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0) -> Action:
+    """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of the level below `player`.
+
+    With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its own
+    action, and `F_y` isn't symmetric. In the last level the direction is the player's own gradient.
+    """
+    level = level_of(game, player)
+    if level + 1 == len(game.levels):
+        return partial_gradient(game, player, actions)
+    if level + 2 != len(game.levels):
+        raise ValueError(
+            f"HierarchicalAscent: player {player} has {len(game.levels) - level - 1} levels below its own in "
+            f"{type(game).__name__}; only the last two levels of a hierarchy are supported"
+        )
+    below = game.levels[level + 1]
+    y, unravel = ravel_pytree(tuple(actions[j] for j in below))
+
+    def joint(x: Action, y: Float[Array, " d2"]) -> tuple[Action, ...]:
+        return (*actions[:player], x, *actions[player + 1 : below[0]], *unravel(y))
+
+    def conditions(x: Action, y: Float[Array, " d2"]) -> Float[Array, " d2"]:
+        z = joint(x, y)
+        return ravel_pytree(tuple(partial_gradient(game, j, z) for j in below))[0]
+
+    x = actions[player]
+    grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)
+    jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
+    jacobian = jacobian - damping * jnp.eye(y.size, dtype=y.dtype)
+    weights = dense_solve(jacobian.T, grad_y)
+    (shaping,) = jax.vjp(lambda x: conditions(x, y), x)[1](weights)
+    return jax.tree.map(jnp.subtract, grad_x, shaping)
+
+
+def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Solve a general linear system; a singular one gives values that aren't finite.
+
+    Systems of up to `SMALL` unknowns are eliminated in place, which under vmap is many times faster than batched LAPACK
+    (see benchmarks/results); larger ones go through Lineax.
+    """
+    if vector.size <= SMALL:
+        return solve_small(matrix, vector)
+    solution = lineax.linear_solve(lineax.MatrixLinearOperator(matrix), vector, lineax.LU(), throw=False)
+    return jnp.where(solution.result == lineax.RESULTS.successful, solution.value, jnp.nan)

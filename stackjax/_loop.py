@@ -1,0 +1,260 @@
+"""The compiled part of `play`: one round for one replicate, vmapped once; blocks of rounds between record points."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from stackjax._dependence import depends
+from stackjax._noise import BEFORE, round_key
+from stackjax.protocols import Calls, Game, Learner, RealisedGame, Seen, Signal, Signals, View, level_of, tree_where
+
+OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
+
+
+class Replicate(NamedTuple):
+    """What one replicate carries from round to round."""
+
+    states: tuple[Any, ...]
+    status: Any  # int8
+    failed_at: Any  # int32: the first invalid recorded round, else -1
+    payoffs: Any  # sums over the current block
+    calls: tuple[Any, ...]  # sums over the current block
+    actions: tuple[Any, ...]  # last played
+
+
+class Recording(NamedTuple):
+    """What a run records; static."""
+
+    payoffs: str | None
+    strategies: bool
+    metrics: Callable[..., dict[str, Any]] | None
+
+
+class Players:
+    """The game and its learners in one replicate: everything that they do in a round, and nothing about batches."""
+
+    def __init__(self, game: Game, learners: tuple[Learner, ...], words: Array, start: tuple[Any, ...], dtype: Any):
+        self.game, self.learners, self.words, self.dtype = game, learners, words, dtype
+        self.players = range(len(learners))
+        self.views = [self._view(i, game, start[i]) for i in self.players]
+
+    def _view(self, i: int, game: Game, start: Any) -> View:
+        return View(self.learners[i], game, i, start, self.dtype)
+
+    def key(self, player: int | None, round_: Any, replicate: Array) -> Any:
+        """The round's key of a player, or of the game (None)."""
+        return round_key(self.words[0 if player is None else player + 1], round_, replicate)
+
+    def init(self, replicate: Array) -> tuple[Any, ...]:
+        """Every learner's state before the first round."""
+        return tuple(
+            learner.init(view, self.key(i, BEFORE, replicate))
+            for i, (learner, view) in enumerate(zip(self.learners, self.views, strict=True))
+        )
+
+    def in_order(self, choose: Callable[[int, Seen], Any], game_noise: Any) -> tuple[Any, ...]:
+        """One action a player, each choosing after having seen those of earlier levels."""
+        actions: list[Any] = [None] * len(self.players)
+        for i in self.players:
+            mine = level_of(self.game, i)
+            earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
+            actions[i] = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
+        return tuple(actions)
+
+    def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[int, PyTree], PyTree]:
+        def ask(player: int, observations: PyTree) -> PyTree:
+            if earlier[player] is None:
+                raise ValueError(f"seen.ask: player {player} doesn't move before the player who asks")
+            return self.game.answer(game_noise, player, earlier[player], observations)
+
+        return ask
+
+    def strategies(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What every learner reports as its strategy, later levels seeing earlier strategies."""
+        return self.in_order(lambda i, seen: self.learners[i].strategy(self.views[i], states[i], seen), ())
+
+    def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
+        """Every learner's diagnostics."""
+        return tuple(l.report(v, s) for l, v, s in zip(self.learners, self.views, states, strict=True))
+
+    def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Play round `t`: the new states, the actions, the payments and the oracle calls."""
+        noise = [self.learners[i].draw(self.views[i], self.key(i, t, replicate)) for i in self.players]
+        game_noise = self.game.draw(self.key(None, t, replicate))
+        actions = self.in_order(
+            lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise
+        )
+        realised = RealisedGame(self.game, game_noise)
+        paid = realised.payoffs(*actions)
+        new, calls = [], []
+        for i, learner in enumerate(self.learners):
+            view = self._view(i, realised, self.views[i].start)
+            new.append(learner.update(view, states[i], noise[i], Signals(view, actions, paid)))
+            calls.append(learner.calls(view, states[i], new[-1]))
+        return tuple(new), actions, paid, tuple(calls)
+
+    def verdict(self, states: Any, actions: tuple[Any, ...], payoffs: Any) -> Array:
+        """The status of a round: are its states, actions and payoffs finite, and its actions in their spaces?"""
+        floats = [x for x in jax.tree.leaves((states, actions, payoffs)) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
+        finite = jnp.asarray(True)
+        for leaf in floats:
+            finite &= jnp.all(jnp.isfinite(leaf))
+        inside = jnp.asarray(True)
+        for space, action in zip(self.game.spaces, actions, strict=True):
+            inside &= space.contains(action)
+        return jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int8)
+
+
+def _check_round(players: Players, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """The shapes of a round's actions, payments and oracle calls, after checking that it can be repeated."""
+    game = players.game
+    example = [jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), space.struct(players.dtype)) for space in game.spaces]
+    paid = jax.eval_shape(lambda: game.realise(game.draw(players.key(None, 0, replicate)), *example))
+    shapes = [jnp.shape(p) for p in paid] if isinstance(paid, tuple | list) else None
+    if shapes != [()] * len(game.spaces):
+        got = f"a tuple of shapes {shapes}" if shapes is not None else f"{paid}"
+        raise ValueError(f"payoffs: expected a tuple of {len(game.spaces)} scalars, one for each player, got {got}")
+    new, actions, paid, calls = jax.eval_shape(lambda: players.round(0, replicate, states))
+    for i, learner in enumerate(players.learners):
+        name = f"player {i}, {type(learner).__name__}"
+        _same(name + ".act", actions[i], game.spaces[i].struct(players.dtype), "its space's action")
+        _same(name + ".update", new[i], states[i], "the state that init returns")
+    return actions, paid, calls
+
+
+def _same(name: str, got: Any, expected: Any, what: str) -> None:
+    if jax.tree.structure(got) != jax.tree.structure(expected):
+        raise ValueError(f"{name}: expected a pytree like {what}, {expected}, got {got}")
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {a.dtype}{list(a.shape)}")
+
+
+def _check_resumed(states: Any, expected: Any) -> None:
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), states)
+    _same("resume", one, expected, "the states of these learners")
+
+
+def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Array, carry: Any, plan: "Plan") -> Any:
+    """Play the plan's rounds from `carry` (None: from the start); see `Plan`. Traced once, inside `jit`.
+
+    `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
+    own. Returns the initial strategies, the records `[K, replicates, ...]` and the final `Replicate`s.
+    """
+    one = _OneReplicate(make, shared, plan)
+    mapped1, id1 = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (mapped, ids))
+
+    shapes = jax.eval_shape(one.begin, mapped1, id1)
+    if carry is None:
+        varies = depends(one.begin, (mapped1, id1), (True, True))
+    else:
+        states, status, failed_at, alike = carry
+        _check_resumed(states, shapes.states)
+        varies = [not a for a in alike] + [True] * (len(jax.tree.leaves(shapes)) - len(alike))
+    structure = jax.tree.structure(shapes)
+    n_states = len(jax.tree.leaves(shapes.states))
+    varies[n_states : n_states + 2] = [True, True]  # status and failed_at
+
+    while True:  # a leaf that one round makes different stays different: at most one turn a leaf
+        flags = jax.tree.unflatten(structure, varies)
+        after = depends(
+            lambda t, m, r, c, flags=flags: one.round(t, m, r, c, flags.states),
+            (jax.ShapeDtypeStruct((), jnp.int32), mapped1, id1, shapes),
+            (False, True, True, flags),
+        )
+        grown = [a or b for a, b in zip(varies, after, strict=True)]
+        if grown == varies:
+            break
+        varies = grown
+
+    axes = jax.tree.unflatten(structure, [0 if v else None for v in varies])
+    if carry is None:
+        first = jax.vmap(one.begin, out_axes=axes)(mapped, ids)
+    else:
+        leaves = [x[0] if not v else x for x, v in zip(jax.tree.leaves(states), varies, strict=False)]
+        blank = jax.vmap(one.begin, out_axes=0)(mapped, ids)._replace(status=status, failed_at=failed_at)
+        rest = [x if v else x[0] for x, v in zip(jax.tree.leaves(blank)[n_states:], varies[n_states:], strict=True)]
+        first = jax.tree.unflatten(structure, leaves + rest)
+
+    advance = jax.vmap(
+        lambda t, m, r, c: one.round(t, m, r, c, flags.states), (None, 0, 0, axes), axes, axis_size=ids.shape[0]
+    )
+    initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
+
+    def block(state: tuple[Any, Any], end: Array) -> tuple[Any, Any]:
+        begin, c = state
+        c = c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs), calls=jax.tree.map(jnp.zeros_like, c.calls))
+        if plan.spacing is not None:  # a trip count that is known now compiles to a faster and differentiable loop
+            c = jax.lax.fori_loop(0, plan.spacing, lambda j, c: advance(begin + j, mapped, ids, c), c)
+        else:
+            c = jax.lax.fori_loop(begin, end, lambda t, c: advance(t, mapped, ids, c), c)
+        c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
+        return (end, c), row
+
+    (_, last), rows = jax.lax.scan(block, (plan.begin, first), plan.points)
+    whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(last)
+    return initial, rows, (whole.states, whole.status, whole.failed_at)
+
+
+class Plan(NamedTuple):
+    """When and what: `begin` (the first round, traced), the record `points` `[K]` (completed rounds, traced), their
+    `spacing` if it is always the same (static), and what to record (static)."""
+
+    begin: Array
+    points: Array
+    spacing: int | None
+    recording: Recording
+
+
+class _OneReplicate:
+    """The functions that `run` vmaps."""
+
+    def __init__(self, make: Callable[[Any, Any], Players], shared: Any, plan: Plan):
+        self.make, self.shared, self.recording = make, shared, plan.recording
+
+    def begin(self, mapped: Any, replicate: Array) -> Replicate:
+        players = self.make(self.shared, mapped)
+        states = jax.tree.map(jnp.asarray, players.init(replicate))
+        actions, paid, calls = _check_round(players, replicate, states)
+        blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
+        counts = jax.tree.map(lambda _: jnp.int32(0), calls)
+        sums = tuple(jnp.zeros((), players.dtype) for _ in paid) if self.recording.payoffs else ()
+        return Replicate(states, jnp.int8(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
+
+    def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate, varies: Any) -> Replicate:
+        players = self.make(self.shared, mapped)
+        states, actions, paid, calls = players.round(t, replicate, c.states)
+        if self.recording.payoffs == "exact":
+            paid = players.game.payoffs(*actions)
+        now = players.verdict(states, actions, paid)
+        status = jnp.where(c.status == OK, now, c.status)
+        alive = status == OK
+        # Leaves that all replicates share (counters) go on: freezing them would make them differ.
+        states = jax.tree.map(lambda v, a, b: jnp.where(alive, a, b) if v else a, varies, states, c.states)
+        sums = tuple(jnp.where(alive, s + p, s) for s, p in zip(c.payoffs, paid, strict=True)) if c.payoffs else ()
+        counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
+        return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
+
+    def strategies(self, mapped: Any, c: Replicate) -> Any:
+        return self.make(self.shared, mapped).strategies(c.states) if self.recording.strategies else ()
+
+    def record(self, begin: Array, end: Array, mapped: Any, c: Replicate) -> tuple[Replicate, Any]:
+        players = self.make(self.shared, mapped)
+        failed = c.status != OK
+        c = c._replace(failed_at=jnp.where((c.failed_at < 0) & failed, end, c.failed_at))
+        strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
+        means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in c.payoffs]
+        metrics = {k: jnp.asarray(v) for k, v in (self.recording.metrics(*strategies) if self.recording.metrics else {}).items()}
+        row = {
+            "strategies": strategies if self.recording.strategies else (),
+            "actions": c.actions,
+            "payoffs": jnp.stack(means) if means else None,
+            "metrics": metrics,
+            "reports": players.reports(c.states),
+            "calls": c.calls,
+        }
+        return c, row

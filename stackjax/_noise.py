@@ -1,0 +1,87 @@
+"""Round keys: `jax.random` keys whose four words are (stream, stream, round, replicate).
+
+The noise of a round is a function of the run's key, of whose noise it is, of the round and of the replicate's id, and
+of nothing else, so no chunk, recording interval, device count or interruption can change a bit of it. Making a
+key costs nothing (the words are put side by side), and one Threefry-2x32 hash, unrolled so that XLA fuses it with its
+consumer, yields two words. Threefry: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.random import define_prng_impl
+from jaxtyping import Array, Key, UInt32
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_UNROLLED_WORDS = 8  # more words than this are hashed as a vector: the program stays small
+# Hashing for `split`, `fold_in` and `bits` happens in families of their own, told apart by a word of the key.
+_SPLIT, _FOLD = np.uint32(0x9E3779B9), np.uint32(0x85EBCA6B)
+#: The round number that stands for "before the first round"; rounds are int32, so none collides with it.
+BEFORE = np.uint32(2**32 - 1)
+
+
+def threefry_2x32(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
+    """Threefry-2x32 with 20 rounds: two hashed words from a two-word key and a two-word counter (all uint32)."""
+    keys = (k0, k1, k0 ^ k1 ^ np.uint32(0x1BD11BDA))
+    x0, x1 = x0 + keys[0], x1 + keys[1]
+    for i in range(5):
+        for r in _ROTATIONS[i % 2]:
+            x0 = x0 + x1
+            x1 = ((x1 << np.uint32(r)) | (x1 >> np.uint32(32 - r))) ^ x0
+        x0, x1 = x0 + keys[(i + 1) % 3], x1 + keys[(i + 2) % 3] + np.uint32(i + 1)
+    return x0, x1
+
+
+def _bits(key: UInt32[Array, "4"], width: int, shape: tuple[int, ...]) -> Array:
+    count = math.prod(shape)
+    words = -(-count * width // 32)
+    if words == 0:
+        return jnp.zeros(shape, f"uint{width}")
+    if words <= _UNROLLED_WORDS:
+        out: list[Array] = []
+        for j in range(-(-words // 2)):
+            out += threefry_2x32(key[0], key[1] ^ np.uint32(j), key[2], key[3])
+        flat = out[0][None] if words == 1 else jnp.stack(out[:words])
+    else:
+        j = jnp.arange(-(-words // 2), dtype=jnp.uint32)
+        flat = jnp.stack(threefry_2x32(key[0], key[1] ^ j, key[2], key[3]), -1).reshape(-1)[:words]
+    if width != 32:
+        flat = flat if width < 32 else flat.reshape(-1, 2)
+        flat = jax.lax.bitcast_convert_type(flat, f"uint{width}").reshape(-1)[:count]
+    return flat.reshape(shape)
+
+
+def _split(key: UInt32[Array, "4"], shape: tuple[int, ...]) -> Array:
+    h0, h1 = threefry_2x32(key[0] ^ _SPLIT, key[1], key[2], key[3])
+    count = math.prod(shape)
+    i = jnp.arange(count, dtype=jnp.uint32)
+    return jnp.stack([jnp.full(count, h0), jnp.full(count, h1), i, jnp.zeros_like(i)], -1).reshape(*shape, 4)
+
+
+def _fold_in(key: UInt32[Array, "4"], data: Array) -> Array:
+    h0, h1 = threefry_2x32(key[0] ^ _FOLD, key[1], key[2], key[3])
+    return jnp.stack([h0, h1, jnp.asarray(data).astype(jnp.uint32).reshape(()), jnp.zeros_like(h0)])
+
+
+def _seed(seed: Array) -> Array:
+    seed = seed.astype(jnp.uint32)
+    return jnp.stack([jnp.zeros_like(seed), seed, jnp.zeros_like(seed), jnp.zeros_like(seed)])
+
+
+_ROUND_KEYS = define_prng_impl(
+    key_shape=(4,), seed=_seed, split=_split, random_bits=_bits, fold_in=_fold_in, name="stackjax_round", tag="sjr"
+)
+
+
+def stream_words(key: Key, streams: int) -> UInt32[Array, "streams 2"]:
+    """Two words for each of a run's streams of noise (its game, its players), from a key of any implementation."""
+    return jnp.stack([jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint32) for i in range(streams)])
+
+
+def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) -> Key:
+    """The key of one stream, one round and one replicate."""
+    parts = [words[0], words[1], jnp.asarray(round_).astype(jnp.uint32), replicate.astype(jnp.uint32)]
+    return jax.random.wrap_key_data(jnp.stack(parts), impl=_ROUND_KEYS)

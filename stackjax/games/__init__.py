@@ -1,0 +1,8 @@
+"""Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
+
+from stackjax.games.duopoly import CournotDuopoly as CournotDuopoly
+from stackjax.games.functions import FunctionGame as FunctionGame
+from stackjax.games.functions import from_costs as from_costs
+from stackjax.games.functions import from_payoffs as from_payoffs
+from stackjax.games.noisy import Noisy as Noisy
+from stackjax.games.quadratic import Quadratic as Quadratic

@@ -1,0 +1,140 @@
+"""Quadratic games: every equilibrium, of every hierarchy, in closed form."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, Scalar
+
+from stackjax.protocols import Action, Game, level_of
+from stackjax.schedules import concrete
+from stackjax.spaces import Euclidean
+
+
+class Quadratic(Game):
+    """`f_i(z) = -z' Q_i z / 2 + b_i' z`, z the players' actions one after the other, in order of play.
+
+    **Arguments:**
+
+    - `Q`: one array `[d, d]` a player, d the sum of `dims` (only the symmetric part matters); `b`: one array `[d]` a player.
+    - `dims`: the dimension of every player's action, static.
+    - `levels`: who moves together; default: one leader, the others in one level below.
+
+    **Raises:** `ValueError` for shapes that don't fit.
+
+    With a leading batch axis on every array (`random(..., batch=n)`) `nash` and `stackelberg` are batched too.
+    """
+
+    Q: tuple[Float[Array, "d d"], ...]
+    b: tuple[Float[Array, " d"], ...]
+    dims: tuple[int, ...] = eqx.field(static=True)
+    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # type: ignore[assignment]
+
+    def __init__(self, Q: Sequence[Any], b: Sequence[Any], dims: Sequence[int], levels: Any = None):
+        self.Q, self.b = tuple(jnp.asarray(q) for q in Q), tuple(jnp.asarray(v) for v in b)
+        self.dims = tuple(int(d) for d in dims)
+        players, d = len(self.dims), sum(self.dims)
+        self.levels = one_leader(players) if levels is None else tuple(tuple(level) for level in levels)
+        for name, arrays, shape in (("Q", self.Q, (d, d)), ("b", self.b, (d,))):
+            if len(arrays) != players or any(a.shape != shape for a in arrays):
+                got = [a.shape for a in arrays]
+                raise ValueError(f"{name}: expected {players} arrays of shape {shape} for dims {self.dims}, got {got}")
+            if concrete(arrays) and not all(bool(jnp.all(jnp.isfinite(a))) for a in arrays):
+                raise ValueError(f"{name}: expected finite numbers")
+
+    @classmethod
+    def random(
+        cls, key: Key, dims: tuple[int, int], *, concavity: float = 1.0, coupling: float = 1.0, batch: int | None = None
+    ) -> "Quadratic":
+        """A random general-sum game of a leader and a follower with one Nash and one Stackelberg equilibrium.
+
+        Every entry is normal with standard deviation `coupling / sqrt(d)`, symmetrised; then the follower's own block is
+        shifted until its smallest eigenvalue is `concavity`, and the leader's until that holds for its own block and
+        for its reduced Hessian `T' Q_1 T`, `T = [I; dr/dx]`. `batch` puts that many games on a leading axis.
+        """
+        if batch is not None:
+            keys = jax.random.split(key, batch)
+            return jax.vmap(lambda k: cls.random(k, dims, concavity=concavity, coupling=coupling))(keys)
+        d1, d = dims[0], sum(dims)
+        keys = jax.random.split(key, 4)
+        q1, q2 = (coupling * _symmetric(jax.random.normal(k, (d, d))) / d**0.5 for k in keys[:2])
+        b = tuple(jax.random.normal(k, (d,)) for k in keys[2:])
+
+        def shifted(q: Array, block: slice, *least: Array) -> Array:
+            lowest = jnp.min(jnp.stack([jnp.linalg.eigvalsh(m)[0] for m in least]))
+            own = jnp.zeros(d, q.dtype).at[block].set(1.0)
+            return q + jnp.maximum(concavity - lowest, 0.0) * jnp.diag(own)
+
+        q2 = shifted(q2, slice(d1, d), q2[d1:, d1:])
+        response = -jnp.linalg.solve(q2[d1:, d1:], q2[d1:, :d1])
+        t = jnp.concatenate([jnp.eye(d1, dtype=q1.dtype), response])
+        q1 = shifted(q1, slice(0, d1), q1[:d1, :d1], t.T @ q1 @ t)
+        return cls((q1, q2), b, dims)
+
+    @property
+    def spaces(self) -> tuple[Euclidean, ...]:  # type: ignore[override]  # a property stands for the abstract variable
+        """One Euclidean space a player."""
+        return tuple(Euclidean((d,)) for d in self.dims)
+
+    def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
+        """`-z' Q_i z / 2 + b_i' z`."""
+        z = jnp.concatenate(actions)
+        return tuple(-0.5 * z @ q @ z + b @ z for q, b in zip(self.Q, self.b, strict=True))
+
+    def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
+        """The zero of the own gradient; NaN where the own block isn't positive definite, as there is no maximum then."""
+        own = self._own(player)
+        filled = [jnp.zeros(self.dims[j]) if j == player else a for j, a in enumerate(actions)]
+        z = jnp.concatenate([jnp.asarray(a) for a in filled])
+        q = _symmetric(self.Q[player])
+        return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(q[own, own]), True), self.b[player][own] - q[own] @ z)
+
+    def nash(self) -> tuple[Array, ...]:
+        """The joint action at which every player's own gradient vanishes."""
+        if self.Q[0].ndim > 2:
+            return jax.vmap(Quadratic.nash)(self)
+        own = [self._own(i) for i in range(len(self.dims))]
+        matrix = jnp.concatenate([_symmetric(q)[rows] for q, rows in zip(self.Q, own, strict=True)])
+        vector = jnp.concatenate([b[rows] for b, rows in zip(self.b, own, strict=True)])
+        return self._players(jnp.linalg.solve(matrix, vector))
+
+    def stackelberg(self) -> tuple[Array, ...]:
+        """By backward substitution: each level's affine answer to the levels before it is put into their payoffs."""
+        if self.Q[0].ndim > 2:
+            return jax.vmap(Quadratic.stackelberg)(self)
+        # z = spread @ u + offset, u the actions of the levels that are not yet eliminated
+        d = sum(self.dims)
+        spread, offset = jnp.eye(d, dtype=self.Q[0].dtype), jnp.zeros(d, self.Q[0].dtype)
+        for level in reversed(self.levels):
+            first = sum(self.dims[: level[0]])
+            rows = []
+            for i in level:
+                hessian = spread.T @ _symmetric(self.Q[i]) @ spread
+                linear = spread.T @ (self.b[i] - _symmetric(self.Q[i]) @ offset)
+                rows.append((hessian[self._own(i)], linear[self._own(i)]))
+            conditions, right = (jnp.concatenate(part) for part in zip(*rows, strict=True))
+            answer = jnp.linalg.solve(
+                conditions[:, first:], jnp.concatenate([-conditions[:, :first], right[:, None]], axis=1)
+            )
+            offset = offset + spread[:, first:] @ answer[:, -1]
+            spread = spread[:, :first] + spread[:, first:] @ answer[:, :-1]
+        return self._players(offset)
+
+    def _own(self, player: int) -> slice:
+        first = sum(self.dims[:player])
+        return slice(first, first + self.dims[player])
+
+    def _players(self, z: Array) -> tuple[Array, ...]:
+        return tuple(z[self._own(i)] for i in range(len(self.dims)))
+
+
+def _symmetric(q: Array) -> Array:
+    return (q + jnp.swapaxes(q, -1, -2)) / 2
+
+
+def one_leader(players: int) -> tuple[tuple[int, ...], ...]:
+    """One leader, and all the others together in the level below."""
+    return ((0,), tuple(range(1, players))) if players > 1 else ((0,),)

@@ -1,0 +1,86 @@
+"""The follower that answers at once: an oracle of the best response."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key
+
+from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View
+from stackjax.schedules import as_number, number
+
+
+class BestResponse(Learner):
+    """Plays `argmax_y f_i(earlier actions, y)` against the actions of this round.
+
+    In closed form where the game gives one (`Game.best_response`), else by a numerical search that starts from its last
+    action: BFGS (Optimistix) where the space has no boundary, projected gradient ascent with steps `1 / |Hessian|` in a
+    `Box`. The search finds a local maximum, which is the best response where the payoff is concave. If it doesn't
+    converge the action is NaN, so that the replicate ends with that status and no made-up answer is played.
+
+    **Arguments:**
+
+    - `tolerance`: of the search, relative and absolute, in the units of the action; default: the square root of the
+      floating-point resolution.
+    - `max_steps`: of the search (default 1000).
+
+    **Raises:** `ValueError` from `play` for a player whose payoff depends on actions that it can't have seen: those of
+    players who move together with it or later.
+    """
+
+    tolerance: Any = eqx.field(default=None, converter=as_number)
+    max_steps: int = eqx.field(static=True, default=1000)
+    wants = Signal.OWN_PAYOFF | Signal.COMMITMENT
+
+    def __check_init__(self) -> None:
+        if self.tolerance is not None:
+            number(self.tolerance, "tolerance", 0.0)
+        number(self.max_steps, "max_steps", 1, open_low=False)
+
+    def init(self, view: View, key: Key) -> Action:
+        """Where the first search starts: the start, or a sample of the space."""
+        return view.space.project(view.first_action(key))
+
+    def act(self, view: View, state: Action, noise: Noise, seen: Seen) -> Action:
+        """The best response to the actions seen."""
+        unseen = [j for j, action in enumerate(seen.actions) if action is None and j != view.player]
+        if unseen:
+            raise ValueError(
+                f"BestResponse: player {view.player} can't see the actions of players {unseen}, who don't move before "
+                "it; a best response is for a player alone in the last level"
+            )
+        answer = view.best_response(seen.actions)
+        return self._search(view, state, seen) if answer is None else answer
+
+    def update(self, view: View, state: Action, noise: Noise, signals: Signals) -> Action:
+        """The next search starts from this round's answer."""
+        return signals.own
+
+    def calls(self, view: View, before: Any, after: Any) -> Calls:
+        """One solve."""
+        return Calls(solves=1)
+
+    def _search(self, view: View, state: Action, seen: Seen) -> Action:
+        guess, unravel = ravel_pytree(state)
+        tolerance = jnp.sqrt(jnp.finfo(guess.dtype).eps) if self.tolerance is None else self.tolerance
+
+        def cost(y: Float[Array, " d"], _: Any = None) -> Float[Array, ""]:
+            joint = list(seen.actions)
+            joint[view.player] = unravel(y)
+            return -view.payoff_function(*joint)
+
+        if view.space.shrunk(jnp.zeros(())) is view.space:  # no boundary
+            bfgs = optimistix.BFGS(rtol=tolerance, atol=tolerance)
+            found = optimistix.minimise(cost, bfgs, guess, max_steps=self.max_steps, throw=False)
+        else:
+
+            def climb(y: Float[Array, " d"], _: Any) -> Float[Array, " d"]:
+                step = 1 / (jnp.linalg.norm(jax.hessian(cost)(y)) + jnp.finfo(y.dtype).tiny)
+                return ravel_pytree(view.space.project(unravel(y - step * jax.grad(cost)(y))))[0]
+
+            iteration = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
+            found = optimistix.fixed_point(climb, iteration, guess, max_steps=self.max_steps, throw=False)
+        return unravel(jnp.where(found.result == optimistix.RESULTS.successful, found.value, jnp.nan))

@@ -1,0 +1,37 @@
+"""A player that doesn't learn."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Key
+
+from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View
+from stackjax.schedules import as_number
+
+
+class Fixed(Learner):
+    """Plays the same `action` for ever: a pytree of arrays (or numbers) like its space's. It sees nothing.
+
+    **Raises:** `ValueError` from `play` if the action lies outside the player's space or has another shape.
+    """
+
+    action: Action = eqx.field(converter=lambda action: jax.tree.map(as_number, action))
+    wants = Signal(0)
+
+    def requires(self, view: View) -> dict[str, Any]:
+        """An action of the space."""
+        return {"action: it lies outside the space": view.space.contains(self.action)}
+
+    def init(self, view: View, key: Key) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
+
+    def act(self, view: View, state: tuple[()], noise: Noise, seen: Seen) -> Action:
+        """The action."""
+        return jax.tree.map(jnp.asarray, self.action)
+
+    def calls(self, view: View, before: Any, after: Any) -> Calls:
+        """None."""
+        return Calls()

@@ -1,0 +1,146 @@
+"""Hi-C: hierarchical learning with commitments, the uncoupled leader."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, Key, PyTree, Scalar
+
+from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, tree_where
+from stackjax.schedules import Schedule, as_number, as_schedule, number
+
+
+class HiCState(NamedTuple):
+    """The centre `x_n`, the signs `Delta_n` of the current perturbation, rounds left in the interval, and what was read."""
+
+    x: Action
+    signs: PyTree
+    n: Int[Array, ""]
+    left: Int[Array, ""]
+    baseline: Scalar  # running mean of the readings; of two measurements: the first of the pair
+    second: Bool[Array, ""]  # whether the second half of a pair is being played
+
+
+class HiC(Learner):
+    """A leader that perturbs its strategy, commits to it for an interval, and ascends by what it was paid at the end.
+
+    Interval n plays `x~_n = x_n + delta_n Delta_n`, `Delta_n` uniform on {-1, 1}^d, for `k_n` rounds, then
+    `x_{n+1} = project(x_n + alpha_n (s - b) / (delta_n Delta_n))` with `s` the payoff of the interval's last round:
+    Algorithm 1 of Loftin et al. (2024), simultaneous-perturbation stochastic approximation whose every measurement
+    waits for the follower. It sees its own payoffs only: uncoupled.
+
+    Two things are added to Algorithm 1, both from the leader's own payoffs. The baseline b is a running mean of the
+    readings that starts at the first of them; without it (`baseline=None`, the algorithm as printed) the payoff's level,
+    divided by delta, drowns its differences. And in a `Box`, `x_n` is projected to the box shrunk by `delta_n`, so that
+    the perturbed action stays inside and isn't clipped, which would bias the estimate.
+
+    **Arguments:**
+
+    - `step`: alpha_n; `perturbation`: delta_n > 0, in the units of the action; numbers or schedules of the counter n of
+      the leader's updates. `stackjax.schedules.check_spsa` checks them against Assumption 4.4.
+    - `commitment`: k_n >= 1 rounds; an integer or a schedule such as `stackjax.schedules.commitment_times`.
+    - `baseline`: the decay of the running mean, in [0, 1), or None for none.
+    - `measurements`: 1, or 2 for an antithetic pair: `x + delta Delta` and then `x - delta Delta`, each for `k_n` rounds,
+      and `x_{n+1} = x_n + alpha_n (s+ - s-) / (2 delta_n Delta_n)`; n counts pairs, and no baseline is needed or used.
+
+    **Raises:** `ValueError` at construction for values out of range; from `play` if `delta_0` exceeds half of a box's
+    width or isn't positive, and on a `Simplex`.
+    """
+
+    step: Schedule
+    perturbation: Schedule
+    commitment: Schedule
+    baseline: Any
+    measurements: int = eqx.field(static=True)
+    wants = Signal.PAYOFF
+
+    def __init__(self, step: Any, perturbation: Any, commitment: Any, *, baseline: Any = 0.9, measurements: int = 1):
+        self.step = as_schedule(step, "step")
+        self.perturbation = as_schedule(perturbation, "perturbation")
+        if not callable(commitment):
+            number(commitment, "commitment", 1, open_low=False)
+        self.commitment = as_schedule(commitment, "commitment")
+        if baseline is not None:
+            number(baseline, "baseline", 0.0, open_low=False, high=1.0)
+        if measurements not in (1, 2):
+            raise ValueError(f"measurements: expected 1 or 2, got {measurements!r}")
+        self.baseline = as_number(baseline)
+        self.measurements = measurements
+
+    def requires(self, view: View) -> dict[str, Any]:
+        """Positive schedules, and a perturbation that fits the box."""
+        zero = jnp.int32(0)
+        delta = jnp.asarray(self.perturbation(zero))
+        room = view.space.shrunk(delta)
+        found = {
+            "step: expected a positive step": jnp.asarray(self.step(zero)) > 0,
+            "perturbation: expected a positive perturbation": delta > 0,
+            "commitment: expected at least 1 round": jnp.asarray(self.commitment(zero)) >= 1,
+        }
+        if room is not view.space:
+            found["perturbation: delta_0 is wider than half of the box"] = room.high >= room.low  # type: ignore[attr-defined]
+        return found
+
+    def _rounds(self, n: Int[Array, ""]) -> Int[Array, ""]:
+        return jnp.asarray(self.commitment(n)).astype(jnp.int32)
+
+    def _signs(self, view: View, key: Key) -> PyTree:
+        leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))
+        keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
+        signs = [jax.random.rademacher(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
+        return jax.tree.unflatten(structure, signs)
+
+    def init(self, view: View, key: Key) -> HiCState:
+        """The start or a sample of the space, inside the box by `delta_0`, and the first signs."""
+        n = jnp.int32(0)
+        x = view.space.shrunk(self.perturbation(n)).project(view.first_action(key))
+        signs = self._signs(view, jax.random.fold_in(key, 1))
+        return HiCState(x, signs, n, self._rounds(n), jnp.zeros((), view.dtype), jnp.asarray(False))
+
+    def draw(self, view: View, key: Key) -> PyTree:
+        """The signs of the interval that starts next round, if one does."""
+        return self._signs(view, key)
+
+    def act(self, view: View, state: HiCState, noise: Noise, seen: Seen) -> Action:
+        """The perturbed action of the current interval."""
+        delta = jnp.asarray(self.perturbation(state.n), view.dtype)
+        if self.measurements == 2:
+            delta = jnp.where(state.second, -delta, delta)
+        return jax.tree.map(lambda x, s: x + delta * s, state.x, state.signs)
+
+    def strategy(self, view: View, state: HiCState, seen: Seen) -> Action:
+        """The centre `x_n`."""
+        return state.x
+
+    def update(self, view: View, state: HiCState, noise: PyTree, signals: Signals) -> HiCState:
+        """Count the round down; at the end of an interval (or of a pair) move the centre and start the next one."""
+        ended = state.left == 1
+        payoff = signals.payoff.astype(view.dtype)
+        if self.measurements == 2:
+            moves = ended & state.second
+            gain = (state.baseline - payoff) / 2
+            baseline = jnp.where(ended, payoff, state.baseline)
+        elif self.baseline is None:
+            moves, gain, baseline = ended, payoff, state.baseline
+        else:
+            moves = ended
+            mean = jnp.where(state.n == 0, payoff, state.baseline)
+            gain = payoff - mean  # subtracted before the division by delta, which would magnify rounding
+            baseline = jnp.where(ended, self.baseline * mean + (1 - self.baseline) * payoff, state.baseline)
+        scale = gain * jnp.asarray(self.step(state.n) / self.perturbation(state.n), view.dtype)
+        n = jnp.where(moves, state.n + 1, state.n)
+        room = view.space.shrunk(jnp.asarray(self.perturbation(n), view.dtype))
+        moved = room.project(jax.tree.map(lambda x, s: x + scale * s, state.x, state.signs))
+        return HiCState(
+            x=tree_where(moves, moved, state.x),
+            signs=tree_where(moves, noise, state.signs),
+            n=n,
+            left=jnp.where(ended, self._rounds(n), state.left - 1),
+            baseline=baseline,
+            second=(state.second ^ ended) if self.measurements == 2 else state.second,
+        )
+
+    def calls(self, view: View, before: HiCState, after: HiCState) -> Calls:
+        """One payoff reading for every interval that ended: the others are not used."""
+        return Calls(payoffs=(before.left == 1).astype(jnp.int32))

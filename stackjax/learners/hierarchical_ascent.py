@@ -1,0 +1,61 @@
+"""The hierarchical gradient: ascent on the leader's payoff along the followers' response, by the implicit function theorem."""
+
+from typing import Any
+
+import jax
+import optax
+
+from stackjax._calculus.implicit import hierarchical_direction
+from stackjax.learners._ascent import Ascent, AscentState
+from stackjax.protocols import Action, Calls, Game, Signal, Signals, View
+from stackjax.schedules import as_number, number
+
+
+class HierarchicalAscent(Ascent):
+    """Ascent along the total derivative of the leader's payoff through the followers' best response. Coupled.
+
+    The direction is `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1`, with `H_yy = d2 f2 / dy2` and `H_yx = d(grad_y f2) / dx`
+    of shape (d2, d1), so that `D` is the gradient of `x -> f1(x, r(x))` where y is a best response. Several followers
+    who move together enter through the joint Jacobian of their first-order conditions. With a follower on a faster
+    timescale these are the dynamics of Fiez et al. (2019), Sec. 3, with the transposes that their text and Eq. 7 of
+    Loftin et al. (2024) leave out. The Hessian is formed and solved densely.
+
+    **Arguments:**
+
+    - `step`, `optimizer`, `noise_variance`: as in `GradientAscent`.
+    - `damping`: lambda >= 0; `H_yy - lambda I` is solved instead of `H_yy`. It keeps the direction finite where the
+      follower's Hessian is singular, and moves the point that is converged to (default 0).
+
+    A singular `H_yy` without damping gives a direction that isn't finite: the replicate ends with that status.
+    """
+
+    damping: Any
+    wants = Signal.GAME | Signal.OTHERS
+
+    def __init__(
+        self,
+        step: Any = None,
+        *,
+        optimizer: optax.GradientTransformation | None = None,
+        damping: Any = 0.0,
+        noise_variance: Any = 0.0,
+    ):
+        super().__init__(step, optimizer=optimizer, noise_variance=noise_variance)
+        number(damping, "damping", 0.0, open_low=False)
+        self.damping = as_number(damping)
+
+    def direction(
+        self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
+    ) -> Action:
+        """The total derivative of the player's payoff along the response of the level below."""
+        return hierarchical_direction(game, player, actions, self.damping)
+
+    def _signal(self, view: View, state: AscentState, signals: Signals) -> Action:
+        return self.direction(view.game, view.player, signals.actions, n=state.n, state=state)
+
+    def calls(self, view: View, before: Any, after: Any) -> Calls:
+        """One gradient of the own payoff; one Hessian-vector product for each column of H_yy and one for H_yx; a solve."""
+        below = sum(space.size for space in view.game.spaces[len(view.earlier) + 1 :])
+        if below == 0:
+            return Calls(gradients=1)
+        return Calls(gradients=1, hessian_vector_products=below + 1, solves=1)

@@ -1,0 +1,158 @@
+"""`play`: the loop in which a game and its learners meet, over one batch axis."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Key, PyTree
+
+from stackjax import _entry, _loop
+from stackjax._noise import stream_words
+from stackjax.protocols import Calls, Game, Learner
+from stackjax.trace import FailedReplicatesError, Record, Status, Trace
+
+__all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
+
+
+class _Program(NamedTuple):
+    """Everything that a compiled run depends on beside shapes and types."""
+
+    layout: _entry.Layout
+    dtype: Any
+    spacing: int | None
+    recording: _loop.Recording
+    alike: tuple[bool, ...]  # of a resumed run: which leaves of the states are the same in every replicate
+    devices: tuple[Any, ...] | None
+
+
+@functools.partial(jax.jit, static_argnames="program")
+def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any, program: _Program) -> Any:
+    def local(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any) -> Any:
+        def make(shared: Any, mapped: Any) -> _loop.Players:
+            game, learners, start = program.layout.build(shared[0], mapped)
+            return _loop.Players(game, learners, shared[1], start, program.dtype)
+
+        carry = None if carry is None else (*carry, program.alike)
+        plan = _loop.Plan(begin, points, program.spacing, program.recording)
+        initial, rows, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
+        return initial, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows), last
+
+    if program.devices is not None:
+        mesh = Mesh(np.array(program.devices), ("replicates",))
+        each, all_ = PartitionSpec("replicates"), PartitionSpec()
+        specs = (all_, each, each, all_, all_, all_, each)
+        local = jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=each, check_vma=False)
+    return local(shared, mapped, ids, words, begin, points, carry)
+
+
+def play(
+    game: Game,
+    *learners: Learner,
+    key: Key,
+    rounds: int,
+    replicates: int | Sequence[int] | Array | None = None,
+    start: tuple[Any, ...] | None = None,
+    record: Record | None = None,
+    resume: Trace | None = None,
+    in_axes: PyTree = None,
+    chunk: int | None = None,
+    devices: Sequence[Any] | int | None = None,
+) -> Trace:
+    """Let learners play a game for a number of rounds, in many replicates at once.
+
+    In every round, in order of play, each learner acts (later levels may have asked to see earlier ones), the game pays,
+    each learner is shown the signals in its `wants` and updates. The round is written for one replicate, vmapped over
+    all of them and compiled; the same program serves other hyper-parameters, keys and starts.
+
+    The noise that replicate r meets in round t depends on the key, r and t alone: not on `replicates`, `chunk`,
+    `devices`, `record` or `resume`. Results are bit-identical where the compiled chunk is the same, and equal to
+    rounding otherwise.
+
+    **Arguments:**
+
+    - `game`, `learners`: one learner a player, in order of play.
+    - `key`: a `jax.random` key.
+    - `rounds`: how many rounds to play, a Python integer.
+    - `replicates`: None (one run without a batch axis), a number, or a sequence of replicate ids (non-negative, below
+      2^32; equal ids meet equal noise).
+    - `start`: None, or one entry a player: None (the learner samples its space) or an action, each leaf of the space's
+      shape (shared by all replicates) or with one leading axis of replicates.
+    - `record`: when and what to record; default `Record.log_spaced(200)`.
+    - `resume`: a trace to go on from, with the same key, replicates and kinds of game and learners; rounds and oracle
+      calls are counted on, and only the new part is returned.
+    - `in_axes`: which leaves of `(game, *learners)` carry the batch axis, as a prefix pytree of axes like in `jax.vmap`:
+      `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
+    - `chunk`: at most this many replicates at once on each device, which bounds memory; the results then come as NumPy
+      arrays.
+    - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
+
+    **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument. Inside `jax.grad`, a `ValueError` unless the record
+    points are equally spaced (`Record.every(k)` with `rounds` a multiple of k, or `Record.final()`); forward mode
+    works always.
+    """
+    record = Record.log_spaced(200) if record is None else record
+    _entry.check_players(game, learners)
+    _entry.check_record(record)
+    rounds = _entry.positive("rounds", rounds)
+    start = (None,) * len(learners) if start is None else start
+    ids, batched = _entry.replicate_ids(replicates)
+    begin, carry, alike, calls_before = _entry.resumed(resume, key, ids, batched, game, learners)
+    if begin + rounds > np.iinfo(np.int32).max:
+        raise ValueError(f"rounds: at most 2^31 - 1 in all, got {begin + rounds}")
+    if in_axes is not None and not batched:
+        raise ValueError("in_axes: there is no batch axis with replicates=None; give replicates")
+
+    dtype = _entry.common_float(game, start)
+    layout, shared, mapped = _entry.lay_out(game, learners, start, in_axes, dtype, ids.size)
+    _entry.check_values(layout, shared, mapped, dtype)
+    points = record.points(begin, begin + rounds)
+    gaps = np.unique(np.diff(np.concatenate([[begin], points])))
+    spacing = int(gaps[0]) if gaps.size == 1 else None
+    payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
+    recording = _loop.Recording(payoffs, record.strategies, record.metrics)
+    where = _entry.device_list(devices)
+    program = _Program(layout, dtype, spacing, recording, alike, where)
+
+    words = stream_words(key, len(learners) + 1)
+    clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
+
+    def run_part(part: np.ndarray | None) -> Any:
+        cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
+        return _run(shared, cut(mapped), cut(jnp.asarray(ids)), words, *clock, cut(carry), program=program)
+
+    parts = _entry.chunks(ids.size, chunk, len(where or (None,)))
+    initial, rows, (states, status, failed_at) = _entry.join(run_part, parts, ids.size)
+    if spacing is None:
+        initial, rows, states = _entry.forward_only((initial, rows, states))
+
+    if not batched:
+        initial, rows, states, status, failed_at, ids = jax.tree.map(
+            lambda x: x[0], (initial, rows, states, status, failed_at, ids)
+        )
+    if calls_before is None:
+        calls_before = jax.tree.map(lambda x: np.zeros(x.shape[:-1], np.int64), rows["calls"])
+    return Trace(
+        rounds=points,
+        initial=initial,
+        strategies=rows["strategies"],
+        actions=rows["actions"],
+        payoffs=rows["payoffs"],
+        metrics=rows["metrics"],
+        reports=rows["reports"],
+        status=status,
+        failed_at=failed_at,
+        state=states,
+        key=key,
+        ids=ids,
+        block_calls=rows["calls"],
+        calls_before=calls_before,
+        structure=_entry.structure(game, learners),
+        batched=batched,
+    )

@@ -1,0 +1,152 @@
+"""Where actions live: sample, project, difference, contains.
+
+A space's shape is static; its bounds are leaves, so that games with other bounds batch and don't recompile.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Key, PyTree, Scalar
+
+Shape = tuple[int, ...]
+
+
+def _is_shape(x: Any) -> bool:
+    return isinstance(x, tuple) and all(isinstance(n, int) for n in x)
+
+
+class Space(eqx.Module):
+    """A set of actions. An action is a pytree of arrays, one for each of the space's shapes."""
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """The shapes and types of an action."""
+        raise NotImplementedError
+
+    def sample(self, key: Key, dtype: Any = None) -> PyTree[Array]:
+        """A random action, in the floating-point type `dtype` (JAX's default if None)."""
+        raise NotImplementedError
+
+    def project(self, action: PyTree[Array]) -> PyTree[Array]:
+        """The nearest action of the space. What isn't finite stays so: a failure must not look like an action."""
+        raise NotImplementedError
+
+    def difference(self, a: PyTree[Array], b: PyTree[Array]) -> PyTree[Array]:
+        """`a - b`, by the shortest way."""
+        return jax.tree.map(lambda x, y: x - y, a, b)
+
+    def distance(self, a: PyTree[Array], b: PyTree[Array]) -> Scalar:
+        """The Euclidean norm of the difference."""
+        squares = [jnp.sum(jnp.square(d)) for d in jax.tree.leaves(self.difference(a, b))]
+        return jnp.sqrt(sum(squares[1:], squares[0]))
+
+    def contains(self, action: PyTree[Array]) -> Bool[Array, ""]:
+        """Whether a finite action lies in the space (to a few units of rounding)."""
+        raise NotImplementedError
+
+    def shrunk(self, margin: Array) -> "Space":
+        """The actions that stay inside when every coordinate moves by up to `margin` (for perturbed play)."""
+        raise ValueError(f"{type(self).__name__} has no margin to keep perturbed actions in")
+
+    @property
+    def size(self) -> int:
+        """The number of real coordinates."""
+        return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self.struct(jnp.float32)))
+
+
+def _finite(action: PyTree[Array]) -> Bool[Array, ""]:
+    checks = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(action)]
+    return jnp.all(jnp.stack(checks)) if len(checks) != 1 else checks[0]
+
+
+class Euclidean(Space):
+    """All of R^d, as an array of `shape` or as any pytree of arrays; sampled from a standard normal distribution.
+
+    **Arguments:** `shape`: a tuple of integers, or a pytree whose leaves are such tuples.
+    """
+
+    shapes: tuple[Shape, ...] = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+    def __init__(self, shape: PyTree[Shape]):
+        leaves, self.structure = jax.tree.flatten(shape, is_leaf=_is_shape)
+        for leaf in leaves:
+            if not _is_shape(leaf) or min(leaf, default=0) < 0:
+                raise ValueError(f"shape: expected a tuple of integers or a pytree of such tuples, got {shape!r}")
+        self.shapes = tuple(leaves)
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """The shapes and types of an action."""
+        return jax.tree.unflatten(self.structure, [jax.ShapeDtypeStruct(s, dtype) for s in self.shapes])
+
+    def sample(self, key: Key, dtype: Any = None) -> PyTree[Array]:
+        """Standard normal coordinates."""
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        keys = jax.random.split(key, len(self.shapes)) if len(self.shapes) > 1 else [key]
+        leaves = [jax.random.normal(k, s, dtype) for k, s in zip(keys, self.shapes, strict=True)]
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def project(self, action: PyTree[Array]) -> PyTree[Array]:
+        """The action itself."""
+        return action
+
+    def contains(self, action: PyTree[Array]) -> Bool[Array, ""]:
+        """Whether every coordinate is finite."""
+        return _finite(action)
+
+    def shrunk(self, margin: Array) -> Space:
+        """The space itself: it has no boundary."""
+        return self
+
+
+class Box(Space):
+    """The arrays of `shape` between `low` and `high`, coordinate by coordinate; sampled uniformly.
+
+    **Arguments:** `low`, `high`: numbers, or arrays that broadcast to `shape`, in the units of the action;
+    `shape`: a tuple of integers (default: a scalar).
+    """
+
+    low: Array | float
+    high: Array | float
+    shape: Shape = eqx.field(static=True, default=())
+
+    def __check_init__(self) -> None:
+        if not _is_shape(self.shape):
+            raise ValueError(f"shape: expected a tuple of integers, got {self.shape!r}")
+        if eqx.is_array_like(self.low) and not _traced(self.low, self.high):
+            low, high = np.asarray(self.low), np.asarray(self.high)
+            if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low < high)):
+                raise ValueError(f"low, high: expected finite bounds with low < high, got {low} and {high}")
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """The shape and type of an action."""
+        return jax.ShapeDtypeStruct(self.shape, dtype)
+
+    def sample(self, key: Key, dtype: Any = None) -> Array:
+        """Uniform in the box."""
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        low, high = (jnp.asarray(bound, dtype) for bound in (self.low, self.high))
+        return low + (high - low) * jax.random.uniform(key, self.shape, dtype)
+
+    def project(self, action: Array) -> Array:
+        """Every coordinate clipped to its bounds; infinite ones become NaN, lest a failure look like a corner."""
+        action = jnp.asarray(action)
+        low, high = (jnp.asarray(bound, action.dtype) for bound in (self.low, self.high))
+        return jnp.where(jnp.isfinite(action), jnp.clip(action, low, high), jnp.nan)
+
+    def contains(self, action: Array) -> Bool[Array, ""]:
+        """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""
+        action = jnp.asarray(action)
+        low, high = (jnp.asarray(bound, action.dtype) for bound in (self.low, self.high))
+        slack = 4 * jnp.finfo(action.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
+        return jnp.all((action >= low - slack) & (action <= high + slack))
+
+    def shrunk(self, margin: Array) -> Space:
+        """The box with every side moved inwards by `margin`."""
+        return Box(self.low + margin, self.high - margin, self.shape)
+
+
+def _traced(*values: Any) -> bool:
+    return any(isinstance(v, jax.core.Tracer) for v in values)

@@ -1,0 +1,181 @@
+"""What a run records and what it returns: `Record`, `Trace`, `Status`."""
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Int8, Key, PyTree
+
+from stackjax import _loop
+from stackjax.protocols import Calls
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Status(enum.IntEnum):
+    """How a replicate ended. A replicate that failed is frozen at the state before the round in which it failed."""
+
+    OK = _loop.OK
+    NON_FINITE = _loop.NON_FINITE  #: a state, an action or a payoff was NaN or infinite
+    LEFT_SPACE = _loop.LEFT_SPACE  #: an action lay outside its space
+
+
+class FailedReplicatesError(RuntimeError):
+    """Some replicates failed; the message says how many, why and when."""
+
+
+class Record(eqx.Module):
+    """When and what `play` records: a value, apart from the loop. Make one with `every`, `log_spaced` or `final`.
+
+    **Arguments of all three:**
+
+    - `metrics`: a function of one replicate's strategies, one argument a player, that returns a dictionary of arrays.
+      Define it once: a new function object compiles a new program.
+    - `strategies`: whether to record strategies and last actions (default True).
+    - `payoffs`: "exact", "realised" or None: payoffs at the actions that were played, averaged over the rounds since the
+      last record point. Default: the game's own `recorded_payoffs`.
+
+    The last round is always recorded.
+    """
+
+    kind: str = eqx.field(static=True)
+    number: int = eqx.field(static=True)
+    metrics: Callable[..., dict[str, Any]] | None = eqx.field(static=True, default=None)
+    strategies: bool = eqx.field(static=True, default=True)
+    payoffs: Literal["game", "exact", "realised"] | None = eqx.field(static=True, default="game")
+
+    def __check_init__(self) -> None:
+        if self.payoffs not in ("game", "exact", "realised", None):
+            raise ValueError(f'payoffs: expected "exact", "realised" or None, got {self.payoffs!r}')
+        if isinstance(self.number, bool) or not isinstance(self.number, int | np.integer) or self.number < 1:
+            raise ValueError(f"Record: expected a positive integer, got {self.number!r}")
+
+    @classmethod
+    def every(cls, rounds: int, **options: Any) -> "Record":
+        """At every multiple of `rounds`, counted from round 0. The only one that `jax.grad` goes through, beside `final`."""
+        return cls("every", rounds, **options)
+
+    @classmethod
+    def log_spaced(cls, points: int, **options: Any) -> "Record":
+        """At up to `points` rounds, spaced evenly in the logarithm of the round."""
+        return cls("log_spaced", points, **options)
+
+    @classmethod
+    def final(cls, **options: Any) -> "Record":
+        """At the end only."""
+        return cls("final", 1, **options)
+
+    def points(self, begin: int, end: int) -> Int[np.ndarray, " K"]:
+        """The numbers of completed rounds, above `begin` and up to `end`, at which a run records."""
+        if self.kind == "every":
+            points = np.arange(self.number, end + 1, self.number)
+        elif self.kind == "log_spaced":
+            points = np.unique(np.rint(np.geomspace(1, end, self.number)).astype(np.int64))
+        else:
+            points = np.array([end])
+        points = points[points > begin]
+        return points if points.size and points[-1] == end else np.append(points, end)
+
+
+class Trace(eqx.Module):
+    """What `play` returns: a pytree of arrays with leading axes `[replicates, K]`, K the number of record points.
+
+    With `replicates=None` the axis of replicates is absent everywhere.
+
+    **Attributes:**
+
+    - `rounds [K]`: completed rounds at each record point.
+    - `initial`: strategies before the first round, one entry a player, each a pytree `[replicates, ...]`.
+    - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
+    - `payoffs [replicates, K, players]`: means over the rounds since the last record point; NaN once a replicate failed.
+    - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
+    - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.
+    - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
+    - `state`: the learners' final states; `key`, `ids [replicates]`: what `play(resume=trace)` goes on with.
+    - `calls`: cumulative oracle calls, one `Calls` a player, each entry `[replicates, K]`.
+    """
+
+    rounds: Int[np.ndarray, " K"]
+    initial: tuple[PyTree, ...]
+    strategies: tuple[PyTree, ...]
+    actions: tuple[PyTree, ...]
+    payoffs: Array | None
+    metrics: dict[str, PyTree]
+    reports: tuple[dict[str, Array], ...]
+    status: Int8[Array, " replicates"]
+    failed_at: Int[Array, " replicates"]
+    state: tuple[PyTree, ...]
+    key: Key
+    ids: Any
+    block_calls: tuple[Calls, ...]
+    calls_before: tuple[Calls, ...]
+    structure: tuple[str, ...] = eqx.field(static=True)
+    batched: bool = eqx.field(static=True)
+
+    @property
+    def calls(self) -> tuple[Calls, ...]:
+        """Cumulative oracle calls: one `Calls` a player, each entry `[replicates, K]`."""
+
+        def total(blocks: Array, before: Array) -> Array:
+            if isinstance(blocks, jax.core.Tracer):
+                return jnp.cumsum(blocks, -1) + jnp.asarray(before)[..., None]
+            return np.cumsum(np.asarray(blocks), -1, dtype=np.int64) + np.asarray(before)[..., None]
+
+        return jax.tree.map(total, self.block_calls, self.calls_before)
+
+    def raise_if_failed(self) -> "Trace":
+        """The trace itself; a `FailedReplicatesError` if any replicate failed."""
+        status, at = np.atleast_1d(np.asarray(self.status)), np.atleast_1d(np.asarray(self.failed_at))
+        failed = np.flatnonzero(status)
+        if failed.size:
+            names = ", ".join(f"{np.sum(status == s)} {Status(s).name}" for s in np.unique(status[failed]))
+            ids = np.atleast_1d(np.asarray(self.ids))[failed]
+            raise FailedReplicatesError(
+                f"{failed.size} of {status.size} replicates failed ({names}); the first are replicates "
+                f"{ids[:5].tolist()}, invalid from the records at rounds {at[failed][:5].tolist()} on"
+            )
+        return self
+
+    def to_xarray(self) -> "xarray.Dataset":
+        """The trace as a labelled `xarray.Dataset` with the dimensions `replicate`, `rounds` and `player`.
+
+        Strategies and actions become `strategy_0`, `action_0`, ...; a pytree's leaves are told apart by their paths.
+        """
+        import xarray
+
+        lead = ("replicate", "rounds") if self.batched else ("rounds",)
+        variables: dict[str, Any] = {}
+
+        def add(name: str, tree: PyTree, dims: tuple[str, ...]) -> None:
+            for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+                full = name + jax.tree_util.keystr(path)
+                array = np.asarray(leaf)
+                variables[full] = (dims + tuple(f"{full}_{i}" for i in range(array.ndim - len(dims))), array)
+
+        for i, strategy in enumerate(self.strategies):
+            add(f"strategy_{i}", strategy, lead)
+        for i, strategy in enumerate(self.initial):
+            add(f"initial_{i}", strategy, lead[:-1])
+        for i, action in enumerate(self.actions):
+            add(f"action_{i}", action, lead)
+        for name, value in self.metrics.items():
+            add(name, value, lead)
+        for i, report in enumerate(self.reports):
+            for name, value in report.items():
+                add(f"{name}_{i}", value, lead)
+        if self.payoffs is not None:
+            variables["payoffs"] = ((*lead, "player"), np.asarray(self.payoffs))
+        for kind in Calls._fields:
+            values = [np.asarray(getattr(calls, kind)) for calls in self.calls]
+            variables[kind + "_calls"] = ((*lead, "player"), np.stack(values, -1))
+        variables["status"] = (lead[:-1], np.asarray(self.status))
+        variables["failed_at"] = (lead[:-1], np.asarray(self.failed_at))
+        coordinates = {"rounds": np.asarray(self.rounds)}
+        if self.batched:
+            coordinates["replicate"] = np.asarray(self.ids)
+        return xarray.Dataset(variables, coordinates)
