@@ -1,5 +1,6 @@
 """The door of `play`: arguments are checked, made arrays of one type, and sorted into static, shared and batched."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -134,13 +135,13 @@ def lay_out(
     return Layout(structure, tuple(kinds)), shared, mapped
 
 
-def _as_array(leaf: Any, dtype: Any) -> Array | None:
-    if isinstance(leaf, bool):
-        return jnp.asarray(leaf)
+def _as_array(leaf: Any, dtype: Any) -> Array | np.ndarray | None:
+    if isinstance(leaf, bool):  # NumPy: making a JAX array takes longer than a round
+        return np.asarray(leaf)
     if isinstance(leaf, int):
-        return jnp.asarray(leaf, jnp.int32)
+        return np.asarray(leaf, np.int32)
     if isinstance(leaf, float):
-        return jnp.asarray(leaf, dtype)
+        return np.asarray(leaf, dtype)
     if isinstance(leaf, jax.Array | np.ndarray | np.generic):
         array = jnp.asarray(leaf)
         if jnp.issubdtype(array.dtype, jnp.floating):
@@ -186,7 +187,7 @@ def _start(game: Game, start: Any, dtype: Any, replicates: int) -> tuple[tuple[A
         if jax.tree.structure(action) != jax.tree.structure(struct):
             raise ValueError(f"start: player {i}: expected a pytree like {struct}, got {action!r}")
         for leaf, expected in zip(jax.tree.leaves(action), jax.tree.leaves(struct), strict=True):
-            array = jnp.asarray(leaf, dtype)
+            array = jnp.asarray(leaf, dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)
             own = array.shape == (replicates, *expected.shape)
             if not own and array.shape != expected.shape:
                 raise ValueError(
@@ -202,22 +203,29 @@ def check_values(layout: Layout, shared: list[Array], mapped: list[Array], dtype
     if not concrete(shared, mapped):
         return
 
-    def check(mapped: Any) -> dict[str, Any]:
+    for text, holds in _requirements(shared, mapped, layout=layout, dtype=dtype).items():
+        if not np.all(holds):
+            bad = np.flatnonzero(~np.asarray(holds))[:5].tolist()
+            raise ValueError(text + (f" (replicates {bad}, ...)" if mapped else ""))
+
+
+@functools.partial(jax.jit, static_argnames=("layout", "dtype"))
+def _requirements(shared: list[Array], mapped: list[Array], *, layout: Layout, dtype: Any) -> dict[str, Array]:
+    """What must hold, by the message of the error otherwise; with values that differ, one entry a replicate."""
+
+    def check(mapped: list[Array]) -> dict[str, Any]:
         game, learners, start = layout.build(shared, mapped)
         found = {}
         for i, (space, action) in enumerate(zip(game.spaces, start, strict=True)):
             if action is not None:
-                found[f"start: player {i}: the action lies outside its space {type(space).__name__}"] = space.contains(action)
+                outside = f"start: player {i}: the action lies outside its space {type(space).__name__}"
+                found[outside] = space.contains(action)
             view = View(learners[i], game, i, action, dtype)
             for text, holds in learners[i].requires(view).items():
                 found[f"player {i}, {type(learners[i]).__name__}: {text}"] = jnp.all(jnp.asarray(holds))
         return found
 
-    results = jax.vmap(check)(mapped) if mapped else check(mapped)
-    for text, holds in results.items():
-        if not np.all(holds):
-            bad = np.flatnonzero(~np.asarray(holds))[:5].tolist()
-            raise ValueError(text + (f" (replicates {bad}, ...)" if mapped else ""))
+    return jax.vmap(check)(mapped) if mapped else check(mapped)
 
 
 def structure(game: Game, learners: tuple[Learner, ...]) -> tuple[str, ...]:
@@ -243,7 +251,7 @@ def resumed(
     if not batched:
         carry = jax.tree.map(lambda x: jnp.asarray(x)[None], carry)
     alike = tuple(concrete(x) and bool(np.all(np.asarray(x) == np.asarray(x)[:1])) for x in jax.tree.leaves(carry[0]))
-    calls = jax.tree.map(lambda x: x[..., -1], trace.calls, is_leaf=lambda x: not isinstance(x, tuple))
+    calls = jax.tree.map(lambda x: x[..., -1], trace.calls)
     return int(trace.rounds[-1]), carry, alike, calls
 
 
@@ -261,16 +269,44 @@ def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray 
     return [np.minimum(np.arange(i, i + size), replicates - 1) for i in range(0, replicates, size)]
 
 
+def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
+    """Run without freezing; if a replicate failed run again with it, and take the failed replicates from there.
+
+    Freezing costs a pass over all states in every round, and failures are rare. The replicates that didn't fail come
+    from the first run, so that their bits don't depend on the others.
+    """
+    if not concrete(arguments):
+        return run(True)
+    first = run(False)
+    failed = np.asarray(first[-1][1]) != 0
+    if not failed.any():
+        return first
+
+    def choose(frozen: Array, free: Array) -> Array:
+        at = failed.reshape(-1, *[1] * (free.ndim - 1))
+        return frozen if frozen.shape[:1] != failed.shape else jnp.where(at, frozen, free)
+
+    initial, rows, calls, last = run(True)
+    return jax.tree.map(choose, (initial, rows, calls, last), first)
+
+
 def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: int) -> Any:
-    """Run the parts and put their replicates side by side, without the padding."""
+    """Run the parts and put their replicates side by side, without the padding; oracle calls `[K]` have no replicates."""
     if len(parts) == 1:
-        return jax.tree.map(lambda x: x if x.shape[0] == replicates else x[:replicates], run(parts[0]))
+        initial, rows, calls, last = run(parts[0])
+        if parts[0] is not None:
+            initial, rows, last = jax.tree.map(lambda x: x[:replicates], (initial, rows, last))
+            calls = jax.tree.map(lambda x: x[:replicates] if x.ndim > 1 else x, calls)
+        return initial, rows, calls, last
     done = []
     for part in parts:
         one = run(part)  # off the device at once, or a chunk wouldn't bound its memory
         done.append(jax.tree.map(np.asarray, one) if concrete(one) else one)
     xp = np if concrete(done) else jnp
-    return jax.tree.map(lambda *xs: xp.concatenate(xs)[:replicates], *done)
+    side_by_side = lambda *xs: xp.concatenate(xs)[:replicates]  # noqa: E731  (used twice, here only)
+    calls = jax.tree.map(lambda *xs: side_by_side(*xs) if xs[0].ndim > 1 else xs[0], *(one[2] for one in done))
+    initial, rows, last = jax.tree.map(side_by_side, *((one[0], one[1], one[3]) for one in done))
+    return initial, rows, calls, last
 
 
 @jax.custom_jvp

@@ -1,5 +1,6 @@
 """The compiled part of `play`: one round for one replicate, vmapped once; blocks of rounds between record points."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -19,9 +20,9 @@ class Replicate(NamedTuple):
     """What one replicate carries from round to round."""
 
     states: tuple[Any, ...]
-    status: Any  # int8
+    status: Any  # int32
     failed_at: Any  # int32: the first invalid recorded round, else -1
-    payoffs: Any  # sums over the current block
+    payoffs: Any  # sums over the current block; if none are recorded one that only tells failures
     calls: tuple[Any, ...]  # sums over the current block
     actions: tuple[Any, ...]  # last played
 
@@ -97,16 +98,13 @@ class Players:
             calls.append(learner.calls(view, states[i], new[-1]))
         return tuple(new), actions, paid, tuple(calls)
 
-    def verdict(self, states: Any, actions: tuple[Any, ...], payoffs: Any) -> Array:
-        """The status of a round: are its states, actions and payoffs finite, and its actions in their spaces?"""
-        floats = [x for x in jax.tree.leaves((states, actions, payoffs)) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
-        finite = jnp.asarray(True)
-        for leaf in floats:
-            finite &= jnp.all(jnp.isfinite(leaf))
-        inside = jnp.asarray(True)
-        for space, action in zip(self.game.spaces, actions, strict=True):
-            inside &= space.contains(action)
-        return jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int8)
+    def health(self, states: Any, actions: tuple[Any, ...], payoffs: Any) -> tuple[Array, Array]:
+        """Are a round's states, actions and payoffs finite, and its actions in their spaces?"""
+        # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
+        floats = [x for x in jax.tree.leaves((states, actions, payoffs)) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        spaces = zip(self.game.spaces, actions, strict=True)
+        inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
+        return sum(jnp.sum(x * 0) for x in floats) == 0, inside
 
 
 def _check_round(players: Players, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, Any, Any]:
@@ -143,7 +141,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     """Play the plan's rounds from `carry` (None: from the start); see `Plan`. Traced once, inside `jit`.
 
     `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
-    own. Returns the initial strategies, the records `[K, replicates, ...]` and the final `Replicate`s.
+    own. Returns the initial strategies, the records `[K, replicates, ...]`, the oracle calls of each block (`[K]` where
+    they are the same in all replicates, else `[K, replicates]`) and the final states, status and failing rounds.
     """
     one = _OneReplicate(make, shared, plan)
     mapped1, id1 = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (mapped, ids))
@@ -193,28 +192,31 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         else:
             c = jax.lax.fori_loop(begin, end, lambda t, c: advance(t, mapped, ids, c), c)
         c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
-        return (end, c), row
+        return (end, c), (row, c.calls)
 
-    (_, last), rows = jax.lax.scan(block, (plan.begin, first), plan.points)
+    (_, last), (rows, calls) = jax.lax.scan(block, (plan.begin, first), plan.points)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(last)
-    return initial, rows, (whole.states, whole.status, whole.failed_at)
+    return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 
 
 class Plan(NamedTuple):
     """When and what: `begin` (the first round, traced), the record `points` `[K]` (completed rounds, traced), their
-    `spacing` if it is always the same (static), and what to record (static)."""
+    `spacing` if it is always the same (static), what to record (static), and whether to keep failed replicates at the state
+    before the round in which they failed, with their status (static); otherwise they are only found out, and play on in
+    vain and apart from the others."""
 
     begin: Array
     points: Array
     spacing: int | None
     recording: Recording
+    freeze: bool
 
 
 class _OneReplicate:
     """The functions that `run` vmaps."""
 
     def __init__(self, make: Callable[[Any, Any], Players], shared: Any, plan: Plan):
-        self.make, self.shared, self.recording = make, shared, plan.recording
+        self.make, self.shared, self.recording, self.freeze = make, shared, plan.recording, plan.freeze
 
     def begin(self, mapped: Any, replicate: Array) -> Replicate:
         players = self.make(self.shared, mapped)
@@ -222,20 +224,26 @@ class _OneReplicate:
         actions, paid, calls = _check_round(players, replicate, states)
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
         counts = jax.tree.map(lambda _: jnp.int32(0), calls)
-        sums = tuple(jnp.zeros((), players.dtype) for _ in paid) if self.recording.payoffs else ()
-        return Replicate(states, jnp.int8(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
+        sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1"))
+        return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
 
     def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate, varies: Any) -> Replicate:
         players = self.make(self.shared, mapped)
         states, actions, paid, calls = players.round(t, replicate, c.states)
         if self.recording.payoffs == "exact":
             paid = players.game.payoffs(*actions)
-        now = players.verdict(states, actions, paid)
-        status = jnp.where(c.status == OK, now, c.status)
-        alive = status == OK
-        # Leaves that all replicates share (counters) go on: freezing them would make them differ.
-        states = jax.tree.map(lambda v, a, b: jnp.where(alive, a, b) if v else a, varies, states, c.states)
-        sums = tuple(jnp.where(alive, s + p, s) for s, p in zip(c.payoffs, paid, strict=True)) if c.payoffs else ()
+        elif self.recording.payoffs is None:
+            paid = (jnp.zeros((), players.dtype),)
+        finite, inside = players.health(states, actions, paid)
+        status = c.status
+        if self.freeze:
+            now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
+            status = jnp.where(status == OK, now, status)
+            # Leaves that all replicates share (counters) go on: freezing them would make them differ.
+            states = jax.tree.map(lambda v, a, b: jnp.where(status == OK, a, b) if v else a, varies, states, c.states)
+        else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
+            paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(players.dtype), *paid[1:])
+        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
         counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
         return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
 
@@ -244,10 +252,13 @@ class _OneReplicate:
 
     def record(self, begin: Array, end: Array, mapped: Any, c: Replicate) -> tuple[Replicate, Any]:
         players = self.make(self.shared, mapped)
+        if not self.freeze:
+            c = c._replace(status=jnp.where((c.status == OK) & ~jnp.isfinite(c.payoffs[0]), NON_FINITE, c.status))
         failed = c.status != OK
         c = c._replace(failed_at=jnp.where((c.failed_at < 0) & failed, end, c.failed_at))
         strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
-        means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in c.payoffs]
+        sums = c.payoffs if self.recording.payoffs else ()
+        means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = {k: jnp.asarray(v) for k, v in (self.recording.metrics(*strategies) if self.recording.metrics else {}).items()}
         row = {
             "strategies": strategies if self.recording.strategies else (),
@@ -255,6 +266,5 @@ class _OneReplicate:
             "payoffs": jnp.stack(means) if means else None,
             "metrics": metrics,
             "reports": players.reports(c.states),
-            "calls": c.calls,
         }
         return c, row

@@ -6,6 +6,7 @@ key costs nothing (the words are put side by side), and one Threefry-2x32 hash, 
 consumer, yields two words. Threefry: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
 """
 
+import functools
 import math
 from typing import Any
 
@@ -76,6 +77,7 @@ _ROUND_KEYS = define_prng_impl(
 )
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def stream_words(key: Key, streams: int) -> UInt32[Array, "streams 2"]:
     """Two words for each of a run's streams of noise (its game, its players), from a key of any implementation."""
     return jnp.stack([jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint32) for i in range(streams)])

@@ -13,7 +13,7 @@ from jaxtyping import Array, Key, PyTree
 
 from stackjax import _entry, _loop
 from stackjax._noise import stream_words
-from stackjax.protocols import Calls, Game, Learner
+from stackjax.protocols import Game, Learner
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
 
 __all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
@@ -28,6 +28,7 @@ class _Program(NamedTuple):
     recording: _loop.Recording
     alike: tuple[bool, ...]  # of a resumed run: which leaves of the states are the same in every replicate
     devices: tuple[Any, ...] | None
+    freeze: bool
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -38,9 +39,12 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
             return _loop.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
-        plan = _loop.Plan(begin, points, program.spacing, program.recording)
-        initial, rows, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
-        return initial, jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), rows), last
+        plan = _loop.Plan(begin, points, program.spacing, program.recording, program.freeze)
+        initial, rows, calls, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
+        if program.devices is not None:  # every output is sharded
+            calls = jax.tree.map(lambda x: jnp.broadcast_to(x.T, (*ids.shape, *points.shape)).T, calls)
+        rows, calls = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1) if x.ndim > 1 else x, (rows, calls))
+        return initial, rows, calls, last
 
     if program.devices is not None:
         mesh = Mesh(np.array(program.devices), ("replicates",))
@@ -118,17 +122,18 @@ def play(
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
     recording = _loop.Recording(payoffs, record.strategies, record.metrics)
     where = _entry.device_list(devices)
-    program = _Program(layout, dtype, spacing, recording, alike, where)
+    program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False)
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
 
     def run_part(part: np.ndarray | None) -> Any:
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
-        return _run(shared, cut(mapped), cut(jnp.asarray(ids)), words, *clock, cut(carry), program=program)
+        arguments = (shared, cut(mapped), cut(jnp.asarray(ids)), words, *clock, cut(carry))
+        return _entry.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
 
     parts = _entry.chunks(ids.size, chunk, len(where or (None,)))
-    initial, rows, (states, status, failed_at) = _entry.join(run_part, parts, ids.size)
+    initial, rows, calls, (states, status, failed_at) = _entry.join(run_part, parts, ids.size)
     if spacing is None:
         initial, rows, states = _entry.forward_only((initial, rows, states))
 
@@ -136,8 +141,7 @@ def play(
         initial, rows, states, status, failed_at, ids = jax.tree.map(
             lambda x: x[0], (initial, rows, states, status, failed_at, ids)
         )
-    if calls_before is None:
-        calls_before = jax.tree.map(lambda x: np.zeros(x.shape[:-1], np.int64), rows["calls"])
+        calls = jax.tree.map(lambda x: x[0] if x.ndim > 1 else x, calls)
     return Trace(
         rounds=points,
         initial=initial,
@@ -151,7 +155,7 @@ def play(
         state=states,
         key=key,
         ids=ids,
-        block_calls=rows["calls"],
+        block_calls=calls,
         calls_before=calls_before,
         structure=_entry.structure(game, learners),
         batched=batched,

@@ -112,8 +112,8 @@ class Trace(eqx.Module):
     state: tuple[PyTree, ...]
     key: Key
     ids: Any
-    block_calls: tuple[Calls, ...]
-    calls_before: tuple[Calls, ...]
+    block_calls: tuple[Calls, ...]  # of each block, [K] where all replicates have the same
+    calls_before: tuple[Calls, ...] | None
     structure: tuple[str, ...] = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
 
@@ -121,12 +121,13 @@ class Trace(eqx.Module):
     def calls(self) -> tuple[Calls, ...]:
         """Cumulative oracle calls: one `Calls` a player, each entry `[replicates, K]`."""
 
-        def total(blocks: Array, before: Array) -> Array:
-            if isinstance(blocks, jax.core.Tracer):
-                return jnp.cumsum(blocks, -1) + jnp.asarray(before)[..., None]
-            return np.cumsum(np.asarray(blocks), -1, dtype=np.int64) + np.asarray(before)[..., None]
+        shape = (*np.shape(self.status), len(self.rounds))
 
-        return jax.tree.map(total, self.block_calls, self.calls_before)
+        def total(blocks: Array, before: Any = 0) -> Array:
+            xp, kind = (jnp, jnp.int32) if isinstance(blocks, jax.core.Tracer) else (np, np.int64)
+            return xp.broadcast_to(xp.cumsum(xp.asarray(blocks), -1, dtype=kind), shape) + xp.asarray(before)[..., None]
+
+        return jax.tree.map(total, self.block_calls, *([] if self.calls_before is None else [self.calls_before]))
 
     def raise_if_failed(self) -> "Trace":
         """The trace itself; a `FailedReplicatesError` if any replicate failed."""

@@ -6,10 +6,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key, Scalar
 
-from stackjax.protocols import Action, Game, level_of
+from stackjax.protocols import Action, Game
 from stackjax.schedules import concrete
 from stackjax.spaces import Euclidean
 
@@ -82,7 +81,7 @@ class Quadratic(Game):
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """`-z' Q_i z / 2 + b_i' z`."""
         z = jnp.concatenate(actions)
-        return tuple(-0.5 * z @ q @ z + b @ z for q, b in zip(self.Q, self.b, strict=True))
+        return tuple(z @ (b - 0.5 * (q @ z)) for q, b in zip(self.Q, self.b, strict=True))
 
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
         """The zero of the own gradient; NaN where the own block isn't positive definite, as there is no maximum then."""

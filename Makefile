@@ -1,0 +1,62 @@
+# `make demo` and `make test` build their own environment in .venv. PYTHON picks the interpreter that
+# makes it; `make clean` first to change it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint format bench clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duopoly
+	$(BIN)/stackjax compare duopoly --out results/duopoly
+
+test: lint  ## Lint, check the types and run the tests
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.dev $(VENV)/.package  ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy stackjax
+
+format: $(VENV)/.dev  ## Format the code and apply the safe fixes
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(VENV)/.bench $(VENV)/.package  ## Measure speed against the peers
+	$(BIN)/python -m benchmarks.speed
+
+clean:  ## Remove the environment, caches and results
+	rm -rf $(VENV) results build dist .mypy_cache .ruff_cache .pytest_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: an environment file is made again when what it comes from has changed.
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: stackjax needs Python 3.11 or newer, but PYTHON=$(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1 || true). Give another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements/run.txt $(VENV)/.python
+	$(PIP) install -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(PIP) install -r $<
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	$(PIP) install -r $<
+	@touch $@
+
+# hatchling and editables are among the run requirements, so nothing is downloaded to build.
+$(VENV)/.package: pyproject.toml $(VENV)/.run
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@

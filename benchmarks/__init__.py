@@ -1,0 +1,1 @@
+"""Benchmarks of stackjax: `speed` (ratios side by side) and `papers` (published figures beside ours)."""

@@ -1,0 +1,38 @@
+"""Side-by-side timing: one pinned core, interleaved repetitions, medians with their range."""
+
+import os
+
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+if hasattr(os, "sched_setaffinity"):  # before JAX starts its threads
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+
+def interleaved(candidates: dict[str, Callable[[], Any]], repetitions: int = 9) -> dict[str, list[float]]:
+    """Seconds of each candidate, measured in turn so that a slow spell of the machine hits all of them."""
+    for run in candidates.values():
+        jax.block_until_ready(run())  # compile
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for i in range(repetitions):
+        order = list(candidates) if i % 2 else list(candidates)[::-1]
+        for name in order:
+            begin = time.perf_counter()
+            jax.block_until_ready(candidates[name]())
+            seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, minimum and maximum."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def ratio(seconds: dict[str, list[float]], ours: str, theirs: str) -> dict[str, float]:
+    """Our time over theirs, repetition by repetition: above 1 we are slower."""
+    return spread([a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True)])

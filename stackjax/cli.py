@@ -1,0 +1,300 @@
+"""The command line: `stackjax list | compare | plot`. What a command needs is imported when it runs."""
+
+import difflib
+import itertools
+import os
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import stackjax
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.console import Console
+    from rich.table import Table
+
+    from stackjax.protocols import Learner
+
+#: Where the output isn't a terminal there is no width to fit.
+_WIDTH = 120
+_SEES = {
+    "PAYOFF": "own payoff",
+    "GRADIENT": "own gradient",
+    "OTHERS": "others' actions",
+    "COMMITMENT": "earlier players' actions",
+    "OWN_PAYOFF": "own payoff function",
+    "QUERY": "earlier players' answers",
+    "GAME": "the whole game",
+}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(stackjax.__version__, message="stackjax %(version)s")
+def main() -> None:
+    """Learning in leader-follower (Stackelberg) games."""
+
+
+def _nearest(kind: str, name: str, names: Iterable[str]) -> str:
+    names = list(names)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
+    return f"unknown {kind} {name!r}" + (
+        f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
+    )
+
+
+def _writable(folder: Path, option: str) -> None:
+    from stackjax.experiments.results import check_writable
+
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
+
+
+@main.command("list")
+def list_() -> None:
+    """List the games with their methods, and the learners with what each of them sees."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from stackjax import catalogue
+
+    console = _console()
+    console.print("[bold]Games[/bold] (a star marks the methods that are compared by default)")
+    for name, entry in catalogue.GAMES.items():
+        size = f" ({entry.replicates} replicates of {entry.rounds} rounds)"
+        console.print(
+            Text.assemble(("\n" + name, "bold cyan"), f"  {entry.title}: {entry.summary}", (size, "dim"))
+        )
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        for method, make in entry.methods.items():
+            players = " with ".join(type(learner).__name__ for learner in make())
+            table.add_row("", method + ("*" if method in entry.default else ""), players)
+        console.print(table)
+    console.print("\n[bold]Learners[/bold]")
+    table = _table("name", "class", "what it sees", "")
+    for name, learner in catalogue.LEARNERS.items():
+        table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
+    console.print(table)
+    console.print(
+        "uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function"
+    )
+
+
+def _sees(learner: "type[Learner]") -> tuple[str, str]:
+    """What a learner is shown, and what that makes it."""
+    from stackjax.protocols import Signal
+
+    wants = learner.wants
+    if not isinstance(wants, Signal):  # a property: it depends on the instance
+        return "as the learner that it holds", "as that one"
+    kind = "coupled" if Signal.GAME in wants else "oracle" if Signal.OWN_PAYOFF in wants else "uncoupled"
+    return ", ".join(_SEES[str(signal.name)] for signal in wants) or "nothing", kind
+
+
+@main.command()
+@click.argument("game")
+@click.option(
+    "--replicates",
+    type=click.IntRange(1, 2**32 - 1),
+    help="How many runs of each method; default as in stackjax list.",
+)
+@click.option(
+    "--rounds", type=click.IntRange(1, 2**31 - 1), help="How many rounds a run has; default likewise."
+)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for comparison.nc and comparison.png, which are replaced.  [default: results/GAME]",
+)
+@click.option("--methods", help="Which methods, separated by commas; stackjax list shows them.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def compare(
+    game: str,
+    replicates: int | None,
+    rounds: int | None,
+    seed: int,
+    out: Path | None,
+    methods: str | None,
+    quiet: bool,
+) -> None:
+    """Compare methods in GAME: a table, a figure and a NetCDF file with the data.
+
+    Every method plays the same replicates: equal starts, equal noise.
+    """
+    from stackjax import catalogue
+
+    if game not in catalogue.GAMES:
+        raise click.BadParameter(_nearest("game", game, catalogue.GAMES), param_hint="'GAME'")
+    entry = catalogue.GAMES[game]
+    names = list(entry.default)
+    if methods is not None:
+        names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
+        for name in names:
+            if name not in entry.methods:
+                raise click.BadParameter(_nearest("method", name, entry.methods), param_hint="'--methods'")
+        if not names:
+            raise click.BadParameter("no method given", param_hint="'--methods'")
+    replicates = entry.replicates if replicates is None else replicates
+    rounds = entry.rounds if rounds is None else rounds
+    out = Path("results", game) if out is None else out
+    _writable(out, "--out")
+
+    from stackjax import experiments
+
+    command = ["stackjax", "compare", game, "--replicates", str(replicates), "--rounds", str(rounds)]
+    command += ["--seed", str(seed), "--methods", ",".join(names)]
+    dataset = experiments.compare(
+        entry.make(),
+        {name: entry.methods[name]() for name in names},
+        rounds=rounds,
+        replicates=replicates,
+        seed=seed,
+        start=entry.start,
+        progress=False if quiet else None,
+        title=entry.title,
+        action_labels=entry.actions,
+        payoff_labels=entry.payoffs,
+        command=shlex.join(command),
+    )
+    data, figure = out / "comparison.nc", out / "comparison.png"
+    try:
+        experiments.save(dataset, data)
+        _save_figure(dataset, figure)
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if not quiet:
+        console = _console()
+        console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
+        console.print(_comparison_table(dataset))
+        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="A .png, .pdf or .svg.  [default: FILE as .png]")
+def plot(file: Path, out: Path | None) -> None:
+    """Draw the figure of the result in FILE again."""
+    from stackjax import experiments
+
+    out = file.with_suffix(".png") if out is None else out
+    if out.suffix not in (".png", ".pdf", ".svg"):
+        raise click.BadParameter(f"expected a name in .png, .pdf or .svg, got {out}", param_hint="'--out'")
+    try:
+        dataset = experiments.load(file)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="'FILE'") from None
+    _writable(out.parent, "--out")
+    try:
+        _save_figure(dataset, out)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(out)
+
+
+def _save_figure(dataset: "xarray.Dataset", path: Path) -> None:
+    from stackjax.experiments.results import replacing
+    from stackjax.plots import plot_comparison
+
+    with replacing(path) as part:
+        plot_comparison(dataset).savefig(part, format=path.suffix[1:])
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_WIDTH)
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+
+
+def _comparison_table(dataset: "xarray.Dataset") -> "Table":
+    """The summary of a comparison, a line for each player: medians, the distances' quartiles below them."""
+    from stackjax.experiments import summary
+
+    found = summary(dataset)
+    players = [str(player) for player in found["player"].values]
+    replicates = int(found["replicates"])
+    distances = [name for name in ("distance_to_nash", "distance_to_stackelberg") if name in found]
+    table = _table("method")
+    for name in distances:
+        kind = name.removeprefix("distance_to_").capitalize()
+        table.add_column(f"distance to\n{kind}", justify="right", overflow="fold")
+    table.add_column("player")
+    if "payoffs" in found:
+        table.add_column("payoff", justify="right", overflow="fold")
+    table.add_column("oracle calls in\na replicate", overflow="fold")
+    for header in ("failed", "rounds", "seconds"):
+        table.add_column(header, justify="right", overflow="fold")
+    table.caption = (
+        "Medians over the replicates that didn't fail, quartiles below. Payoff: mean of the last "
+        f"{_last_block(dataset)} round(s). Seconds: of all replicates, + compilation."
+    )
+    table.caption_justify = "left"
+
+    for i, method in enumerate(str(name) for name in found["method"].values):
+        failed = int(found["failed"][i])
+        gone = ["[red]all failed"]
+        columns = [[f"[cyan]{method}"]]
+        columns += [gone if failed == replicates else _quartiles(found[name][i].values) for name in distances]
+        columns.append(players)
+        if "payoffs" in found:
+            columns.append(
+                gone if failed == replicates else [f"{p:#.5g}" for p in found["payoffs"][i, 1].values]
+            )
+        columns.append([_calls(found, i, j) if failed < replicates else "–" for j in range(len(players))])
+        columns.append([f"[red]{failed}" if failed else "0", f"[dim]of {replicates}", _reasons(dataset, i)])
+        columns.append([_short(int(found["rounds"]))])
+        columns.append(
+            [f"{float(found['seconds'][i]):.2f}", f"[dim]+{float(found['compile_seconds'][i]):.2f}"]
+        )
+        for row in itertools.zip_longest(*columns, fillvalue=""):
+            if any(row):
+                table.add_row(*row)
+        table.add_section()
+    return table
+
+
+def _quartiles(values: Any) -> list[str]:
+    low, middle, high = (f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
+    return [middle, f"[dim]{low}–{high}"]
+
+
+def _reasons(dataset: "xarray.Dataset", i: int) -> str:
+    from stackjax.trace import Status
+
+    status = dataset["status"].values[i]
+    reasons = [s.name.lower().replace("_", " ") for s in Status if s is not Status.OK and (status == s).any()]
+    return ", ".join(reasons)
+
+
+def _calls(found: "xarray.Dataset", i: int, j: int) -> str:
+    kinds = {"payoffs": "payoff", "gradients": "grad", "hessian_vector_products": "HVP", "solves": "solve"}
+    counts = {short: float(found[f"{kind}_calls"][i, j]) for kind, short in kinds.items()}
+    return " ".join(f"{_short(n)} {short}" for short, n in counts.items() if n) or "none"
+
+
+def _short(n: float) -> str:
+    """A count in at most four digits: 100k, 1.5M, 1812."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size and (n >= 1e4 or n % size == 0):
+            return f"{n / size:.3g}{unit}"
+    return f"{n:.4g}"
+
+
+def _last_block(dataset: "xarray.Dataset") -> int:
+    points = dataset["rounds"].values
+    return int(points[-1] - (points[-2] if points.size > 1 else 0))

@@ -1,0 +1,307 @@
+"""`compare`: several methods in one game, from the same starts and under the same noise."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from stackjax import _entry
+from stackjax.experiments import results
+from stackjax.play import play
+from stackjax.protocols import Action, Game, Learner
+from stackjax.trace import Record, Status, Trace
+
+if TYPE_CHECKING:
+    import xarray
+
+#: Replicates at once on a CPU: more don't run faster there, and progress is shown after each piece. An
+#: accelerator takes all of them at once.
+_PIECE = 250
+
+
+def compare(
+    game: Game,
+    methods: Mapping[str, Sequence[Learner]],
+    *,
+    rounds: int,
+    replicates: int | Sequence[int] | Array = 100,
+    seed: int = 0,
+    key: PRNGKeyArray | None = None,
+    start: tuple[Any, ...] | None = None,
+    record: Record | None = None,
+    nash: tuple[Action, ...] | None = None,
+    stackelberg: tuple[Action, ...] | None = None,
+    devices: Sequence[Any] | int | None = None,
+    progress: bool | None = None,
+    title: str | None = None,
+    action_labels: Sequence[str] | None = None,
+    payoff_labels: Sequence[str] | None = None,
+    command: str | None = None,
+) -> "xarray.Dataset":
+    """Play a game with several methods, and measure their distances to its equilibria.
+
+    Common random numbers: every method has the same key and the same replicates, so that in replicate r they
+    meet the same noise of the game, and players who sample their start or their estimator noise in the same
+    way draw the same. Differences between methods can then be taken within a replicate.
+
+    **Arguments:**
+
+    - `game`; `methods`: name -> one learner a player, in order of play.
+    - `rounds`, `replicates`, `start`, `devices`: as in `stackjax.play`; `replicates` is a number or ids.
+    - `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
+    - `record`: default `Record.log_spaced(150)`. `strategies=False` leaves out the distances too.
+    - `nash`, `stackelberg`: equilibria as joint actions; default: those that the game knows.
+    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
+    - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
+    - `command`: the command line, if this is part of one.
+
+    **Returns:** a dataset with the dimensions `method`, `replicate`, `rounds` (completed, at the record
+    points) and `player` ("leader", "follower", or "player 0", ...), with
+
+    - everything of `Trace.to_xarray`: `strategy_0`, `action_0`, ..., `payoffs`, `status`, `failed_at`, oracle
+      calls, ...;
+    - `distance_to_nash`, `distance_to_stackelberg` `[method, replicate, rounds]` where the equilibria are
+      known: the Euclidean norm, over players, of the distances between strategy and equilibrium in the
+      players' spaces; `nash_0`, `nash_payoffs` `[player]`, ... are the equilibria and the exact payoffs
+      there;
+    - `seconds` `[method]`, the wall time without compilation, and `compile_seconds` `[method]`, the wall time
+      that JAX reports for tracing, lowering and compiling. A program that was compiled before costs no time
+      again;
+    - attributes: configuration (JSON), versions, device, seed, command and date. `stackjax.experiments.save`
+      keeps all of it in a file.
+
+    Pick a method by `dataset.sel({"method": name})`: `sel(method=...)` is an option of xarray's own and picks
+    nothing.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the method.
+    """
+    if not isinstance(methods, Mapping) or not methods:
+        raise ValueError(f"methods: expected at least one name with its learners, got {methods!r}")
+    chosen = {str(name): tuple(learners) for name, learners in methods.items()}
+    for name, learners in chosen.items():
+        with _named(name):
+            _entry.check_players(game, learners)
+    rounds = _entry.positive("rounds", rounds)
+    ids, batched = _entry.replicate_ids(replicates)
+    if not batched:
+        raise ValueError("replicates: expected a number or ids, got None")
+    if key is None and not 0 <= seed < 2**32:  # jax.random.key silently drops higher bits
+        raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
+    record = Record.log_spaced(150) if record is None else record
+    roles = _roles(game)
+    actions = _labels("action_labels", action_labels, [f"action of {role}" for role in roles])
+    payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
+    known = {"nash": game.nash() if nash is None else nash}
+    known["stackelberg"] = game.stackelberg() if stackelberg is None else stackelberg
+    equilibria = {
+        name: e for name, actions_ in known.items() if (e := _equilibrium(game, name, actions_)) is not None
+    }
+
+    run_key = jax.random.key(seed) if key is None else key
+    where = _entry.device_list(devices) or (jnp.zeros(()).device,)
+    pieces = -(-ids.size // (_PIECE * len(where))) if where[0].platform == "cpu" else 1
+    size = -(-ids.size // pieces)
+    done = []
+    with _progress(progress, len(chosen) * ids.size) as advance:
+        for name, learners in chosen.items():
+            advance(name)
+            parts, seconds, compiling = [], 0.0, 0.0
+            for first in range(0, ids.size, size):
+                # Copies of the last replicate fill up the last piece: one program serves all pieces.
+                part = np.minimum(np.arange(first, first + size), ids.size - 1)
+                with _named(name), _compilation() as compiled:
+                    began = time.perf_counter()
+                    trace = play(
+                        game,
+                        *learners,
+                        key=run_key,
+                        rounds=rounds,
+                        replicates=ids[part].tolist(),
+                        start=_cut(game, start, ids.size, part),
+                        record=record,
+                        devices=devices,
+                    )
+                    jax.block_until_ready(trace)
+                    seconds += time.perf_counter() - began - compiled()
+                    compiling += compiled()
+                parts.append(_dataset(game, trace, equilibria).isel(replicate=slice(0, ids.size - first)))
+                advance(name, parts[-1])
+            whole = _concat(parts, "replicate", "minimal")
+            done.append(whole.assign(seconds=seconds, compile_seconds=compiling))
+
+    result = _concat(done, "method", "all")
+    result = result.assign_coords(method=list(chosen), player=roles, payoff_label=("player", payoffs))
+    for i, label in enumerate(actions):
+        for variable in result.variables:
+            if str(variable).partition("[")[0] in (f"strategy_{i}", f"initial_{i}", f"action_{i}"):
+                result[variable].attrs["long_name"] = label
+    for name, equilibrium in equilibria.items():
+        result = result.assign(_equilibrium_variables(game, name, equilibrium))
+    configuration = {
+        "game": game,
+        "methods": chosen,
+        "rounds": rounds,
+        "replicates": replicates,
+        "start": start,
+        "record": record,
+        "key": run_key,
+    }
+    return result.assign_attrs(
+        result="comparison",
+        title=type(game).__name__ if title is None else title,
+        **results.provenance(
+            configuration, seed=seed if key is None else None, command=command, device=where[0]
+        ),
+    )
+
+
+def _concat(
+    parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]
+) -> "xarray.Dataset":
+    import xarray
+
+    return xarray.concat(parts, dim, data_vars=data_vars, coords="minimal", compat="override", join="exact")
+
+
+def _roles(game: Game) -> list[str]:
+    if game.levels == ((0,), (1,)):
+        return ["leader", "follower"]
+    return [f"player {i}" for i in range(len(game.spaces))]
+
+
+def _labels(name: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
+    if given is None:
+        return default
+    if isinstance(given, str) or len(given) != len(default):
+        raise ValueError(f"{name}: expected one label a player ({len(default)}), got {given!r}")
+    return list(given)
+
+
+def _equilibrium(game: Game, name: str, actions: Any) -> tuple[Action, ...] | None:
+    """A joint action of the spaces' shapes; None where there is none, or a game says so with NaN."""
+    if actions is None:
+        return None
+    if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
+        raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
+    actions = tuple(jax.tree.map(jnp.asarray, action) for action in actions)
+    for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
+        expected = space.struct(jnp.float32)
+        try:
+            chex.assert_trees_all_equal_shapes(expected, action)
+        except AssertionError:
+            raise ValueError(
+                f"{name}: player {i}: expected an action like {expected}, got {action!r}"
+            ) from None
+    return actions if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)) else None
+
+
+def _cut(game: Game, start: Any, replicates: int, part: np.ndarray) -> Any:
+    """The starts of some replicates: leaves with one start a replicate are cut, `play` checks the rest."""
+    if not isinstance(start, tuple | list) or len(start) != len(game.spaces):
+        return start
+
+    def cut(leaf: Any, struct: Any) -> Any:
+        return jnp.asarray(leaf)[part] if np.shape(leaf) == (replicates, *struct.shape) else leaf
+
+    entries = []
+    for action, space in zip(start, game.spaces, strict=True):
+        with contextlib.suppress(ValueError):  # of another structure than the space's
+            action = None if action is None else jax.tree.map(cut, action, space.struct(jnp.float32))
+        entries.append(action)
+    return tuple(entries)
+
+
+def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, tuple[Action, ...]]) -> "xarray.Dataset":
+    """A trace as a dataset, with the distances."""
+    dataset = trace.to_xarray()
+    if not jax.tree.leaves(trace.strategies):
+        return dataset
+    for name, equilibrium in equilibria.items():
+        distance = np.asarray(_distance(game, trace.strategies, equilibrium))
+        dataset[f"distance_to_{name}"] = (("replicate", "rounds"), distance)
+    return dataset
+
+
+def _distance(game: Game, strategies: Any, equilibrium: tuple[Action, ...]) -> Float[Array, "replicates K"]:
+    squares = []
+    for space, strategy, action in zip(game.spaces, strategies, equilibrium, strict=True):
+        point = jax.tree.map(lambda x, like: x.astype(like.dtype), action, strategy)
+        squares.append(jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, point) ** 2)
+    return jnp.sqrt(sum(squares[1:], squares[0]))
+
+
+def _equilibrium_variables(game: Game, name: str, equilibrium: tuple[Action, ...]) -> dict[str, Any]:
+    """`nash_0`, ..., named like the strategies, and `nash_payoffs` unless the game has no exact payoffs."""
+    found: dict[str, Any] = {}
+    for i, action in enumerate(equilibrium):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(action)[0]:
+            at = jax.tree_util.keystr(path)
+            found[f"{name}_{i}{at}"] = (
+                tuple(f"strategy_{i}{at}_{j}" for j in range(leaf.ndim)),
+                np.asarray(leaf),
+            )
+    with contextlib.suppress(NotImplementedError):
+        found[f"{name}_payoffs"] = ("player", np.asarray([float(p) for p in game.payoffs(*equilibrium)]))
+    return found
+
+
+@contextlib.contextmanager
+def _named(method: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"(in the method {method!r})")
+        raise
+
+
+@contextlib.contextmanager
+def _compilation() -> Iterator[Any]:
+    """Yields a function: the seconds that JAX has spent on tracing, lowering and compiling in here."""
+    spans: list[tuple[float, float]] = []
+
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            now = time.perf_counter()
+            spans.append((now - duration_secs, now))
+
+    def union() -> float:  # a function that is traced within another one is reported with it and by itself
+        total, end = 0.0, -float("inf")
+        for begin, until in sorted(spans):
+            total += max(until - max(begin, end), 0.0)
+            end = max(end, until)
+        return total
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield union
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@contextlib.contextmanager
+def _progress(show: bool | None, replicates: int) -> Iterator[Any]:
+    """Yields a function of the current method and of the dataset of replicates that it has just played."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    show = console.is_terminal if show is None else show
+    counts = (MofNCompleteColumn(), TextColumn("replicates, [red]{task.fields[failed]}[/red] failed"))
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not show, transient=True) as bar:
+        task = bar.add_task("", total=replicates, failed=0)
+        failed = 0
+
+        def advance(method: str, part: "xarray.Dataset | None" = None) -> None:
+            nonlocal failed
+            played = 0 if part is None else part.sizes["replicate"]
+            failed += 0 if part is None else int((part["status"] != int(Status.OK)).sum())
+            bar.update(task, description=method, advance=played, failed=failed)
+
+        yield advance

@@ -1,0 +1,205 @@
+"""Results: NetCDF files with everything that it takes to compute them again, and their reduction."""
+
+import contextlib
+import dataclasses
+import datetime
+import functools
+import hashlib
+import inspect
+import json
+import os
+import platform
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+
+import stackjax
+from stackjax.protocols import Calls
+from stackjax.trace import Status
+
+if TYPE_CHECKING:
+    import xarray
+
+#: Arrays with more entries than this are described by shape, type and hash.
+_LISTED = 10_000
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+def describe(value: Any, depth: int = 16) -> Any:
+    """A game, a learner or anything inside one as dictionaries and lists for JSON, with all its numbers.
+
+    Modules become `{"class": ..., field: ...}`; functions `{"function": ..., variable that it closes over:
+    ...}`, which is where Optax keeps its hyper-parameters; large arrays their shape, type and SHA-256.
+    """
+    inner = functools.partial(describe, depth=depth - 1)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if depth == 0:
+        return "..."
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        if jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            value = jax.random.key_data(jnp.asarray(value))
+        array = np.asarray(value)
+        if array.size <= _LISTED:
+            return array.tolist()
+        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+        return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": digest}
+    if isinstance(value, Mapping):
+        return {str(k): inner(v) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return {"class": type(value).__name__} | {k: inner(getattr(value, k)) for k in value._fields}
+    if isinstance(value, tuple | list):
+        return [inner(v) for v in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            f.name: inner(getattr(value, f.name)) for f in dataclasses.fields(value) if hasattr(value, f.name)
+        }
+        return {"class": type(value).__name__} | fields
+    if isinstance(value, functools.partial):
+        return {"partial": inner(value.func), "args": inner(value.args), "keywords": inner(value.keywords)}
+    if callable(value) and hasattr(value, "__qualname__"):
+        function = inspect.unwrap(value)
+        found = {"function": f"{function.__module__}.{function.__qualname__}"}
+        with contextlib.suppress(TypeError):  # built-in functions close over nothing that could be told
+            found |= {k: inner(v) for k, v in inspect.getclosurevars(function).nonlocals.items()}
+        return found
+    return {"class": type(value).__qualname__}
+
+
+def provenance(
+    configuration: Mapping[str, Any], *, seed: int | None, command: str | None, device: Any
+) -> dict[str, Any]:
+    """The attributes of every result: configuration, versions, device, seed, command and date (UTC)."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    found = {
+        "stackjax_version": stackjax.__version__,
+        "jax_version": jax.__version__,
+        "jaxlib_version": jaxlib.__version__,
+        "numpy_version": np.__version__,
+        "python_version": platform.python_version(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "date": now,
+        "configuration": json.dumps(describe(configuration)),
+    }
+    return found | {k: v for k, v in (("seed", seed), ("command", command)) if v is not None}
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path that takes the place of `path` at the end: nothing half-written ever stands there.
+
+    **Raises:** `OSError` that names the path.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        raise OSError(f"can't write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def check_writable(folder: str | os.PathLike[str]) -> Path:
+    """Make the folder if it isn't there, and try to write in it: before a computation, not after.
+
+    **Raises:** `OSError` that names the folder and says why.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except FileExistsError:
+        raise OSError(f"can't write in the folder {folder}: it is a file") from None
+    except OSError as error:
+        raise OSError(f"can't write in the folder {folder}: {error.strerror or error}") from error
+    return folder
+
+
+def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
+    """Write a result to a (compressed) NetCDF file: whole, or not at all.
+
+    **Raises:** `OSError` that names the path.
+    """
+    numbers = [str(name) for name, v in dataset.variables.items() if v.ndim and v.dtype.kind in "iuf"]
+    encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in numbers}
+    with replacing(Path(path)) as part:
+        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+
+
+def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
+    """Read a result that `save` or the command line wrote, into memory.
+
+    **Raises:** `FileNotFoundError` if there is no such file, `ValueError` if it isn't a result of stackjax.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        dataset = xarray.load_dataset(path, engine="h5netcdf")
+    except PermissionError as error:
+        raise PermissionError(f"can't read {path}: {error.strerror}") from None
+    except OSError as error:  # what h5py raises for other kinds of files, and for damaged ones
+        raise ValueError(f"{path} can't be read as a NetCDF file: {error}") from None
+    if "stackjax_version" not in dataset.attrs:
+        raise ValueError(f"{path} is a NetCDF file, but not a result of stackjax")
+    return dataset
+
+
+def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[float]) -> "xarray.DataArray":
+    """Quantiles over the replicates that didn't fail, `[method, quantile, ...]`; NaN where all failed."""
+    import xarray
+
+    values = dataset[name].transpose("method", "replicate", ...)
+    ok = dataset["status"].transpose("method", "replicate").values == Status.OK
+    array = values.values.astype(np.float64)
+    nothing = np.full((len(quantiles), *array.shape[2:]), np.nan)
+    rows = [
+        np.quantile(a[good], quantiles, axis=0) if good.any() else nothing
+        for a, good in zip(array, ok, strict=True)
+    ]
+    dims = ("method", "quantile", *values.dims[2:])
+    coords = {k: values.coords[k] for k in values.dims if k in values.coords and k != "replicate"}
+    return xarray.DataArray(np.stack(rows), {**coords, "quantile": list(quantiles)}, dims)
+
+
+def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
+    """The state of a comparison at its last record, over the replicates that didn't fail.
+
+    **Returns:** a dataset with the dimensions `method`, `quantile` (0.25, 0.5, 0.75) and `player`:
+
+    - `distance_to_nash`, `distance_to_stackelberg` `[method, quantile]` where these equilibria are known, and
+      `payoffs` `[method, quantile, player]` over the last block of rounds;
+    - `payoffs_calls`, `gradients_calls`, ... `[method, player]`, cumulative, of the median replicate;
+    - `replicates`, how many there were, and `failed` `[method]`, how many of them did. Where all of them
+      failed the quantiles are NaN, and `failed` equals `replicates`;
+    - `seconds`, `compile_seconds` `[method]`, and `rounds`.
+    """
+    import xarray
+
+    last = dataset.isel(rounds=-1)
+    found: dict[str, Any] = {
+        "replicates": dataset.sizes["replicate"],
+        "failed": (dataset["status"] != int(Status.OK)).sum("replicate"),
+        "rounds": int(last["rounds"]),
+    }
+    for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs"):
+        if name in last:
+            found[name] = over_replicates(last, name, _QUARTILES)
+    for kind in Calls._fields:
+        found[kind + "_calls"] = over_replicates(last, kind + "_calls", (0.5,)).isel(quantile=0, drop=True)
+    return xarray.Dataset(found | {name: dataset[name] for name in ("seconds", "compile_seconds")})

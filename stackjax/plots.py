@@ -1,0 +1,210 @@
+"""Figures of results. Matplotlib is imported when one is drawn, and never its global state."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stackjax.experiments.results import over_replicates
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, which people with any kind of colour vision tell apart; yellow is left out, being
+#: too light.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
+_EQUILIBRIA = {"nash": ("Nash", (0, (1, 1.6))), "stackelberg": ("Stackelberg", (0, (6, 2.5)))}
+_INK, _FAINT = "#333333", "#777777"
+_HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 6  # inches, and how many methods in a row
+_WINDOW = 0.2  # decades of rounds
+
+
+@dataclass
+class _Panel:
+    """One quantity: `values [method, 3, rounds]` (lower end, line, upper end), and at the equilibria."""
+
+    label: str
+    values: np.ndarray
+    lines: dict[str, float] = field(default_factory=dict)
+    log: bool = False
+
+
+def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
+    """A comparison's strategies and payoffs over the completed rounds, with the equilibria drawn in.
+
+    Every line is a median over the replicates that didn't fail, in a band from the lower to the upper
+    quartile. Above, the players' strategies (for Hi-C the centre that it perturbs); below, their payoffs.
+    Where actions aren't scalars, the distances to the equilibria stand in for the strategies.
+
+    Into the median a replicate enters with a weighted mean over its records within a fifth of a decade of
+    rounds: a follower of a perturbed leader is, in any one round, on one side of the equilibrium or on the
+    other, and the median of that would jump between the two. The bands are those of the single records. The
+    ranges show how methods end: what lies far outside in the first rounds is cut off.
+
+    **Arguments:** `dataset`: what `stackjax.experiments.compare` or `load` returned.
+
+    **Returns:** a Matplotlib figure; `figure.savefig(path)` writes it.
+
+    **Raises:** `ValueError` if the dataset isn't a comparison.
+    """
+    from matplotlib.figure import Figure
+
+    if dataset.attrs.get("result") != "comparison":
+        raise ValueError("dataset: expected the result of a comparison")
+    rows = _panels(dataset)
+    columns = max(len(row) for row in rows)
+    names = [str(name) for name in dataset["method"].values]
+    head = _HEAD + _LEGEND_ROW * -(-len(names) // _LEGEND_COLUMNS)
+    width, height = 1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows)
+    figure = Figure(figsize=(width, height), dpi=150)
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+    axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True)
+    rounds = dataset["rounds"].values
+    for row_axes, row in zip(axes, rows, strict=True):
+        for ax, panel in zip(row_axes, row, strict=False):
+            _draw(ax, panel, rounds)
+        for ax in row_axes[len(row) :]:
+            ax.remove()
+    for ax in axes[-1][: len(rows[-1])]:
+        ax.set_xlabel("completed rounds", color=_INK)
+    _head(figure, dataset, names)
+    return figure
+
+
+def _panels(dataset: "xarray.Dataset") -> list[list[_Panel]]:
+    players = range(dataset.sizes["player"])
+    scalar = all(f"strategy_{i}" in dataset and dataset[f"strategy_{i}"].ndim == 3 for i in players)
+    known = [name for name in _EQUILIBRIA if f"distance_to_{name}" in dataset]
+
+    def at(name: str, i: int | None = None) -> float:
+        return float(dataset[name] if i is None else dataset[name][i])
+
+    rows: list[list[_Panel]] = []
+    if scalar and len(players) <= 4:
+        row = []
+        for i in players:
+            name = f"strategy_{i}"
+            lines = {e: at(f"{e}_{i}") for e in known}
+            row.append(_Panel(dataset[name].attrs["long_name"], _quantiles(dataset, name), lines))
+        rows.append(row)
+    elif known:
+        names = [f"distance_to_{name}" for name in known]
+        labels = [f"distance to {_EQUILIBRIA[name][0]}" for name in known]
+        values_of = (_quantiles(dataset, name) for name in names)
+        rows.append([_Panel(label, v, log=True) for label, v in zip(labels, values_of, strict=True)])
+    if "payoffs" in dataset:
+        values = _quantiles(dataset, "payoffs")
+        labels = [str(label) for label in dataset["payoff_label"].values]
+        paid = {i: {e: at(f"{e}_payoffs", i) for e in known if f"{e}_payoffs" in dataset} for i in players}
+        row = [_Panel(labels[i], values[..., i], paid[i]) for i in players]
+        rows += [row[i : i + 4] for i in range(0, len(row), 4)]
+    if not rows:
+        raise ValueError(
+            "dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs"
+        )
+    return rows
+
+
+def _quantiles(dataset: "xarray.Dataset", name: str) -> np.ndarray:
+    """Lower quartile, median of weighted means and upper quartile: `[method, 3, rounds, ...]`."""
+    values = dataset[name].transpose("rounds", ...)
+    logs = np.log10(dataset["rounds"].values)
+    weights = np.maximum(1 - np.abs(logs[:, None] - logs) / _WINDOW, 0)
+    means = np.tensordot(weights / weights.sum(1, keepdims=True), values.values, 1)
+    smooth = dataset[["status"]].assign({name: values.copy(data=means)})
+    parts = [over_replicates(dataset, name, (0.25, 0.75)), over_replicates(smooth, name, (0.5,))]
+    (low, high), (middle,) = (part.transpose("quantile", "method", "rounds", ...).values for part in parts)
+    return np.stack([low, middle, high], axis=1)
+
+
+def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray) -> None:
+    for j, values in enumerate(panel.values):
+        colour, dash = _style(j)
+        ax.fill_between(rounds, values[0], values[2], color=colour, alpha=0.2, linewidth=0)
+        marker = "o" if rounds.size == 1 else None
+        ax.plot(rounds, values[1], color=colour, linestyle=dash, marker=marker, linewidth=1.8, zorder=3)
+    ax.set_xscale("log")
+    if rounds.size > 1:
+        ax.set_xlim(rounds[0], rounds[-1])
+    if panel.log:
+        ax.set_yscale("log")
+    else:
+        low, high = _range(panel, rounds)
+        ax.set_ylim(low, high)
+        _equilibria(ax, panel.lines, high - low)
+    ax.set_title(panel.label, loc="left", fontsize=11, color=_INK)
+    ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.tick_params(colors=_FAINT, which="both", labelcolor=_INK)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color("#BBBBBB")
+
+
+def _equilibria(ax: "Axes", lines: dict[str, float], height: float) -> None:
+    """Horizontal lines with their names at the right end; names that would overlap share a place."""
+    previous = None
+    for name, value in sorted(lines.items(), key=lambda item: item[1]):
+        label, dash = _EQUILIBRIA[name]
+        ax.axhline(value, color=_INK, linestyle=dash, linewidth=1.1, zorder=2.5)
+        near = previous is not None and value - previous < 0.06 * height
+        ax.annotate(
+            label,
+            (1.0, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 5 if near else 0),
+            textcoords="offset points",
+            va="bottom" if near else "center",
+            fontsize=9,
+            color=_INK,
+            annotation_clip=False,
+        )
+        previous = value
+
+
+def _range(panel: _Panel, rounds: np.ndarray) -> tuple[float, float]:
+    """Limits that show the equilibria, three quarters of the lines and half of the bands."""
+    at = np.log(rounds) / max(np.log(rounds[-1]), 1.0)
+    seen = np.concatenate([panel.values[:, 1, at >= 0.25].ravel(), panel.values[:, :, at >= 0.5].ravel()])
+    seen = np.concatenate([seen[np.isfinite(seen)], list(panel.lines.values())])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, high = float(seen.min()), float(seen.max())
+    margin = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
+
+
+def _style(j: int) -> tuple[str, Any]:
+    return _COLOURS[j % len(_COLOURS)], _DASHES[j // len(_COLOURS) % len(_DASHES)]
+
+
+def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    replicates = dataset.sizes["replicate"]
+    failed = (dataset["status"] != 0).sum("replicate").values
+    said = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
+    text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
+    height = figure.get_figheight()
+    left = 0.12 / figure.get_figwidth()
+    figure.text(left, 1 - 0.12 / height, dataset.attrs["title"], fontsize=14, color=_INK, va="top")
+    figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=_FAINT, va="top")
+    handles = [
+        Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))
+    ]
+    figure.legend(
+        handles,
+        names,
+        loc="upper left",
+        bbox_to_anchor=(left, 1 - _HEAD / height),
+        ncols=min(len(names), _LEGEND_COLUMNS),
+        frameon=False,
+        fontsize=11,
+        labelcolor=_INK,
+        borderaxespad=0,
+        borderpad=0,
+    )

@@ -1,0 +1,18 @@
+"""Numerics of every test: no silent change of rank or type, and eight virtual CPU devices where there is no GPU."""
+
+import os
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+if not os.environ.get("JAX_PLATFORMS", "").startswith("cuda"):
+    jax.config.update("jax_num_cpu_devices", 8)  # before any backend starts
+
+
+@pytest.fixture
+def x64():
+    """Float64 for one test."""
+    with jax.enable_x64(True):
+        yield

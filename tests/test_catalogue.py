@@ -1,0 +1,62 @@
+"""What the catalogue names can be made and played."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+import pytest
+
+import stackjax as sj
+from stackjax import Record, Status, catalogue, learners
+
+
+def test_every_learner_is_listed():
+    exported = {x for x in vars(learners).values() if isinstance(x, type) and issubclass(x, sj.Learner)}
+    assert set(catalogue.LEARNERS.values()) == exported
+    assert len(catalogue.LEARNERS) == len(exported)
+
+
+def test_names_are_typeable():
+    names = [*catalogue.GAMES, *catalogue.LEARNERS]
+    names += [name for entry in catalogue.GAMES.values() for name in entry.methods]
+    assert [name for name in names if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)] == []
+
+
+@pytest.mark.parametrize("game", catalogue.GAMES)
+def test_every_method_plays_and_every_player_has_its_labels(game):
+    entry = catalogue.GAMES[game]
+    made = entry.make()
+    assert len(entry.actions) == len(entry.payoffs) == len(made.spaces)
+    for name, method in entry.methods.items():
+        trace = sj.play(
+            made,
+            *method(),
+            key=jax.random.key(0),
+            rounds=20,
+            replicates=2,
+            start=entry.start,
+            record=Record.final(),
+        )
+        assert np.all(np.asarray(trace.status) == Status.OK), name
+
+
+def test_the_duopoly_has_the_papers_schedules():
+    entry = catalogue.GAMES["duopoly"]
+    assert entry.default == ("simultaneous", "two-timescale", "hi-c")
+    assert float(entry.make().payoff_variance) == 10.0
+    np.testing.assert_allclose(entry.make().stackelberg(), (46.0, 26.0))
+    leader, follower = entry.methods["two-timescale"]()
+    assert (float(leader.noise_variance), float(follower.noise_variance)) == (10.0, 10.0)
+    np.testing.assert_allclose([leader.step(7), follower.step(7)], [1 / 8, 1 / 4], rtol=1e-6)
+    leader, follower = entry.methods["hi-c"]()
+    np.testing.assert_allclose([leader.step(5), leader.perturbation(63), follower.step(9)], [0.1, 5.0, 0.25])
+    # Eq. 28 at n = 63: 2 (ln 5 - ln 100 - ln 64) / ln(1/2) = 20.6...
+    assert int(leader.commitment(63)) == 21
+    assert entry.methods["hi-c-no-baseline"]()[0].baseline is None
+    assert entry.methods["hi-c-pairs"]()[0].measurements == 2
+
+
+def test_a_default_that_is_no_method_is_refused():
+    with pytest.raises(ValueError, match=r"default: \['nothing'\]"):
+        dataclasses.replace(catalogue.GAMES["duopoly"], default=("nothing",))

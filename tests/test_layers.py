@@ -1,0 +1,189 @@
+"""Imports go strictly downward. The layers are read from the source, so that a new file must find its place in them."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stackjax
+
+ROOT = Path(stackjax.__file__).parent
+
+# Every file of stackjax, by room, from the bottom up; a file may import what lies strictly below its own layer, and, where
+# the layer is open, its neighbours (a room may use its own parts).
+LAYERS = [
+    ["spaces", "schedules", "_noise", "_dependence"],
+    ["protocols"],
+    ["_calculus", "arms", "_loop"],
+    ["trace", "games", "learners"],
+    ["_entry"],
+    ["play"],
+    ["equilibria"],
+    ["catalogue", "experiments"],
+    ["plots"],
+    ["cli"],
+]
+TOP = ("__init__", "__main__")
+OPEN = {("catalogue", "experiments"), ("experiments", "catalogue")}
+#: What a room may not import although it lies below: the loop knows no game and no learner, and they don't know the loop.
+FORBIDDEN = {
+    **dict.fromkeys(("play", "_entry", "_loop", "trace"), {"games", "learners", "_calculus"}),
+    "learners": {"_noise", "_dependence", "_loop", "trace"},
+    "games": {"_noise", "_dependence", "_loop", "trace"},
+}
+#: Who may import a heavy library when it is itself imported; `import stackjax` must import none of them.
+HEAVY = {
+    "matplotlib": {"plots"},
+    "xarray": {"experiments"},
+    "h5netcdf": {"experiments"},
+    "rich": {"cli", "experiments"},
+    "click": {"cli"},
+}
+BOTTOM = {"jax", "jaxlib", "numpy", "scipy", "equinox", "jaxtyping", "optax", "lineax", "optimistix", "chex", "stackjax"}
+
+
+def room(name):
+    """The room of a file or of an imported module: `games/noisy.py` and `stackjax.games.noisy` are in `games`."""
+    return name.split(".")[0]
+
+
+def level(name):
+    found = [i for i, layer in enumerate(LAYERS) if name in layer]
+    return found[0] if found else len(LAYERS) if name in TOP else None
+
+
+def imports(source, own):
+    """The modules that a source imports: `(name, at module level, only for type checking)`, names without `stackjax.`."""
+    tree = ast.parse(source)
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):  # relative: spelled out from the file that says it
+            package = ["stackjax", *own.split(".")][: -node.level]
+            names = [".".join([*package, *([node.module] if node.module else []), alias.name]) for alias in node.names]
+        else:
+            continue
+        above, typing_only, deferred = node, False, False
+        while above in parents:
+            above = parents[above]
+            typing_only |= isinstance(above, ast.If) and ast.unparse(above.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+            deferred |= isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)
+        found += [(name, not deferred, typing_only) for name in names]
+    return found
+
+
+def violations(name, source):
+    """What a file of stackjax, by its dotted name, imports against the rules."""
+    own, mine = room(name), level(room(name))
+    if mine is None:
+        return [f"{name}: in no layer; give it one in LAYERS"]
+    wrong = []
+    for imported, at_module_level, typing_only in imports(source, name):
+        library, _, inner = imported.partition(".")
+        if library != "stackjax":
+            if library in HEAVY and at_module_level and not typing_only and own not in HEAVY[library]:
+                wrong.append(f"{name}: imports {library} at module level")
+            continue
+        other = room(inner)
+        if not inner or level(other) is None:  # a name that stackjax itself exports
+            if own not in TOP and own not in ("catalogue", "experiments", "plots", "cli"):
+                wrong.append(f"{name}: imports {imported} from the top")
+        elif typing_only or other == own:
+            continue
+        elif level(other) >= mine and (own, other) not in OPEN:
+            wrong.append(f"{name}: imports {imported}, which isn't below it")
+        elif other in FORBIDDEN.get(own, ()):
+            wrong.append(f"{name}: imports {imported}, of which it must know nothing")
+    return wrong
+
+
+def files():
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path.read_text()
+
+
+def test_imports_go_strictly_downward():
+    assert [wrong for name, source in files() for wrong in violations(name, source)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("spaces", "from stackjax.protocols import Game"),
+        ("schedules", "import stackjax.learners"),
+        ("protocols", "from stackjax.games import Noisy"),
+        ("games.noisy", "from stackjax.learners import Fixed"),
+        ("games.noisy", "from ..learners import Fixed"),
+        ("learners.fixed", "from stackjax.games.noisy import Noisy"),
+        ("learners.fixed", "def f():\n    from stackjax.games.noisy import Noisy"),
+        ("learners.fixed", "from stackjax import play"),
+        ("learners.fixed", "import stackjax"),
+        ("learners.fixed", "from stackjax._noise import round_key"),
+        ("learners.fixed", "from stackjax.trace import Record"),
+        ("_calculus.implicit", "from stackjax.learners import Fixed"),
+        ("_loop", "from stackjax.trace import Trace"),
+        ("_entry", "from stackjax.games import Noisy"),
+        ("play", "from stackjax.learners.fixed import Fixed"),
+        ("play", "from stackjax.experiments import sweep"),
+        ("equilibria.search", "from stackjax.catalogue import games"),
+        ("experiments.sweep", "from stackjax.plots import plot"),
+        ("plots", "from stackjax.cli import main"),
+        ("trace", "import xarray"),
+        ("games.noisy", "from matplotlib import pyplot"),
+        ("learners.fixed", "import rich.table"),
+        ("plots", "import click"),
+        ("attic", "x = 1"),
+    ],
+)
+def test_each_rule_can_be_broken(name, source):
+    assert len(violations(name, source)) == 1, violations(name, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("protocols", "from stackjax.spaces import Space"),
+        ("games.noisy", "from stackjax.games.quadratic import Quadratic\nfrom stackjax.protocols import Game"),
+        ("learners.hierarchical_ascent", "from stackjax._calculus.implicit import hierarchical_direction"),
+        ("play", "from stackjax import _entry, _loop\nfrom stackjax.trace import Record"),
+        ("trace", "def to_xarray():\n    import xarray"),
+        ("trace", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import xarray"),
+        ("equilibria.certify", "from stackjax.games import Quadratic\nfrom stackjax import play"),
+        ("plots", "import matplotlib.pyplot as plt"),
+        ("cli", "import click\nfrom stackjax.experiments import compare"),
+        ("__init__", "from stackjax.play import play"),
+    ],
+)
+def test_what_is_allowed_is_allowed(name, source):
+    assert violations(name, source) == []
+
+
+@pytest.fixture(scope="module")
+def fresh_import():
+    """What a new interpreter has imported and printed after `import stackjax`."""
+    code = "import stackjax, sys; print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
+    )
+
+
+def test_the_core_imports_no_heavy_library(fresh_import):
+    imported = set(fresh_import.stderr.split())
+    assert "stackjax" in imported and imported.isdisjoint(HEAVY)
+
+
+def test_importing_prints_nothing_and_warns_of_nothing(fresh_import):
+    assert fresh_import.stdout == "" and len(fresh_import.stderr.splitlines()) == 1
+
+
+def test_importing_starts_no_backend():
+    """So that a script can still choose its platform and its number of devices."""
+    code = "import stackjax\nfrom jax._src import xla_bridge\nassert not xla_bridge.backends_are_initialized()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

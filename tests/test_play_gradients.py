@@ -1,0 +1,145 @@
+"""Derivatives through `play`: forward mode always, reverse mode where the record points are equally spaced."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stackjax import Record, play
+from stackjax.games import CournotDuopoly
+from stackjax.learners import GradientAscent, HierarchicalAscent
+from stackjax.schedules import PowerLaw
+
+KEY = jax.random.key(0)
+ROUNDS = 6
+EQUAL = Record.every(2)
+UNEQUAL = Record.log_spaced(4)  # 1, 2, 3, 6
+
+
+def outcome(
+    step=0.1, exponent=0.5, demand=100.0, start=40.0, noise=1.0, *, record=EQUAL, rounds=ROUNDS, **options
+):
+    """A number that depends on everything that a run returns as a float."""
+    trace = play(
+        CournotDuopoly(demand=demand),
+        HierarchicalAscent(PowerLaw(step, exponent), noise_variance=noise),
+        GradientAscent(0.2),
+        key=KEY,
+        rounds=rounds,
+        start=(start, 30.0),
+        record=record,
+        **options,
+    )
+    recorded = (*trace.strategies, *trace.actions, *trace.initial, 0.01 * trace.payoffs, trace.state[1].action)
+    return sum(jnp.sum(jnp.sin(0.1 * x)) for x in recorded)
+
+
+ARGUMENTS = (0.1, 0.5, 100.0, 40.0, 1.0)
+
+
+def differences(function, arguments, step=1e-6):
+    """Central finite differences in each argument."""
+    found = []
+    for i, value in enumerate(arguments):
+        low, high = ((*arguments[:i], value + sign * step * max(1, abs(value)), *arguments[i + 1 :]) for sign in (-1, 1))
+        found.append((function(*high) - function(*low)) / (2 * step * max(1, abs(value))))
+    return np.array(found, float)
+
+
+def test_gradients_in_every_number_are_right(x64):
+    gradient = jax.grad(outcome, argnums=tuple(range(5)))(*ARGUMENTS)
+    np.testing.assert_allclose(gradient, differences(outcome, ARGUMENTS), rtol=1e-5, atol=1e-7)
+    assert np.all(np.abs(gradient) > 1e-4)
+
+
+def test_forward_mode_works_with_any_record(x64):
+    def run(step):
+        return outcome(step, record=UNEQUAL)
+
+    expected = differences(run, (0.1,))[0]
+    np.testing.assert_allclose(jax.jvp(run, (0.1,), (1.0,))[1], expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.jacfwd(run)(0.1), expected, rtol=1e-5)
+
+
+def test_forward_mode_is_vectorised_with_any_record():
+    def derivative(step):
+        return jax.jvp(lambda s: outcome(s, record=UNEQUAL), (step,), (1.0,))[1]
+
+    many = jax.vmap(derivative)(jnp.array([0.05, 0.1]))
+    np.testing.assert_allclose(many[1], derivative(0.1), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("record", "rounds"), [(UNEQUAL, ROUNDS), (Record.every(4), ROUNDS)], ids=["log-spaced", "a shorter last block"]
+)
+def test_reverse_mode_refuses_what_it_cannot_do_and_says_what_it_can(record, rounds):
+    with pytest.raises(ValueError, match=r"^record: reverse-mode.*Record\.every.*multiple.*Record\.final.*forward mode"):
+        jax.grad(lambda step: outcome(step, record=record, rounds=rounds))(0.1)
+
+
+def test_the_values_are_those_of_a_run_that_is_not_differentiated():
+    def run(step):
+        return outcome(step, record=Record.final())
+
+    value, gradient = jax.value_and_grad(run)(0.1)
+    again, tangent = jax.jvp(run, (0.1,), (1.0,))
+    np.testing.assert_allclose([value, again], run(0.1), rtol=1e-5)
+    np.testing.assert_allclose(gradient, tangent, rtol=1e-3)
+
+
+def test_replicates_have_gradients_of_their_own():
+    def run(steps, **options):
+        return play(
+            CournotDuopoly(), GradientAscent(steps), GradientAscent(0.2), key=KEY, rounds=4, replicates=3,
+            in_axes=(None, 0, None), start=(40.0, 30.0), record=Record.final(), **options,
+        ).strategies[0][:, -1]  # fmt: skip
+
+    steps = jnp.array([0.1, 0.2, 0.3])
+    jacobian = jax.jacrev(run)(steps)
+    assert np.count_nonzero(jacobian) == 3 and np.all(np.diag(jacobian) != 0)
+    gradient = jax.grad(lambda s: jnp.sum(run(s, chunk=2)))(steps)
+    np.testing.assert_allclose(gradient, np.diag(jacobian), rtol=1e-5)
+
+
+def test_gradients_go_through_sharded_replicates():
+    if jax.device_count() < 2:
+        pytest.skip(f"needs 2 devices, there is {jax.device_count()}")
+
+    def run(step, **options):
+        return outcome(step, replicates=4, **options)
+
+    np.testing.assert_allclose(jax.grad(lambda s: run(s, devices=2))(0.1), jax.grad(run)(0.1), rtol=1e-4)
+
+
+def test_gradients_go_through_an_interruption(x64):
+    def run(step, halves):
+        def part(rounds, resume=None):
+            return play(
+                CournotDuopoly(), GradientAscent(step), GradientAscent(0.2), key=KEY, rounds=rounds, start=(40.0, 30.0),
+                record=Record.final(), resume=resume,
+            )  # fmt: skip
+
+        return (part(4, part(4)) if halves else part(8)).strategies[0][-1]
+
+    whole, halves = (jax.value_and_grad(lambda s, h=h: run(s, h))(0.1) for h in (False, True))
+    np.testing.assert_allclose(halves, whole, rtol=1e-10)
+
+
+def test_play_may_be_compiled_into_a_larger_program():
+    @jax.jit
+    def both(step):
+        return jax.value_and_grad(outcome)(step)
+
+    np.testing.assert_allclose(both(0.1), jax.value_and_grad(outcome)(0.1), rtol=1e-3)
+
+
+def test_a_trace_comes_out_of_a_larger_program():
+    def run(step):
+        return play(
+            CournotDuopoly(), GradientAscent(step), GradientAscent(0.2), key=KEY, rounds=4, replicates=2, record=UNEQUAL
+        )
+
+    inside, outside = jax.jit(run)(0.1), run(0.1)
+    np.testing.assert_allclose(inside.strategies[0], outside.strategies[0], rtol=1e-5)
+    np.testing.assert_array_equal(inside.calls[1].gradients, outside.calls[1].gradients)
+    np.testing.assert_array_equal(inside.status, outside.status)

@@ -1,0 +1,90 @@
+"""The figure of a comparison shows its numbers."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray
+
+from stackjax import experiments
+from stackjax.games import CournotDuopoly, from_payoffs
+from stackjax.learners import BestResponse, Fixed, GradientAscent
+from stackjax.plots import plot_comparison
+from stackjax.spaces import Euclidean
+
+
+@pytest.fixture(scope="module")
+def duopoly():
+    return experiments.compare(
+        CournotDuopoly(),
+        {"ascent": (GradientAscent(0.1), GradientAscent(0.1)), "fixed": (Fixed(46.0), BestResponse())},
+        rounds=100,
+        replicates=8,
+        title="Two firms",
+        action_labels=("quantity of firm 1", "quantity of firm 2"),
+    )
+
+
+def test_actions_and_payoffs_with_the_equilibria(duopoly):
+    axes = plot_comparison(duopoly).axes
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        "quantity of firm 1",
+        "quantity of firm 2",
+        "payoff of leader",
+        "payoff of follower",
+    ]
+    at = {"Nash": (92 / 3, 101 / 3, 940.444, 1133.444), "Stackelberg": (46, 26, 1058, 676)}
+    alone = plot_comparison(duopoly.sel({"method": ["fixed"]})).axes  # it plays Stackelberg, and sees Nash
+    for i, ax in enumerate(axes):
+        assert ax.get_xscale() == "log"
+        assert sorted(text.get_text() for text in ax.texts) == ["Nash", "Stackelberg"]
+        flat = [line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
+        np.testing.assert_allclose(sorted(flat), sorted(values[i] for values in at.values()), rtol=1e-5)
+        for low, high in (ax.get_ylim(), alone[i].get_ylim()):
+            assert low < min(flat) and max(flat) < high
+    ascent, fixed = (line for line in axes[0].lines if len(line.get_xdata()) > 2)
+    np.testing.assert_array_equal(ascent.get_xdata(), duopoly["rounds"])
+    np.testing.assert_allclose(fixed.get_ydata(), 46.0)
+    assert abs(ascent.get_ydata()[-1] - 92 / 3) < 0.1
+    # The first two rounds are further apart than a window: the first median is that of its records.
+    np.testing.assert_allclose(ascent.get_ydata()[0], np.median(duopoly["strategy_0"][0, :, 0]), rtol=1e-5)
+
+
+def test_the_head_says_what_is_shown(duopoly):
+    figure = plot_comparison(duopoly)
+    assert [text.get_text() for text in figure.texts] == [
+        "Two firms",
+        "median and quartiles of 8 replicates",
+    ]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ascent", "fixed"]
+    failed = duopoly.assign(status=duopoly["status"].copy(data=[[1] * 3 + [0] * 5, [0] * 8]))
+    assert "(3 of ascent failed)" in plot_comparison(failed).texts[1].get_text()
+
+
+def test_failed_replicates_are_not_drawn(duopoly):
+    status = np.zeros((2, 8), np.int8)
+    status[0, 1:] = 1
+    status[1] = 2
+    axes = plot_comparison(duopoly.assign(status=duopoly["status"].copy(data=status))).axes
+    ascent, fixed = (line for line in axes[0].lines if len(line.get_xdata()) > 2)
+    assert ascent.get_ydata()[0] == pytest.approx(float(duopoly["strategy_0"][0, 0, 0]))
+    assert bool(np.isnan(fixed.get_ydata()).all())
+
+
+def test_distances_stand_in_for_actions_that_are_no_scalars():
+    game = from_payoffs(
+        lambda x, y: -jnp.sum(x**2), lambda x, y: -jnp.sum(y**2), spaces=(Euclidean((2,)), Euclidean((1,)))
+    )
+    methods = {"fixed": (Fixed(jnp.array([3.0, 4.0])), Fixed(jnp.zeros(1)))}
+    nash = (jnp.zeros(2), jnp.zeros(1))
+    data = experiments.compare(game, methods, rounds=9, replicates=2, nash=nash)
+    axes = plot_comparison(data).axes
+    titles = [ax.get_title(loc="left") for ax in axes]
+    assert titles == ["distance to Nash", "payoff of leader", "payoff of follower"]
+    assert axes[0].get_yscale() == "log"
+    np.testing.assert_allclose(axes[0].lines[0].get_ydata(), 5.0, rtol=1e-6)
+    np.testing.assert_allclose(axes[1].lines[0].get_ydata(), -25.0, rtol=1e-6)
+
+
+def test_other_data_is_refused():
+    with pytest.raises(ValueError, match="expected the result of a comparison"):
+        plot_comparison(xarray.Dataset())

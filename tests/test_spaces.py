@@ -1,0 +1,197 @@
+"""Where actions live: sampling, projection, distances and membership, for every kind of action."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stackjax.spaces import Box, Euclidean, Space
+
+KEY = jax.random.key(0)
+SPACES = {
+    "line": Euclidean(()),
+    "vector": Euclidean((3,)),
+    "network": Euclidean({"w": (2, 3), "b": ((2,), ())}),
+    "interval": Box(-2.0, 3.0),
+    "cube": Box(0.0, 1.0, (4,)),
+    "bounds of its own for each coordinate": Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 10.0]), (2,)),
+}
+each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+each_box = pytest.mark.parametrize("box", [s for s in SPACES.values() if isinstance(s, Box)])
+
+
+def samples(space, n, key=KEY, dtype=None):
+    return jax.vmap(lambda k: space.sample(k, dtype))(jax.random.split(key, n))
+
+
+def scaled(action, factor):
+    return jax.tree.map(lambda x: x * factor, action)
+
+
+@each_space
+def test_a_sample_is_an_action(space):
+    action = space.sample(KEY)
+    struct = space.struct(jnp.float32)
+    assert jax.tree.structure(action) == jax.tree.structure(struct)
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(action)] == [(s.shape, s.dtype) for s in jax.tree.leaves(struct)]
+    assert bool(space.contains(action))
+    assert space.size == sum(x.size for x in jax.tree.leaves(action))
+
+
+@each_space
+def test_samples_differ(space):
+    for leaf in jax.tree.leaves(samples(space, 8)):
+        rows = np.asarray(leaf).reshape(8, -1)
+        assert np.unique(rows, axis=0).shape[0] == 8
+        assert np.unique(rows[0]).size == rows[0].size  # coordinates are drawn independently
+
+
+@each_space
+def test_samples_are_float64_where_asked(space, x64):
+    for dtype in (jnp.float32, jnp.float64):
+        assert {x.dtype for x in jax.tree.leaves(space.sample(KEY, dtype))} == {jnp.dtype(dtype)}
+    assert {x.dtype for x in jax.tree.leaves(space.sample(KEY))} == {jnp.dtype(jnp.float64)}
+
+
+@each_space
+def test_projection_leaves_the_space_alone_and_is_idempotent(space):
+    action = space.sample(KEY)
+    for got, expected in zip(jax.tree.leaves(space.project(action)), jax.tree.leaves(action), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    once = space.project(scaled(action, 50.0))
+    assert bool(space.contains(once))
+    for got, expected in zip(jax.tree.leaves(space.project(once)), jax.tree.leaves(once), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@each_box
+def test_projection_finds_the_nearest_action(box):
+    outside = jax.tree.map(lambda x: 4 * x - 1.5, samples(box, 50))
+    projected = jax.vmap(box.project)(outside)
+    others = samples(box, 50, jax.random.key(1))
+    nearest = jax.vmap(box.distance)(outside, projected)
+    for shift in range(10):
+        other = jax.vmap(box.distance)(outside, jnp.roll(others, shift, axis=0))
+        assert bool(jnp.all(nearest <= other + 1e-6))
+
+
+@each_space
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_what_is_not_finite_is_no_action_and_does_not_become_one(space, bad):
+    leaves, structure = jax.tree.flatten(space.sample(KEY))
+    leaves[-1] = leaves[-1].ravel().at[0].set(bad).reshape(leaves[-1].shape)
+    action = jax.tree.unflatten(structure, leaves)
+    assert not bool(space.contains(action))
+    assert not bool(space.contains(space.project(action)))
+
+
+@each_space
+def test_difference_and_distance(space):
+    a, b = space.sample(KEY), space.sample(jax.random.key(1))
+    difference = space.difference(a, b)
+    assert jax.tree.structure(difference) == jax.tree.structure(a)
+    flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (a, b, difference)]
+    np.testing.assert_allclose(flat[2], flat[0] - flat[1], rtol=1e-6)
+    np.testing.assert_allclose(space.distance(a, b), np.linalg.norm(flat[0] - flat[1]), rtol=1e-6)
+    assert float(space.distance(a, a)) == 0
+
+
+@each_box
+def test_a_box_ends_at_its_bounds(box):
+    low, high = (jnp.broadcast_to(bound, box.shape) for bound in (box.low, box.high))
+    assert bool(box.contains(low)) and bool(box.contains(high))
+    assert bool(box.contains(jnp.nextafter(high, jnp.inf)))  # rounding isn't leaving
+    for bound, sign in ((low, -1), (high, 1)):
+        if bound.ndim == 0:
+            assert not bool(box.contains(bound + sign * 1e-3))
+        else:  # one coordinate is enough
+            for i in range(bound.size):
+                assert not bool(box.contains(bound.at[i].add(sign * 1e-3)))
+
+
+def test_box_samples_are_uniform():
+    """Kolmogorov-Smirnov on each coordinate's 4000 samples. False alarms: 2e-6."""
+    from scipy.stats import kstest, uniform
+
+    box = SPACES["bounds of its own for each coordinate"]
+    drawn = np.asarray(samples(box, 4000), np.float64)
+    for i in range(2):
+        low, high = float(box.low[i]), float(box.high[i])
+        assert kstest(drawn[:, i], uniform(low, high - low).cdf).pvalue > 1e-6
+
+
+def test_euclidean_samples_are_normal():
+    """Kolmogorov-Smirnov on 6000 samples of a pytree with leaves of their own keys. False alarms: 1e-6."""
+    from scipy.stats import kstest
+
+    drawn = samples(SPACES["network"], 700)
+    x = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(drawn)])
+    assert kstest(x, "norm").pvalue > 1e-6
+
+
+@each_box
+def test_a_shrunk_box_leaves_room_for_the_margin(box):
+    shrunk = box.shrunk(0.25)
+    for corner in (shrunk.low, shrunk.high):
+        for sign in (-1, 1):
+            assert bool(box.contains(jnp.broadcast_to(corner, box.shape) + sign * 0.25))
+    assert not bool(shrunk.contains(jnp.broadcast_to(box.high, box.shape)))
+
+
+def test_euclidean_space_has_no_boundary_to_shrink():
+    assert SPACES["vector"].shrunk(3.0) is SPACES["vector"]
+
+
+def test_bounds_are_leaves():
+    @jax.jit
+    def clipped(box, action):
+        return box.project(action)
+
+    assert float(clipped(Box(0.0, 1.0), 9.0)) == 1
+    assert float(clipped(Box(0.0, 5.0), 9.0)) == 5
+    assert clipped._cache_size() == 1
+    boxes = jax.vmap(lambda high: Box(0.0, high))(jnp.array([1.0, 2.0]))
+    np.testing.assert_array_equal(jax.vmap(lambda box: box.project(7.0))(boxes), [1.0, 2.0])
+
+
+def test_bounds_broadcast_to_the_shape():
+    box = Box(jnp.zeros(3), jnp.array([1.0, 2.0, 3.0]), (2, 3))
+    action = box.sample(KEY)
+    assert action.shape == (2, 3) and bool(box.contains(action))
+    np.testing.assert_array_equal(box.project(jnp.full((2, 3), 9.0)), [[1.0, 2.0, 3.0]] * 2)
+
+
+def test_a_box_takes_whole_numbers_for_what_they_are():
+    box = Box(0.5, 5.0)
+    assert bool(box.contains(2)) and not bool(box.contains(0))
+    assert float(box.project(0)) == 0.5
+
+
+@pytest.mark.parametrize("shape", [3, [3], (2.0,), "ab", (-1,), {"w": 3}], ids=str)
+def test_a_euclidean_shape_is_tuples_of_integers(shape):
+    with pytest.raises(ValueError, match=r"^shape"):
+        Euclidean(shape)
+
+
+@pytest.mark.parametrize("shape", [3, [3], (2.0,), (-1,), {"w": (3,)}], ids=str)
+def test_a_box_shape_is_a_tuple_of_integers(shape):
+    with pytest.raises(ValueError, match=r"^shape"):
+        Box(0.0, 1.0, shape)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.0, 0.0), (1.0, 1.0), (0.0, np.inf), (-np.inf, 0.0), (np.nan, 1.0), (np.zeros(2), np.array([1.0, 0.0])), ("a", "b")],
+)
+def test_a_box_has_finite_bounds_in_order(low, high):
+    with pytest.raises((ValueError, TypeError), match=r"^low, high"):
+        Box(low, high)
+
+
+def test_a_space_without_a_margin_says_so():
+    class Circle(Space):
+        def struct(self, dtype):
+            return jax.ShapeDtypeStruct((), dtype)
+
+    with pytest.raises(ValueError, match="Circle has no margin"):
+        Circle().shrunk(0.1)
