@@ -1,7 +1,7 @@
 """Learning in leader-follower (Stackelberg) games: a game, learners, and one loop in which they meet.
 
-`stackjax.play` is that loop; `stackjax.games`, `stackjax.learners`, `stackjax.spaces` and `stackjax.schedules` are what goes
-into it; `stackjax.experiments` compares methods. A game subclasses `Game` (or comes from `games.from_payoffs`), a
+`stackjax.play` is that loop; `stackjax.games`, `stackjax.learners`, `stackjax.spaces` and `stackjax.schedules` are what
+goes into it; `stackjax.experiments` compares methods. A game subclasses `Game` (or comes from `games.from_payoffs`), a
 learner subclasses `Learner` and declares in `wants` which `Signal`s it is shown.
 """
 

@@ -15,8 +15,8 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 def depends(function: Callable[..., Any], arguments: Sequence[Any], varies: Sequence[Any]) -> list[bool]:
     """For each leaf of `function(*arguments)`, whether it depends on an argument leaf that varies.
 
-    **Arguments:** `arguments`: arrays or `ShapeDtypeStruct`s, one pytree an argument; `varies`: for each argument a bool
-    or a pytree of bools of the same structure. It errs on the side of dependence.
+    **Arguments:** `arguments`: arrays or `ShapeDtypeStruct`s, one pytree an argument; `varies`: for each argument a
+    bool or a pytree of bools of the same structure. It errs on the side of dependence.
     """
     program = jax.make_jaxpr(function)(*arguments)
     flags: list[bool] = []

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax.protocols import Game, Learner, View
+from stackjax.protocols import Game, Learner, View, same_structure
 from stackjax.schedules import concrete
 from stackjax.trace import Record, Trace
 
@@ -26,7 +26,9 @@ def positive(name: str, value: Any) -> int:
 def check_players(game: Any, learners: tuple[Any, ...]) -> None:
     """Is it a game, with levels that cover its players in order of play, and a learner for each?"""
     if not isinstance(game, Game):
-        raise TypeError(f"game: expected a stackjax Game, got {game!r}; stackjax.games.from_payoffs makes one from functions")
+        raise TypeError(
+            f"game: expected a stackjax Game, got {game!r}; stackjax.games.from_payoffs makes one from functions"
+        )
     players = len(game.spaces)
     if [i for level in game.levels for i in level] != list(range(players)):
         raise ValueError(
@@ -54,7 +56,13 @@ def replicate_ids(replicates: Any) -> tuple[np.ndarray, bool]:
     if not concrete(replicates):
         raise TypeError("replicates: expected known ids, got a traced array; close over them instead")
     ids = np.asarray(replicates)
-    if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer) or ids.min() < 0 or ids.max() >= 2**32:
+    if (
+        ids.ndim != 1
+        or ids.size == 0
+        or not np.issubdtype(ids.dtype, np.integer)
+        or ids.min() < 0
+        or ids.max() >= 2**32
+    ):
         raise ValueError(f"replicates: expected None, a number or a sequence of ids in [0, 2^32), got {replicates!r}")
     return ids.astype(np.uint32), True
 
@@ -108,8 +116,8 @@ def lay_out(
     axes = _axes(in_axes, (game, *learners))
     tree = (game, learners)
     kinds: list[Any] = []
-    shared: list[Array] = []
-    mapped: list[Array] = []
+    shared: list[Any] = []
+    mapped: list[Any] = []
     names = ["game", *(f"learner {i}" for i in range(len(learners)))]
     for (path, leaf), axis in zip(jax.tree_util.tree_flatten_with_path(tree)[0], axes, strict=True):
         array = _as_array(leaf, dtype)
@@ -123,7 +131,7 @@ def lay_out(
                 who = names[0] if path[0].idx == 0 else names[1 + path[1].idx]
                 where = who + jax.tree_util.keystr(path[1:] if path[0].idx == 0 else path[2:])
                 raise ValueError(
-                    f"in_axes: {where} is to carry the {replicates} replicates on axis {axis}, but has shape {array.shape}"
+                    f"in_axes: {where} should have {replicates} replicates on axis {axis}, its shape is {array.shape}"
                 )
             kinds.append(_MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
@@ -175,16 +183,18 @@ def _axes(in_axes: Any, tree: tuple[Any, ...]) -> list[int | None]:
     return axes
 
 
-def _start(game: Game, start: Any, dtype: Any, replicates: int) -> tuple[tuple[Any, ...], list[tuple[Array, bool]]]:
+def _start(game: Game, start: Any, dtype: Any, replicates: int) -> tuple[tuple[Any, ...], list[tuple[Any, bool]]]:
     """The starts as a pytree, and for each of its leaves the array and whether every replicate has its own."""
     if not isinstance(start, tuple | list) or len(start) != len(game.spaces):
-        raise ValueError(f"start: expected one entry a player ({len(game.spaces)}), each None or an action, got {start!r}")
+        raise ValueError(
+            f"start: expected one entry a player ({len(game.spaces)}), each None or an action, got {start!r}"
+        )
     leaves = []
     for i, (space, action) in enumerate(zip(game.spaces, start, strict=True)):
         if action is None:
             continue
         struct = space.struct(dtype)
-        if jax.tree.structure(action) != jax.tree.structure(struct):
+        if not same_structure(action, struct):
             raise ValueError(f"start: player {i}: expected a pytree like {struct}, got {action!r}")
         for leaf, expected in zip(jax.tree.leaves(action), jax.tree.leaves(struct), strict=True):
             array = jnp.asarray(leaf, dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)
@@ -234,7 +244,7 @@ def structure(game: Game, learners: tuple[Learner, ...]) -> tuple[str, ...]:
 
 
 def resumed(
-    trace: Any, key: Key, ids: np.ndarray, batched: bool, game: Game, learners: tuple[Learner, ...]
+    trace: Any, key: PRNGKeyArray, ids: np.ndarray, batched: bool, game: Game, learners: tuple[Learner, ...]
 ) -> tuple[int, Any, tuple[bool, ...], Any]:
     """The first round, the replicates' carry, which leaves of it are alike, and the oracle calls so far."""
     if trace is None:
@@ -291,7 +301,7 @@ def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
 
 
 def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: int) -> Any:
-    """Run the parts and put their replicates side by side, without the padding; oracle calls `[K]` have no replicates."""
+    """Run the parts and put their replicates side by side, without the padding; calls `[K]` have no replicates."""
     if len(parts) == 1:
         initial, rows, calls, last = run(parts[0])
         if parts[0] is not None:

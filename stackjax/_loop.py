@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, PyTree
 
 from stackjax._dependence import depends
 from stackjax._noise import BEFORE, round_key
-from stackjax.protocols import Calls, Game, Learner, RealisedGame, Seen, Signal, Signals, View, level_of, tree_where
+from stackjax.protocols import Game, Learner, RealisedGame, Seen, Signals, View, level_of, same_structure
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
 
@@ -80,7 +79,7 @@ class Players:
 
     def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
         """Every learner's diagnostics."""
-        return tuple(l.report(v, s) for l, v, s in zip(self.learners, self.views, states, strict=True))
+        return tuple(each.report(v, s) for each, v, s in zip(self.learners, self.views, states, strict=True))
 
     def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """Play round `t`: the new states, the actions, the payments and the oracle calls."""
@@ -104,13 +103,15 @@ class Players:
         floats = [x for x in jax.tree.leaves((states, actions, payoffs)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
-        return sum(jnp.sum(x * 0) for x in floats) == 0, inside
+        return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
 
 
 def _check_round(players: Players, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, Any, Any]:
     """The shapes of a round's actions, payments and oracle calls, after checking that it can be repeated."""
     game = players.game
-    example = [jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), space.struct(players.dtype)) for space in game.spaces]
+    example = [
+        jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), space.struct(players.dtype)) for space in game.spaces
+    ]
     paid = jax.eval_shape(lambda: game.realise(game.draw(players.key(None, 0, replicate)), *example))
     shapes = [jnp.shape(p) for p in paid] if isinstance(paid, tuple | list) else None
     if shapes != [()] * len(game.spaces):
@@ -125,7 +126,7 @@ def _check_round(players: Players, replicate: Array, states: tuple[Any, ...]) ->
 
 
 def _same(name: str, got: Any, expected: Any, what: str) -> None:
-    if jax.tree.structure(got) != jax.tree.structure(expected):
+    if not same_structure(got, expected):
         raise ValueError(f"{name}: expected a pytree like {what}, {expected}, got {got}")
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         if (a.shape, a.dtype) != (b.shape, b.dtype):
@@ -200,10 +201,13 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
 
 
 class Plan(NamedTuple):
-    """When and what: `begin` (the first round, traced), the record `points` `[K]` (completed rounds, traced), their
-    `spacing` if it is always the same (static), what to record (static), and whether to keep failed replicates at the state
-    before the round in which they failed, with their status (static); otherwise they are only found out, and play on in
-    vain and apart from the others."""
+    """When to record, what, and how.
+
+    `begin` (the first round, traced), the record `points` `[K]` (completed rounds, traced), their
+    `spacing` if it is always the same (static), what to record (static), and whether to keep failed replicates at the
+    state before the round in which they failed, with their status (static); otherwise they are only found out, and play
+    on in vain and apart from the others.
+    """
 
     begin: Array
     points: Array
@@ -259,12 +263,15 @@ class _OneReplicate:
         strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
         sums = c.payoffs if self.recording.payoffs else ()
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
-        metrics = {k: jnp.asarray(v) for k, v in (self.recording.metrics(*strategies) if self.recording.metrics else {}).items()}
+        metrics = {
+            k: jnp.asarray(v)
+            for k, v in (self.recording.metrics(*strategies) if self.recording.metrics else {}).items()
+        }
         row = {
             "strategies": strategies if self.recording.strategies else (),
             "actions": c.actions,
             "payoffs": jnp.stack(means) if means else None,
-            "metrics": metrics,
+            "metrics": jax.tree.map(jnp.asarray, metrics),
             "reports": players.reports(c.states),
         }
         return c, row

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import define_prng_impl
-from jaxtyping import Array, Key, UInt32
+from jaxtyping import Array, PRNGKeyArray, UInt32
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _UNROLLED_WORDS = 8  # more words than this are hashed as a vector: the program stays small
@@ -39,6 +39,7 @@ def threefry_2x32(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
 def _bits(key: UInt32[Array, "4"], width: int, shape: tuple[int, ...]) -> Array:
     count = math.prod(shape)
     words = -(-count * width // 32)
+    j: Array | int
     if words == 0:
         return jnp.zeros(shape, f"uint{width}")
     if words <= _UNROLLED_WORDS:
@@ -62,7 +63,7 @@ def _split(key: UInt32[Array, "4"], shape: tuple[int, ...]) -> Array:
     return jnp.stack([jnp.full(count, h0), jnp.full(count, h1), i, jnp.zeros_like(i)], -1).reshape(*shape, 4)
 
 
-def _fold_in(key: UInt32[Array, "4"], data: Array) -> Array:
+def _fold_in(key: UInt32[Array, "4"], data: Any) -> Array:
     h0, h1 = threefry_2x32(key[0] ^ _FOLD, key[1], key[2], key[3])
     return jnp.stack([h0, h1, jnp.asarray(data).astype(jnp.uint32).reshape(()), jnp.zeros_like(h0)])
 
@@ -78,12 +79,12 @@ _ROUND_KEYS = define_prng_impl(
 
 
 @functools.partial(jax.jit, static_argnums=1)
-def stream_words(key: Key, streams: int) -> UInt32[Array, "streams 2"]:
+def stream_words(key: PRNGKeyArray, streams: int) -> UInt32[Array, "streams 2"]:
     """Two words for each of a run's streams of noise (its game, its players), from a key of any implementation."""
     return jnp.stack([jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint32) for i in range(streams)])
 
 
-def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) -> Key:
+def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) -> PRNGKeyArray:
     """The key of one stream, one round and one replicate."""
     parts = [words[0], words[1], jnp.asarray(round_).astype(jnp.uint32), replicate.astype(jnp.uint32)]
     return jax.random.wrap_key_data(jnp.stack(parts), impl=_ROUND_KEYS)

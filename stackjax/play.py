@@ -4,12 +4,11 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from stackjax import _entry, _loop
 from stackjax._noise import stream_words
@@ -57,7 +56,7 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
 def play(
     game: Game,
     *learners: Learner,
-    key: Key,
+    key: PRNGKeyArray,
     rounds: int,
     replicates: int | Sequence[int] | Array | None = None,
     start: tuple[Any, ...] | None = None,
@@ -69,9 +68,9 @@ def play(
 ) -> Trace:
     """Let learners play a game for a number of rounds, in many replicates at once.
 
-    In every round, in order of play, each learner acts (later levels may have asked to see earlier ones), the game pays,
-    each learner is shown the signals in its `wants` and updates. The round is written for one replicate, vmapped over
-    all of them and compiled; the same program serves other hyper-parameters, keys and starts.
+    In every round, in order of play, each learner acts (later levels may have asked to see earlier ones), the game
+    pays, each learner is shown the signals in its `wants` and updates. The round is written for one replicate, vmapped
+    over all of them and compiled; the same program serves other hyper-parameters, keys and starts.
 
     The noise that replicate r meets in round t depends on the key, r and t alone: not on `replicates`, `chunk`,
     `devices`, `record` or `resume`. Results are bit-identical where the compiled chunk is the same, and equal to
@@ -89,8 +88,8 @@ def play(
     - `record`: when and what to record; default `Record.log_spaced(200)`.
     - `resume`: a trace to go on from, with the same key, replicates and kinds of game and learners; rounds and oracle
       calls are counted on, and only the new part is returned.
-    - `in_axes`: which leaves of `(game, *learners)` carry the batch axis, as a prefix pytree of axes like in `jax.vmap`:
-      `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
+    - `in_axes`: which leaves of `(game, *learners)` carry the batch axis, as a prefix pytree of axes like in
+      `jax.vmap`: `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
     - `chunk`: at most this many replicates at once on each device, which bounds memory; the results then come as NumPy
       arrays.
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.

@@ -7,18 +7,18 @@ one replicate and in pure functions; the loop owns the batch axis, the random ke
 
 import enum
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Key, PyTree, Scalar
+from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 
 from stackjax.spaces import Space
 
-Action = PyTree[Array]
-Noise = PyTree[Array]
-State = PyTree[Array]
+Action: TypeAlias = PyTree[Array]
+Noise: TypeAlias = PyTree[Array]
+State: TypeAlias = PyTree[Array]
 
 
 class Signal(enum.Flag):
@@ -64,17 +64,27 @@ class Game(eqx.Module):
     attributes, fields or properties, and `payoffs`. A game that samples its payoffs also gives `draw` and `realise`.
     """
 
-    spaces: eqx.AbstractVar[tuple[Space, ...]]
-    levels: eqx.AbstractVar[tuple[tuple[int, ...], ...]]
+    if TYPE_CHECKING:  # type checkers take an abstract variable for a field, which a property can't stand for
 
-    #: What a `Record` shows when it isn't told: "exact" payoffs, or the "realised" ones of a game without exact payoffs.
+        @property
+        def spaces(self) -> tuple[Space, ...]: ...  # noqa: D102
+
+        @property
+        def levels(self) -> tuple[tuple[int, ...], ...]: ...  # noqa: D102
+
+    else:
+        spaces: eqx.AbstractVar[tuple[Space, ...]]
+        levels: eqx.AbstractVar[tuple[tuple[int, ...], ...]]
+
+    #: What a `Record` shows when it isn't told: "exact" payoffs, or the "realised" ones of a game without exact
+    # payoffs.
     recorded_payoffs = "exact"
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """Exact payoffs, one scalar a player, maximised. Pure; a sampled game may have none."""
         raise NotImplementedError(f"{type(self).__name__} has no exact payoffs; record payoffs='realised'")
 
-    def draw(self, key: Key) -> Noise:
+    def draw(self, key: PRNGKeyArray) -> Noise:
         """This round's randomness, one draw for all players; `()` if there is none."""
         return ()
 
@@ -106,12 +116,12 @@ class RealisedGame(Game):
     noise: Noise
 
     @property
-    def spaces(self) -> tuple[Space, ...]:  # type: ignore[override]  # a property stands for the abstract variable
+    def spaces(self) -> tuple[Space, ...]:
         """The game's spaces."""
         return self.game.spaces
 
     @property
-    def levels(self) -> tuple[tuple[int, ...], ...]:  # type: ignore[override]  # as above
+    def levels(self) -> tuple[tuple[int, ...], ...]:
         """The game's levels."""
         return self.game.levels
 
@@ -164,7 +174,7 @@ class View:
         self._need(Signal.OWN_PAYOFF, "view.best_response")
         return self._game.best_response(self.player, actions)
 
-    def first_action(self, key: Key) -> Action:
+    def first_action(self, key: PRNGKeyArray) -> Action:
         """The start that was given, else a sample of its space."""
         return self.space.sample(key, self.dtype) if self.start is None else self.start
 
@@ -228,10 +238,17 @@ class Learner(eqx.Module):
     """A player's way to learn, written for one replicate. `learners/_template.py` is a commented start for a new one.
 
     Only `init` and `draw` take keys; everything else is deterministic, given the noise. The fields are the
-    hyper-parameters: numbers are leaves, which batch through `play`'s `in_axes`; only what changes the program is static.
+    hyper-parameters: numbers are leaves, which batch through `play`'s `in_axes`; only what changes the program is
+    static.
     """
 
-    wants: eqx.AbstractVar[Signal]
+    if TYPE_CHECKING:  # as in Game
+
+        @property
+        def wants(self) -> Signal: ...  # noqa: D102
+
+    else:
+        wants: eqx.AbstractVar[Signal]
 
     def requires(self, view: View) -> dict[str, Any]:
         """What the hyper-parameters must satisfy in this game: messages that name the argument, each with a condition.
@@ -241,11 +258,11 @@ class Learner(eqx.Module):
         """
         return {}
 
-    def init(self, view: View, key: Key) -> State:
+    def init(self, view: View, key: PRNGKeyArray) -> State:
         """The state before the first round."""
         raise NotImplementedError
 
-    def draw(self, view: View, key: Key) -> Noise:
+    def draw(self, view: View, key: PRNGKeyArray) -> Noise:
         """This round's randomness; `()` if the learner is deterministic."""
         return ()
 
@@ -277,6 +294,12 @@ def partial_gradient(game: Game, player: int, actions: tuple[Action, ...]) -> Ac
         return game.payoffs(*actions[:player], action, *actions[player + 1 :])[player]
 
     return jax.grad(own)(actions[player])
+
+
+def same_structure(a: PyTree, b: PyTree) -> bool:
+    """Whether two pytrees have their leaves in the same places."""
+    structure: Any = jax.tree.structure(a)
+    return bool(structure == jax.tree.structure(b))
 
 
 def tree_where(condition: Any, new: PyTree, old: PyTree) -> PyTree:

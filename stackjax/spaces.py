@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Key, PyTree, Scalar
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree, Scalar
 
 Shape = tuple[int, ...]
 
@@ -25,7 +25,7 @@ class Space(eqx.Module):
         """The shapes and types of an action."""
         raise NotImplementedError
 
-    def sample(self, key: Key, dtype: Any = None) -> PyTree[Array]:
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> PyTree[Array]:
         """A random action, in the floating-point type `dtype` (JAX's default if None)."""
         raise NotImplementedError
 
@@ -81,7 +81,7 @@ class Euclidean(Space):
         """The shapes and types of an action."""
         return jax.tree.unflatten(self.structure, [jax.ShapeDtypeStruct(s, dtype) for s in self.shapes])
 
-    def sample(self, key: Key, dtype: Any = None) -> PyTree[Array]:
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> PyTree[Array]:
         """Standard normal coordinates."""
         dtype = jnp.result_type(float) if dtype is None else dtype
         keys = jax.random.split(key, len(self.shapes)) if len(self.shapes) > 1 else [key]
@@ -124,7 +124,7 @@ class Box(Space):
         """The shape and type of an action."""
         return jax.ShapeDtypeStruct(self.shape, dtype)
 
-    def sample(self, key: Key, dtype: Any = None) -> Array:
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
         """Uniform in the box."""
         dtype = jnp.result_type(float) if dtype is None else dtype
         low, high = (jnp.asarray(bound, dtype) for bound in (self.low, self.high))

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, Int8, Key, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from stackjax import _loop
 from stackjax.protocols import Calls
@@ -37,8 +37,8 @@ class Record(eqx.Module):
     - `metrics`: a function of one replicate's strategies, one argument a player, that returns a dictionary of arrays.
       Define it once: a new function object compiles a new program.
     - `strategies`: whether to record strategies and last actions (default True).
-    - `payoffs`: "exact", "realised" or None: payoffs at the actions that were played, averaged over the rounds since the
-      last record point. Default: the game's own `recorded_payoffs`.
+    - `payoffs`: "exact", "realised" or None: payoffs at the actions that were played, averaged over the rounds since
+      the last record point. Default: the game's own `recorded_payoffs`.
 
     The last round is always recorded.
     """
@@ -57,7 +57,7 @@ class Record(eqx.Module):
 
     @classmethod
     def every(cls, rounds: int, **options: Any) -> "Record":
-        """At every multiple of `rounds`, counted from round 0. The only one that `jax.grad` goes through, beside `final`."""
+        """At every multiple of `rounds`, counted from round 0. With `final`, what `jax.grad` goes through."""
         return cls("every", rounds, **options)
 
     @classmethod
@@ -92,7 +92,8 @@ class Trace(eqx.Module):
     - `rounds [K]`: completed rounds at each record point.
     - `initial`: strategies before the first round, one entry a player, each a pytree `[replicates, ...]`.
     - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
-    - `payoffs [replicates, K, players]`: means over the rounds since the last record point; NaN once a replicate failed.
+    - `payoffs [replicates, K, players]`: means over the rounds since the last record point; NaN once a replicate
+      failed.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.
     - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
@@ -107,10 +108,10 @@ class Trace(eqx.Module):
     payoffs: Array | None
     metrics: dict[str, PyTree]
     reports: tuple[dict[str, Array], ...]
-    status: Int8[Array, " replicates"]
+    status: Int[Array, " replicates"]
     failed_at: Int[Array, " replicates"]
     state: tuple[PyTree, ...]
-    key: Key
+    key: PRNGKeyArray
     ids: Any
     block_calls: tuple[Calls, ...]  # of each block, [K] where all replicates have the same
     calls_before: tuple[Calls, ...] | None
@@ -120,7 +121,6 @@ class Trace(eqx.Module):
     @property
     def calls(self) -> tuple[Calls, ...]:
         """Cumulative oracle calls: one `Calls` a player, each entry `[replicates, K]`."""
-
         shape = (*np.shape(self.status), len(self.rounds))
 
         def total(blocks: Array, before: Any = 0) -> Array:

@@ -1,4 +1,4 @@
-"""Numerics of every test: no silent change of rank or type, and eight virtual CPU devices where there is no GPU."""
+"""Numerics of every test: nothing changes its rank or type in silence; eight virtual CPU devices where there is no GPU."""
 
 import os
 
@@ -7,6 +7,7 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_default_matmul_precision", "highest")  # a GPU would round products to TF32
 if not os.environ.get("JAX_PLATFORMS", "").startswith("cuda"):
     jax.config.update("jax_num_cpu_devices", 8)  # before any backend starts
 

@@ -140,7 +140,42 @@ def test_how_often_may_differ_between_replicates():
     np.testing.assert_array_equal(trace.strategies[0][:, -1], [10, 5, 2])
 
 
-# Noisy games
+# Noise
+
+
+def test_the_noise_of_a_round_may_be_its_key():
+    class Sampler(Clock):
+        def draw(self, view, key):
+            return key
+
+        def act(self, view, state, noise, seen):
+            return jax.random.normal(noise, (), view.dtype)
+
+        def strategy(self, view, state, seen):
+            return jnp.zeros((), view.dtype)
+
+    trace = play(linear(2), Sampler(), Sampler(), key=KEY, rounds=3, replicates=2, record=Record.every(1))
+    assert np.unique(np.stack(trace.actions)).size == 12
+
+
+def test_a_state_may_hold_a_key():
+    class Walker(Clock):
+        def init(self, view, key):
+            return key
+
+        def act(self, view, state, noise, seen):
+            return jax.random.normal(state, (), view.dtype)
+
+        def update(self, view, state, noise, signals):
+            return jax.random.fold_in(state, 0)
+
+    def run(rounds, **options):
+        return play(linear(2), Walker(), Clock(), key=KEY, rounds=rounds, replicates=3, record=Record.every(1), **options)
+
+    whole = run(4)
+    assert np.unique(whole.actions[0]).size == 12
+    np.testing.assert_array_equal(run(4, chunk=2).actions[0], whole.actions[0])
+    np.testing.assert_array_equal(run(2, resume=run(2)).actions[0], whole.actions[0][:, 2:])
 
 
 def test_a_noisy_game_pays_noise_of_its_variance_and_records_none():

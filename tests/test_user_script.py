@@ -23,14 +23,10 @@ def test_a_game_in_five_lines():
         return -((y - x) ** 2)
 
     game = from_payoffs(leader, follower, spaces=(Euclidean(()), Box(-5.0, 5.0, ())))
-    same = from_costs(
-        lambda x, y: -leader(x, y), lambda x, y: -follower(x, y), spaces=game.spaces, levels=((0,), (1,))
-    )
+    same = from_costs(lambda x, y: -leader(x, y), lambda x, y: -follower(x, y), spaces=game.spaces, levels=((0,), (1,)))
     np.testing.assert_allclose(game.payoffs(0.3, 0.7), same.payoffs(0.3, 0.7))
 
-    trace = play(
-        game, HierarchicalAscent(0.02), GradientAscent(0.2), key=jax.random.key(0), rounds=400, replicates=8
-    )
+    trace = play(game, HierarchicalAscent(0.02), GradientAscent(0.2), key=jax.random.key(0), rounds=400, replicates=8)
     # x -> f1(x, x) = 2x - 1 has no maximum: the follower hits its box, and the leader goes on from there.
     assert trace.strategies[0].shape == (8, len(trace.rounds))
     assert bool((trace.status == Status.OK).all())
@@ -148,14 +144,15 @@ def test_any_optax_optimiser_and_any_pytree():
 
     space = Euclidean({"w": (2, 3), "b": (2,)})
     game = from_payoffs(payoff, lambda network, y: -jnp.sum((y - 0.5) ** 2), spaces=(space, Euclidean((2,))))
-    trace = play(
-        game,
-        GradientAscent(optimizer=optax.adam(0.05)),
-        BestResponse(),
-        key=jax.random.key(0),
-        rounds=300,
-        replicates=3,
-    )
+    with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by integers
+        trace = play(
+            game,
+            GradientAscent(optimizer=optax.adam(0.05)),
+            BestResponse(),
+            key=jax.random.key(0),
+            rounds=300,
+            replicates=3,
+        )
     assert trace.strategies[0]["w"].shape == (3, len(trace.rounds), 2, 3)
     assert float(trace.payoffs[:, -1, 0].min()) > -1e-3
 

@@ -15,8 +15,8 @@ from stackjax.protocols import Action, Game, level_of, partial_gradient
 def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0) -> Action:
     """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of the level below `player`.
 
-    With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its own
-    action, and `F_y` isn't symmetric. In the last level the direction is the player's own gradient.
+    With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its
+    own action, and `F_y` isn't symmetric. In the last level the direction is the player's own gradient.
     """
     level = level_of(game, player)
     if level + 1 == len(game.levels):

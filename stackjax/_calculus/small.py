@@ -1,4 +1,4 @@
-"""Small linear systems as plain arithmetic: XLA fuses it over the batch, where a LAPACK call for each would dominate."""
+"""Small linear systems as plain arithmetic, which XLA fuses over the batch; LAPACK calls would dominate it."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,9 @@ def _eliminate(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float
             rows[k], rows[i] = [p[0] for p in pairs], [p[1] for p in pairs]
         for i in range(k + 1, d):
             factor = rows[i][k] / rows[k][k]
-            rows[i] = rows[i][: k + 1] + [b - factor * a for a, b in zip(rows[k][k + 1 :], rows[i][k + 1 :], strict=True)]
+            rows[i] = rows[i][: k + 1] + [
+                b - factor * a for a, b in zip(rows[k][k + 1 :], rows[i][k + 1 :], strict=True)
+            ]
     solution: list[Array] = [vector[0]] * d
     for i in reversed(range(d)):
         rest = rows[i][d]

@@ -15,10 +15,10 @@ from stackjax.spaces import Box
 class CournotDuopoly(Game):
     """Two firms choose quantities `q_i` in `[0, demand / slope]` and are paid `(demand - slope (q_1 + q_2) - c_i) q_i`.
 
-    Sec. 4.1 of Fiez et al. (2019), whose numbers are the defaults. The price isn't clipped at zero: the clipped payoff has
-    no gradient there, and gradient players stall. With the defaults the Nash equilibrium is (30.667, 33.667) with the
-    profits (940.444, 1133.444), and the Stackelberg equilibrium (46, 26) with (1058, 676): the paper's quantities and
-    formulas, from which its printed profits differ.
+    Sec. 4.1 of Fiez et al. (2019), whose numbers are the defaults. The price isn't clipped at zero: the clipped payoff
+    has no gradient there, and gradient players stall. With the defaults the Nash equilibrium is (30.667, 33.667) with
+    the profits (940.444, 1133.444), and the Stackelberg equilibrium (46, 26) with (1058, 676): the paper's quantities
+    and formulas, from which its printed profits differ.
 
     **Arguments:** `demand` A > 0, the price at which nothing is sold; `costs` (c_1, c_2) per unit, in [0, A);
     `slope` > 0, the price's fall per unit.
@@ -40,7 +40,7 @@ class CournotDuopoly(Game):
                 raise ValueError(f"costs: expected less than demand ({self.demand}), got {cost}")
 
     @property
-    def spaces(self) -> tuple[Box, Box]:  # type: ignore[override]  # a property stands for the abstract variable
+    def spaces(self) -> tuple[Box, Box]:
         """Quantities from nothing to the whole market."""
         return (Box(0.0, self.demand / self.slope), Box(0.0, self.demand / self.slope))
 

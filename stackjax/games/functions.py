@@ -15,8 +15,8 @@ class FunctionGame(Game):
     """A game whose payoffs are given functions; made by `from_payoffs` and `from_costs`."""
 
     functions: tuple[Callable[..., Scalar], ...]
-    spaces: tuple[Space, ...]  # type: ignore[assignment]
-    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # type: ignore[assignment]
+    spaces: tuple[Space, ...]
+    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """What the functions return."""

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Key, Scalar
+from jaxtyping import PRNGKeyArray, Scalar
 
 from stackjax.protocols import Action, Game, Noise
 from stackjax.schedules import as_number, number
@@ -13,7 +13,7 @@ from stackjax.spaces import Space
 
 
 class Noisy(Game):
-    """`game`, with independent normal noise of variance `payoff_variance` added to every player's payoff in every round.
+    """`game` with independent normal noise of variance `payoff_variance` on every player's payoff in every round.
 
     Payoff readings meet the noise (Hi-C, bandits). Gradients and best responses don't: the noise doesn't depend on the
     actions; for noisy gradients give the learners a `noise_variance`. Recorded "exact" payoffs are without it.
@@ -30,17 +30,17 @@ class Noisy(Game):
         number(self.payoff_variance, "payoff_variance", 0.0, open_low=False)
 
     @property
-    def spaces(self) -> tuple[Space, ...]:  # type: ignore[override]  # a property stands for the abstract variable
+    def spaces(self) -> tuple[Space, ...]:
         """The game's spaces."""
         return self.game.spaces
 
     @property
-    def levels(self) -> tuple[tuple[int, ...], ...]:  # type: ignore[override]  # as above
+    def levels(self) -> tuple[tuple[int, ...], ...]:
         """The game's levels."""
         return self.game.levels
 
     @property
-    def recorded_payoffs(self) -> str:  # type: ignore[override]  # the game's own
+    def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute there, the game's own here
         """As for the game."""
         return self.game.recorded_payoffs
 
@@ -48,7 +48,7 @@ class Noisy(Game):
         """The game's exact payoffs."""
         return self.game.payoffs(*actions)
 
-    def draw(self, key: Key) -> Noise:
+    def draw(self, key: PRNGKeyArray) -> Noise:
         """The game's own noise, and one standard normal number a player."""
         dtype = jnp.result_type(self.payoff_variance, jnp.float32)
         return self.game.draw(jax.random.fold_in(key, 1)), jax.random.normal(key, (len(self.spaces),), dtype)

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, Scalar
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax.protocols import Action, Game
 from stackjax.schedules import concrete
@@ -18,7 +18,8 @@ class Quadratic(Game):
 
     **Arguments:**
 
-    - `Q`: one array `[d, d]` a player, d the sum of `dims` (only the symmetric part matters); `b`: one array `[d]` a player.
+    - `Q`: one array `[d, d]` a player, d the sum of `dims` (only the symmetric part matters); `b`: one array `[d]` a
+      player.
     - `dims`: the dimension of every player's action, static.
     - `levels`: who moves together; default: one leader, the others in one level below.
 
@@ -30,7 +31,7 @@ class Quadratic(Game):
     Q: tuple[Float[Array, "d d"], ...]
     b: tuple[Float[Array, " d"], ...]
     dims: tuple[int, ...] = eqx.field(static=True)
-    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)  # type: ignore[assignment]
+    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
 
     def __init__(self, Q: Sequence[Any], b: Sequence[Any], dims: Sequence[int], levels: Any = None):
         self.Q, self.b = tuple(jnp.asarray(q) for q in Q), tuple(jnp.asarray(v) for v in b)
@@ -46,12 +47,18 @@ class Quadratic(Game):
 
     @classmethod
     def random(
-        cls, key: Key, dims: tuple[int, int], *, concavity: float = 1.0, coupling: float = 1.0, batch: int | None = None
+        cls,
+        key: PRNGKeyArray,
+        dims: tuple[int, int],
+        *,
+        concavity: float = 1.0,
+        coupling: float = 1.0,
+        batch: int | None = None,
     ) -> "Quadratic":
         """A random general-sum game of a leader and a follower with one Nash and one Stackelberg equilibrium.
 
-        Every entry is normal with standard deviation `coupling / sqrt(d)`, symmetrised; then the follower's own block is
-        shifted until its smallest eigenvalue is `concavity`, and the leader's until that holds for its own block and
+        Every entry is normal with standard deviation `coupling / sqrt(d)`, symmetrised; then the follower's own block
+        is shifted until its smallest eigenvalue is `concavity`, and the leader's until that holds for its own block and
         for its reduced Hessian `T' Q_1 T`, `T = [I; dr/dx]`. `batch` puts that many games on a leading axis.
         """
         if batch is not None:
@@ -74,7 +81,7 @@ class Quadratic(Game):
         return cls((q1, q2), b, dims)
 
     @property
-    def spaces(self) -> tuple[Euclidean, ...]:  # type: ignore[override]  # a property stands for the abstract variable
+    def spaces(self) -> tuple[Euclidean, ...]:
         """One Euclidean space a player."""
         return tuple(Euclidean((d,)) for d in self.dims)
 
@@ -84,7 +91,7 @@ class Quadratic(Game):
         return tuple(z @ (b - 0.5 * (q @ z)) for q, b in zip(self.Q, self.b, strict=True))
 
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
-        """The zero of the own gradient; NaN where the own block isn't positive definite, as there is no maximum then."""
+        """The zero of the own gradient; NaN where there is no maximum, its block not being positive definite."""
         own = self._own(player)
         filled = [jnp.zeros(self.dims[j]) if j == player else a for j, a in enumerate(actions)]
         z = jnp.concatenate([jnp.asarray(a) for a in filled])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.protocols import Action, Game, Learner, Noise, Seen, Signals, View
 from stackjax.schedules import Schedule, as_number, as_schedule, number
@@ -25,7 +25,7 @@ def _variance(value: Any) -> Any:
 
 
 class Ascent(Learner):
-    """Steps along a direction: `z <- project(z + step(n) (direction + noise))`, or whatever an Optax optimiser makes of it.
+    """Steps along a direction: `z <- project(z + step(n) (direction + noise))`, or what an Optax optimiser makes of it.
 
     Subclasses give `direction` and `_signal`, which says where `update` takes the direction from.
     """
@@ -55,12 +55,12 @@ class Ascent(Learner):
     def _signal(self, view: View, state: AscentState, signals: Signals) -> Action:
         raise NotImplementedError
 
-    def init(self, view: View, key: Key) -> AscentState:
+    def init(self, view: View, key: PRNGKeyArray) -> AscentState:
         """The start, or a sample of the space."""
         action = view.space.project(view.first_action(key))
         return AscentState(action, jnp.int32(0), () if self.optimizer is None else self.optimizer.init(action))
 
-    def draw(self, view: View, key: Key) -> Noise:
+    def draw(self, view: View, key: PRNGKeyArray) -> Noise:
         """The estimator noise of this round, a standard normal pytree like the action; `()` without variance."""
         if self.noise_variance is None:
             return ()
@@ -84,6 +84,7 @@ class Ascent(Learner):
             step, memory = jnp.asarray(self.step(state.n)), state.memory
             moved = jax.tree.map(lambda x, d: x + step.astype(x.dtype) * d, state.action, direction)
         else:
+            assert self.optimizer is not None  # exactly one of them, by construction
             descent = jax.tree.map(jnp.negative, direction)
             change, memory = self.optimizer.update(descent, state.memory, state.action)
             moved = optax.apply_updates(state.action, change)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optimistix
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View
 from stackjax.schedules import as_number, number
@@ -40,7 +40,7 @@ class BestResponse(Learner):
             number(self.tolerance, "tolerance", 0.0)
         number(self.max_steps, "max_steps", 1, open_low=False)
 
-    def init(self, view: View, key: Key) -> Action:
+    def init(self, view: View, key: PRNGKeyArray) -> Action:
         """Where the first search starts: the start, or a sample of the space."""
         return view.space.project(view.first_action(key))
 
@@ -65,7 +65,7 @@ class BestResponse(Learner):
 
     def _search(self, view: View, state: Action, seen: Seen) -> Action:
         guess, unravel = ravel_pytree(state)
-        tolerance = jnp.sqrt(jnp.finfo(guess.dtype).eps) if self.tolerance is None else self.tolerance
+        tolerance: Any = jnp.sqrt(jnp.finfo(guess.dtype).eps) if self.tolerance is None else self.tolerance
 
         def cost(y: Float[Array, " d"], _: Any = None) -> Float[Array, ""]:
             joint = list(seen.actions)
@@ -73,14 +73,14 @@ class BestResponse(Learner):
             return -view.payoff_function(*joint)
 
         if view.space.shrunk(jnp.zeros(())) is view.space:  # no boundary
-            bfgs = optimistix.BFGS(rtol=tolerance, atol=tolerance)
-            found = optimistix.minimise(cost, bfgs, guess, max_steps=self.max_steps, throw=False)
+            bfgs: Any = optimistix.BFGS(rtol=tolerance, atol=tolerance)
+            found: Any = optimistix.minimise(cost, bfgs, guess, max_steps=self.max_steps, throw=False)
         else:
 
             def climb(y: Float[Array, " d"], _: Any) -> Float[Array, " d"]:
                 step = 1 / (jnp.linalg.norm(jax.hessian(cost)(y)) + jnp.finfo(y.dtype).tiny)
                 return ravel_pytree(view.space.project(unravel(y - step * jax.grad(cost)(y))))[0]
 
-            iteration = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
+            iteration: Any = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
             found = optimistix.fixed_point(climb, iteration, guess, max_steps=self.max_steps, throw=False)
         return unravel(jnp.where(found.result == optimistix.RESULTS.successful, found.value, jnp.nan))

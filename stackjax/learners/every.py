@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, State, View
 from stackjax.schedules import number
@@ -34,7 +34,7 @@ class Every(Learner):
             raise TypeError(f"learner: expected a stackjax Learner, got {self.learner!r}")
 
     @property
-    def wants(self) -> Signal:  # type: ignore[override]  # a property stands for the abstract variable
+    def wants(self) -> Signal:
         """What the learner wants."""
         return self.learner.wants
 
@@ -42,15 +42,17 @@ class Every(Learner):
         """What the learner requires."""
         return self.learner.requires(view)
 
-    def direction(self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None) -> Action:
+    def direction(
+        self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
+    ) -> Action:
         """The learner's direction."""
         return self.learner.direction(game, player, actions, n=n, state=state)  # type: ignore[attr-defined]  # gradient-based
 
-    def init(self, view: View, key: Key) -> EveryState:
+    def init(self, view: View, key: PRNGKeyArray) -> EveryState:
         """The learner's initial state."""
         return EveryState(self.learner.init(view, key), jnp.asarray(self.k, jnp.int32))
 
-    def draw(self, view: View, key: Key) -> Noise:
+    def draw(self, view: View, key: PRNGKeyArray) -> Noise:
         """The learner's noise."""
         return self.learner.draw(view, key)
 

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Key
+from jaxtyping import PRNGKeyArray
 
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View
 from stackjax.schedules import as_number
@@ -24,7 +24,7 @@ class Fixed(Learner):
         """An action of the space."""
         return {"action: it lies outside the space": view.space.contains(self.action)}
 
-    def init(self, view: View, key: Key) -> tuple[()]:
+    def init(self, view: View, key: PRNGKeyArray) -> tuple[()]:
         """Nothing to remember."""
         return ()
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import optax
+
 from stackjax.learners._ascent import Ascent, AscentState
 from stackjax.protocols import Action, Game, Signal, Signals, View, partial_gradient
 
@@ -23,6 +25,11 @@ class GradientAscent(Ascent):
     """
 
     wants = Signal.GRADIENT
+
+    def __init__(
+        self, step: Any = None, *, optimizer: optax.GradientTransformation | None = None, noise_variance: Any = 0.0
+    ):
+        super().__init__(step, optimizer=optimizer, noise_variance=noise_variance)
 
     def direction(
         self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Key, PyTree, Scalar
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, tree_where
 from stackjax.schedules import Schedule, as_number, as_schedule, number
 
 
 class HiCState(NamedTuple):
-    """The centre `x_n`, the signs `Delta_n` of the current perturbation, rounds left in the interval, and what was read."""
+    """The centre `x_n`, the signs `Delta_n`, the counter n, the rounds left in the interval, and what was read."""
 
     x: Action
     signs: PyTree
@@ -31,9 +31,9 @@ class HiC(Learner):
     waits for the follower. It sees its own payoffs only: uncoupled.
 
     Two things are added to Algorithm 1, both from the leader's own payoffs. The baseline b is a running mean of the
-    readings that starts at the first of them; without it (`baseline=None`, the algorithm as printed) the payoff's level,
-    divided by delta, drowns its differences. And in a `Box`, `x_n` is projected to the box shrunk by `delta_n`, so that
-    the perturbed action stays inside and isn't clipped, which would bias the estimate.
+    readings that starts at the first of them; without it (`baseline=None`, the algorithm as printed) the payoff's
+    level, divided by delta, drowns its differences. And in a `Box`, `x_n` is projected to the box shrunk by `delta_n`,
+    so that the perturbed action stays inside and isn't clipped, which would bias the estimate.
 
     **Arguments:**
 
@@ -41,8 +41,9 @@ class HiC(Learner):
       the leader's updates. `stackjax.schedules.check_spsa` checks them against Assumption 4.4.
     - `commitment`: k_n >= 1 rounds; an integer or a schedule such as `stackjax.schedules.commitment_times`.
     - `baseline`: the decay of the running mean, in [0, 1), or None for none.
-    - `measurements`: 1, or 2 for an antithetic pair: `x + delta Delta` and then `x - delta Delta`, each for `k_n` rounds,
-      and `x_{n+1} = x_n + alpha_n (s+ - s-) / (2 delta_n Delta_n)`; n counts pairs, and no baseline is needed or used.
+    - `measurements`: 1, or 2 for an antithetic pair: `x + delta Delta` and then `x - delta Delta`, each for `k_n`
+      rounds, and `x_{n+1} = x_n + alpha_n (s+ - s-) / (2 delta_n Delta_n)`; n counts pairs, and no baseline is needed
+      or used.
 
     **Raises:** `ValueError` at construction for values out of range; from `play` if `delta_0` exceeds half of a box's
     width or isn't positive, and on a `Simplex`.
@@ -85,20 +86,20 @@ class HiC(Learner):
     def _rounds(self, n: Int[Array, ""]) -> Int[Array, ""]:
         return jnp.asarray(self.commitment(n)).astype(jnp.int32)
 
-    def _signs(self, view: View, key: Key) -> PyTree:
+    def _signs(self, view: View, key: PRNGKeyArray) -> PyTree:
         leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))
         keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
         signs = [jax.random.rademacher(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
         return jax.tree.unflatten(structure, signs)
 
-    def init(self, view: View, key: Key) -> HiCState:
+    def init(self, view: View, key: PRNGKeyArray) -> HiCState:
         """The start or a sample of the space, inside the box by `delta_0`, and the first signs."""
         n = jnp.int32(0)
         x = view.space.shrunk(self.perturbation(n)).project(view.first_action(key))
         signs = self._signs(view, jax.random.fold_in(key, 1))
         return HiCState(x, signs, n, self._rounds(n), jnp.zeros((), view.dtype), jnp.asarray(False))
 
-    def draw(self, view: View, key: Key) -> PyTree:
+    def draw(self, view: View, key: PRNGKeyArray) -> PyTree:
         """The signs of the interval that starts next round, if one does."""
         return self._signs(view, key)
 

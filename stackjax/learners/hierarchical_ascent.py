@@ -1,8 +1,7 @@
-"""The hierarchical gradient: ascent on the leader's payoff along the followers' response, by the implicit function theorem."""
+"""The hierarchical gradient: ascent on the leader's payoff along the followers' response."""
 
 from typing import Any
 
-import jax
 import optax
 
 from stackjax._calculus.implicit import hierarchical_direction
@@ -14,11 +13,11 @@ from stackjax.schedules import as_number, number
 class HierarchicalAscent(Ascent):
     """Ascent along the total derivative of the leader's payoff through the followers' best response. Coupled.
 
-    The direction is `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1`, with `H_yy = d2 f2 / dy2` and `H_yx = d(grad_y f2) / dx`
-    of shape (d2, d1), so that `D` is the gradient of `x -> f1(x, r(x))` where y is a best response. Several followers
-    who move together enter through the joint Jacobian of their first-order conditions. With a follower on a faster
-    timescale these are the dynamics of Fiez et al. (2019), Sec. 3, with the transposes that their text and Eq. 7 of
-    Loftin et al. (2024) leave out. The Hessian is formed and solved densely.
+    The direction is `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1`, with `H_yy = d2 f2 / dy2` and `H_yx = d(grad_y f2) /
+    dx` of shape (d2, d1), so that `D` is the gradient of `x -> f1(x, r(x))` where y is a best response. Several
+    followers who move together enter through the joint Jacobian of their first-order conditions. With a follower on a
+    faster timescale these are the dynamics of Fiez et al. (2019), Sec. 3, with the transposes that their text and Eq. 7
+    of Loftin et al. (2024) leave out. The Hessian is formed and solved densely.
 
     **Arguments:**
 
@@ -54,7 +53,7 @@ class HierarchicalAscent(Ascent):
         return self.direction(view.game, view.player, signals.actions, n=state.n, state=state)
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
-        """One gradient of the own payoff; one Hessian-vector product for each column of H_yy and one for H_yx; a solve."""
+        """A gradient of the own payoff, a Hessian-vector product for each column of H_yy, one for H_yx, and a solve."""
         below = sum(space.size for space in view.game.spaces[len(view.earlier) + 1 :])
         if below == 0:
             return Calls(gradients=1)
