@@ -68,9 +68,7 @@ _DUOPOLY = GameEntry(
     methods={
         "simultaneous": _duopoly_simultaneous,
         # The steps 1/k and 1/k^(2/3) of Sec. 4.1 of Fiez et al. (2019).
-        "two-timescale": lambda: _duopoly_hierarchical(
-            GradientAscent(PowerLaw(1.0, 2 / 3), noise_variance=10.0)
-        ),
+        "two-timescale": lambda: _duopoly_hierarchical(GradientAscent(PowerLaw(1.0, 2 / 3), noise_variance=10.0)),
         "hi-c": _duopoly_hi_c,
         "hi-c-pairs": lambda: _duopoly_hi_c(measurements=2),
         "hi-c-no-baseline": lambda: _duopoly_hi_c(baseline=None),  # Algorithm 1 as printed

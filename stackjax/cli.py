@@ -41,9 +41,7 @@ def main() -> None:
 def _nearest(kind: str, name: str, names: Iterable[str]) -> str:
     names = list(names)
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    return f"unknown {kind} {name!r}" + (
-        f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"
-    )
+    return f"unknown {kind} {name!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}")
 
 
 def _writable(folder: Path, option: str) -> None:
@@ -67,9 +65,7 @@ def list_() -> None:
     console.print("[bold]Games[/bold] (a star marks the methods that are compared by default)")
     for name, entry in catalogue.GAMES.items():
         size = f" ({entry.replicates} replicates of {entry.rounds} rounds)"
-        console.print(
-            Text.assemble(("\n" + name, "bold cyan"), f"  {entry.title}: {entry.summary}", (size, "dim"))
-        )
+        console.print(Text.assemble(("\n" + name, "bold cyan"), f"  {entry.title}: {entry.summary}", (size, "dim")))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
         for method, make in entry.methods.items():
             players = " with ".join(type(learner).__name__ for learner in make())
@@ -80,9 +76,7 @@ def list_() -> None:
     for name, learner in catalogue.LEARNERS.items():
         table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
     console.print(table)
-    console.print(
-        "uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function"
-    )
+    console.print("uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function")
 
 
 def _sees(learner: "type[Learner]") -> tuple[str, str]:
@@ -103,12 +97,8 @@ def _sees(learner: "type[Learner]") -> tuple[str, str]:
     type=click.IntRange(1, 2**32 - 1),
     help="How many runs of each method; default as in stackjax list.",
 )
-@click.option(
-    "--rounds", type=click.IntRange(1, 2**31 - 1), help="How many rounds a run has; default likewise."
-)
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness."
-)
+@click.option("--rounds", type=click.IntRange(1, 2**31 - 1), help="How many rounds a run has; default likewise.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -252,15 +242,11 @@ def _comparison_table(dataset: "xarray.Dataset") -> "Table":
         columns += [gone if failed == replicates else _quartiles(found[name][i].values) for name in distances]
         columns.append(players)
         if "payoffs" in found:
-            columns.append(
-                gone if failed == replicates else [f"{p:#.5g}" for p in found["payoffs"][i, 1].values]
-            )
+            columns.append(gone if failed == replicates else [f"{p:#.5g}" for p in found["payoffs"][i, 1].values])
         columns.append([_calls(found, i, j) if failed < replicates else "–" for j in range(len(players))])
         columns.append([f"[red]{failed}" if failed else "0", f"[dim]of {replicates}", _reasons(dataset, i)])
         columns.append([_short(int(found["rounds"]))])
-        columns.append(
-            [f"{float(found['seconds'][i]):.2f}", f"[dim]+{float(found['compile_seconds'][i]):.2f}"]
-        )
+        columns.append([f"{float(found['seconds'][i]):.2f}", f"[dim]+{float(found['compile_seconds'][i]):.2f}"])
         for row in itertools.zip_longest(*columns, fillvalue=""):
             if any(row):
                 table.add_row(*row)

@@ -102,9 +102,7 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel]]:
         row = [_Panel(labels[i], values[..., i], paid[i]) for i in players]
         rows += [row[i : i + 4] for i in range(0, len(row), 4)]
     if not rows:
-        raise ValueError(
-            "dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs"
-        )
+        raise ValueError("dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs")
     return rows
 
 
@@ -193,9 +191,7 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
     left = 0.12 / figure.get_figwidth()
     figure.text(left, 1 - 0.12 / height, dataset.attrs["title"], fontsize=14, color=_INK, va="top")
     figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=_FAINT, va="top")
-    handles = [
-        Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))
-    ]
+    handles = [Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))]
     figure.legend(
         handles,
         names,

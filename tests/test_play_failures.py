@@ -159,7 +159,7 @@ def test_it_stays_failed_although_it_could_go_on():
 # One run, or replicates that are all alike: they have nothing of their own, and are frozen all the same.
 
 
-@pytest.mark.parametrize("replicates", [None, 1, 3])
+@pytest.mark.parametrize("replicates", [None, 3])
 def test_replicates_that_are_alike_are_frozen(replicates):
     trace = play(
         linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=ROUNDS, replicates=replicates, start=(0.0, None),

@@ -10,7 +10,7 @@ import pytest
 
 from stackjax import Game, Learner, Record, Signal, play
 from stackjax.games import CournotDuopoly, Noisy, Quadratic
-from stackjax.learners import Every, GradientAscent, HierarchicalAscent, HiC
+from stackjax.learners import Every, GradientAscent, HiC
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Box
 
@@ -106,7 +106,7 @@ def test_noise_does_not_depend_on_the_chunk(reference, chunk):
     assert_met(witnesses(replicates=4, chunk=chunk), reference, range(4))
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", [2, 8])
 def test_noise_does_not_depend_on_the_devices(reference, devices):
     need_devices(devices)
     assert_met(witnesses(replicates=8, devices=devices), reference, range(8))
@@ -135,20 +135,18 @@ def test_the_largest_id_is_an_id():
     assert len({tuple(row) for row in met(trace)["own of player 0"][:, 0].tolist()}) == 3
 
 
-@pytest.mark.parametrize("split", [1, 6])
-def test_noise_does_not_depend_on_an_interruption(reference, split):
-    first = witnesses(replicates=3, rounds=split)
-    assert_met(witnesses(replicates=3, rounds=ROUNDS - split, resume=first), reference, range(3))
+def test_noise_does_not_depend_on_an_interruption(reference):
+    first = witnesses(replicates=3, rounds=5)
+    assert_met(witnesses(replicates=3, rounds=ROUNDS - 5, resume=first), reference, range(3))
 
 
 def test_noise_does_not_depend_on_many_interruptions_of_every_kind(reference):
     need_devices(2)
     trace = witnesses(replicates=5, rounds=3, chunk=2, record=Record.every(1))
-    trace = witnesses(replicates=5, rounds=4, devices=2, resume=trace, record=Record.log_spaced(9))
-    trace = witnesses(replicates=5, rounds=1, resume=trace, record=Record.final(strategies=False))
-    trace = witnesses(replicates=5, rounds=4, resume=trace, record=Record.every(3, payoffs=None))
+    trace = witnesses(replicates=5, rounds=1, devices=2, resume=trace, record=Record.log_spaced(9))
+    trace = witnesses(replicates=5, rounds=8, resume=trace, record=Record.every(3, payoffs=None, strategies=False))
     assert_met(trace, reference, range(5))
-    assert trace.rounds.tolist() == [9, 12]
+    assert trace.rounds.tolist() == [6, 9, 12]
 
 
 def test_noise_depends_on_the_key(reference):
@@ -192,11 +190,18 @@ def test_noise_is_the_same_in_float64(reference, x64):
 
 
 def learners():
-    return HierarchicalAscent(PowerLaw(0.3, 0.6), noise_variance=0.1), GradientAscent(0.2, noise_variance=0.1)
+    return GradientAscent(PowerLaw(0.3, 0.6), noise_variance=0.1), GradientAscent(0.2, noise_variance=0.1)
+
+
+def quadratics(n, seed=0):
+    """A batch of random concave games."""
+    rng = np.random.default_rng(seed)
+    Q = [jnp.asarray(rng.normal(size=(n, 5, 5)) / 5 + 3 * np.eye(5), jnp.float32) for _ in range(2)]
+    return jax.vmap(lambda *Q: Quadratic(Q, (jnp.ones(5), -jnp.ones(5)), (3, 2)))(*Q)
 
 
 def results(**options):
-    game = Quadratic.random(jax.random.key(5), dims=(3, 2))
+    game = jax.tree.map(lambda x: x[0], quadratics(1))
     trace = play(game, *learners(), **{"key": KEY, "rounds": 24, "replicates": 8, "record": Record.every(6), **options})
     return [np.asarray(x) for x in (*trace.strategies, *trace.actions, trace.payoffs, *jax.tree.leaves(trace.state))]
 
@@ -284,17 +289,13 @@ def test_other_values_keys_and_starts_compile_nothing():
 
 
 def test_other_batches_of_games_and_hyper_parameters_compile_nothing():
-    def batch(seed):
+    games, steps = [quadratics(4, seed) for seed in (0, 1)], jnp.array([[0.1, 0.2, 0.3, 0.4], [0.2, 0.1, 0.1, 0.1]])
+
+    def batch(i):
         return play(
-            Quadratic.random(jax.random.key(seed), dims=(2, 2), batch=4),
-            GradientAscent(jnp.linspace(0.1, 0.2, 4) / (1 + seed)),
-            GradientAscent(0.1),
-            key=KEY,
-            rounds=4,
-            replicates=[seed, 1, 2, 3],
-            in_axes=(0, 0, None),
-            record=Record.final(),
-        ).state
+            games[i], GradientAscent(steps[i]), GradientAscent(0.1), key=KEY, rounds=4, replicates=[i, 1, 2, 3],
+            in_axes=(0, 0, None), record=Record.final(),
+        ).state  # fmt: skip
 
     batch(0)
     with compilations() as count:

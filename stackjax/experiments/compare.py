@@ -99,9 +99,7 @@ def compare(
     payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
     known = {"nash": game.nash() if nash is None else nash}
     known["stackelberg"] = game.stackelberg() if stackelberg is None else stackelberg
-    equilibria = {
-        name: e for name, actions_ in known.items() if (e := _equilibrium(game, name, actions_)) is not None
-    }
+    equilibria = {name: e for name, actions_ in known.items() if (e := _equilibrium(game, name, actions_)) is not None}
 
     run_key = jax.random.key(seed) if key is None else key
     where = _entry.device_list(devices) or (jnp.zeros(()).device,)
@@ -155,15 +153,11 @@ def compare(
     return result.assign_attrs(
         result="comparison",
         title=type(game).__name__ if title is None else title,
-        **results.provenance(
-            configuration, seed=seed if key is None else None, command=command, device=where[0]
-        ),
+        **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
     )
 
 
-def _concat(
-    parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]
-) -> "xarray.Dataset":
+def _concat(parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]) -> "xarray.Dataset":
     import xarray
 
     return xarray.concat(parts, dim, data_vars=data_vars, coords="minimal", compat="override", join="exact")
@@ -195,9 +189,7 @@ def _equilibrium(game: Game, name: str, actions: Any) -> tuple[Action, ...] | No
         try:
             chex.assert_trees_all_equal_shapes(expected, action)
         except AssertionError:
-            raise ValueError(
-                f"{name}: player {i}: expected an action like {expected}, got {action!r}"
-            ) from None
+            raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
     return actions if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)) else None
 
 

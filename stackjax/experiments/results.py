@@ -58,9 +58,7 @@ def describe(value: Any, depth: int = 16) -> Any:
     if isinstance(value, tuple | list):
         return [inner(v) for v in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {
-            f.name: inner(getattr(value, f.name)) for f in dataclasses.fields(value) if hasattr(value, f.name)
-        }
+        fields = {f.name: inner(getattr(value, f.name)) for f in dataclasses.fields(value) if hasattr(value, f.name)}
         return {"class": type(value).__name__} | fields
     if isinstance(value, functools.partial):
         return {"partial": inner(value.func), "args": inner(value.args), "keywords": inner(value.keywords)}
@@ -169,8 +167,7 @@ def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[fl
     array = values.values.astype(np.float64)
     nothing = np.full((len(quantiles), *array.shape[2:]), np.nan)
     rows = [
-        np.quantile(a[good], quantiles, axis=0) if good.any() else nothing
-        for a, good in zip(array, ok, strict=True)
+        np.quantile(a[good], quantiles, axis=0) if good.any() else nothing for a, good in zip(array, ok, strict=True)
     ]
     dims = ("method", "quantile", *values.dims[2:])
     coords = {k: values.coords[k] for k in values.dims if k in values.coords and k != "replicate"}

@@ -1,0 +1,131 @@
+"""Closed forms against golden values in float64, and what makes an equilibrium one."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stackjax.games import CournotDuopoly, Noisy, Quadratic
+from stackjax.learners import GradientAscent, HierarchicalAscent
+from tests.transcriptions import gradient
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "differentiable_games.json").read_text())
+
+
+def quadratic(entry, levels=None):
+    if "dims" in entry:
+        return Quadratic(entry["Q"], entry["b"], entry["dims"], levels)
+    return Quadratic((entry["Q1"], entry["Q2"]), (entry["b1"], entry["b2"]), (3, 4))
+
+
+def test_duopoly_golden_values(x64):
+    game = CournotDuopoly()
+    for known, entry in [(game.nash(), "nash"), (game.stackelberg(), "stackelberg")]:
+        golden = GOLDEN["duopoly"][entry]
+        np.testing.assert_allclose(known, (golden["x"][0], golden["y"][0]), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(game.payoffs(*known), (golden["f1"], golden["f2"]), rtol=0, atol=1e-9)
+
+
+def test_duopoly_slope_and_corners(x64):
+    game = CournotDuopoly(demand=50.0, costs=(4.0, 7.0), slope=2.5)
+    for equilibrium, leader in [(game.nash(), GradientAscent(1.0)), (game.stackelberg(), HierarchicalAscent(1.0))]:
+        assert abs(leader.direction(game, 0, equilibrium)) < 1e-9
+        assert abs(GradientAscent(1.0).direction(game, 1, equilibrium)) < 1e-9
+    assert float(game.best_response(1, (jnp.asarray(20.0), None))) == 0.0  # the market is full
+    assert np.isnan(CournotDuopoly(costs=(5.0, 90.0)).stackelberg()).all()  # firm 2 would stay out
+
+
+@pytest.mark.parametrize("index", range(len(GOLDEN["quadratic"]["games"])))
+def test_quadratic_golden_values(x64, index):
+    entry = GOLDEN["quadratic"]["games"][index]
+    game = quadratic(entry)
+    terms = gradient.quadratic_terms(entry["Q1"], entry["Q2"], entry["b1"], entry["b2"], 3)
+    for name, ours, reference in [
+        ("nash", game.nash(), gradient.nash(terms)),
+        ("stackelberg", game.stackelberg(), gradient.stackelberg(terms)),
+    ]:
+        for player, axis in enumerate("xy"):
+            np.testing.assert_allclose(ours[player], entry[name][axis], rtol=0, atol=1e-9)
+            np.testing.assert_allclose(ours[player], reference[player], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(game.payoffs(*ours), (entry[name]["f1"], entry[name]["f2"]), rtol=0, atol=1e-9)
+    np.testing.assert_allclose(game.best_response(1, (ours[0], None)), ours[1], rtol=0, atol=1e-9)
+
+
+def test_the_direction_is_the_transcriptions_and_the_total_derivative(x64):
+    entry = GOLDEN["quadratic"]["games"][0]
+    rng = np.random.default_rng(0)
+    q1, q2 = (np.asarray(entry[q]) + 0.3 * rng.normal(size=(7, 7)) for q in ("Q1", "Q2"))  # not symmetric
+    game, terms = Quadratic((q1, q2), (entry["b1"], entry["b2"]), (3, 4)), gradient.quadratic_terms(
+        q1, q2, entry["b1"], entry["b2"], 3
+    )
+    x, y = rng.normal(size=3), rng.normal(size=4)
+    for damping in (0.0, 0.3):
+        ours = HierarchicalAscent(1.0, damping=damping).direction(game, 0, (jnp.asarray(x), jnp.asarray(y)))
+        np.testing.assert_allclose(ours, gradient.hierarchical_direction(terms, x, y, damping), rtol=0, atol=1e-10)
+
+    x = jnp.asarray(x)
+    response = game.best_response(1, (x, None))
+    total = jax.grad(lambda x: game.payoffs(x, game.best_response(1, (x, None)))[0])(x)
+    np.testing.assert_allclose(HierarchicalAscent(1.0).direction(game, 0, (x, response)), total, rtol=0, atol=1e-10)
+
+
+def test_three_levels_and_two_followers_golden_values(x64):
+    three = quadratic(GOLDEN["three_level"], ((0,), (1,), (2,)))
+    np.testing.assert_allclose(np.concatenate(three.stackelberg()), GOLDEN["three_level"]["z"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(three.payoffs(*three.stackelberg()), GOLDEN["three_level"]["f"], rtol=0, atol=1e-9)
+
+    entry = GOLDEN["two_nash_followers"]
+    two = quadratic(entry, ((0,), (1, 2)))
+    z = two.stackelberg()
+    np.testing.assert_allclose(np.concatenate(z), entry["z"], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(HierarchicalAscent(1.0).direction(two, 0, z), 0.0, rtol=0, atol=1e-9)
+    one_by_one = quadratic(entry, ((0,), (1,), (2,)))  # another hierarchy, for which z isn't an equilibrium
+    assert np.max(np.abs(np.concatenate(one_by_one.stackelberg()) - np.concatenate(z))) > 1e-3
+
+
+def test_a_chain_is_refused_by_a_leader_that_looks_one_level_down():
+    three = quadratic(GOLDEN["three_level"], ((0,), (1,), (2,)))
+    with pytest.raises(ValueError, match="levels below its own"):
+        HierarchicalAscent(1.0).direction(three, 0, three.stackelberg())
+
+
+def test_random_quadratics_are_what_they_say(x64):
+    games = Quadratic.random(jax.random.key(0), (3, 4), concavity=0.5, coupling=2.0, batch=50)
+    x, y = games.stackelberg()
+    nash = games.nash()
+    for i in range(50):
+        game = jax.tree.map(lambda leaf, i=i: leaf[i], games)
+        assert np.linalg.eigvalsh(game.Q[1][3:, 3:])[0] > 0.5 - 1e-9
+        z = (x[i], y[i])
+        np.testing.assert_allclose(HierarchicalAscent(1.0).direction(game, 0, z), 0.0, atol=1e-8)
+        np.testing.assert_allclose(game.best_response(1, (x[i], None)), y[i], atol=1e-8)
+        own = [GradientAscent(1.0).direction(game, p, (nash[0][i], nash[1][i])) for p in (0, 1)]
+        np.testing.assert_allclose(np.concatenate(own), 0.0, atol=1e-8)
+        hessian = jax.hessian(lambda x, game=game: game.payoffs(x, game.best_response(1, (x, None)))[0])(x[i])
+        assert np.linalg.eigvalsh(hessian)[-1] < -0.5 + 1e-6
+
+
+def test_a_convex_payoff_has_no_best_response():
+    game = Quadratic((np.eye(2), -np.eye(2)), (np.ones(2), np.ones(2)), (1, 1))
+    assert np.isnan(game.best_response(1, (jnp.ones(1), None))).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: CournotDuopoly(demand=-1.0), "demand"),
+        (lambda: CournotDuopoly(slope=0.0), "slope"),
+        (lambda: CournotDuopoly(costs=(5.0, 200.0)), "costs"),
+        (lambda: CournotDuopoly(costs=(5.0,)), "costs"),
+        (lambda: Quadratic((np.eye(3), np.eye(2)), (np.ones(3), np.ones(3)), (1, 2)), "Q"),
+        (lambda: Quadratic((np.eye(3), np.eye(3)), (np.ones(3), np.full(3, np.nan)), (1, 2)), "b"),
+        (lambda: Noisy(CournotDuopoly(), -1.0), "payoff_variance"),
+        (lambda: Noisy("duopoly", 1.0), "game"),
+    ],
+)
+def test_bad_games_are_refused_by_the_argument_s_name(make, name):
+    with pytest.raises((ValueError, TypeError), match=name):
+        make()
