@@ -1,4 +1,4 @@
-"""Numerics of every test: nothing changes its rank or type in silence; eight virtual CPU devices where there is no GPU."""
+"""Numerics of every test: no silent change of rank or type; eight virtual CPU devices where there is no GPU."""
 
 import os
 

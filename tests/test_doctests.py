@@ -10,7 +10,9 @@ import pytest
 
 import stackjax
 
-MODULES = sorted(m.name for m in pkgutil.walk_packages(stackjax.__path__, "stackjax.") if not m.name.endswith("__main__"))
+MODULES = sorted(
+    m.name for m in pkgutil.walk_packages(stackjax.__path__, "stackjax.") if not m.name.endswith("__main__")
+)
 PUBLIC = ["stackjax", "stackjax.games", "stackjax.learners", "stackjax.spaces", "stackjax.schedules", "stackjax.trace"]
 PUBLIC += [name for name in MODULES if name in ("stackjax.equilibria", "stackjax.experiments", "stackjax.arms")]
 
@@ -51,7 +53,11 @@ def undocumented(name, value):
     if inspect.isclass(value):
         for method, member in vars(value).items():
             function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-            if not method.startswith("_") and inspect.isfunction(function) and not inspect.getdoc(getattr(value, method)):
+            if (
+                not method.startswith("_")
+                and inspect.isfunction(function)
+                and not inspect.getdoc(getattr(value, method))
+            ):
                 yield f"{name}.{method}"
 
 

@@ -12,8 +12,8 @@ import stackjax
 
 ROOT = Path(stackjax.__file__).parent
 
-# Every file of stackjax, by room, from the bottom up; a file may import what lies strictly below its own layer, and, where
-# the layer is open, its neighbours (a room may use its own parts).
+# Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
+# of its own layer only what is `OPEN` to it.
 LAYERS = [
     ["spaces", "schedules", "_noise", "_dependence"],
     ["protocols"],
@@ -28,9 +28,9 @@ LAYERS = [
 ]
 TOP = ("__init__", "__main__")
 OPEN = {("catalogue", "experiments"), ("experiments", "catalogue")}
-#: What a room may not import although it lies below: the loop knows no game and no learner, and they don't know the loop.
+#: What a room may not import although it lies below: the loop knows no game and no learner, nor they the loop.
 FORBIDDEN = {
-    **dict.fromkeys(("play", "_entry", "_loop", "trace"), {"games", "learners", "_calculus"}),
+    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_entry", "_loop", "trace")},
     "learners": {"_noise", "_dependence", "_loop", "trace"},
     "games": {"_noise", "_dependence", "_loop", "trace"},
 }
@@ -42,7 +42,19 @@ HEAVY = {
     "rich": {"cli", "experiments"},
     "click": {"cli"},
 }
-BOTTOM = {"jax", "jaxlib", "numpy", "scipy", "equinox", "jaxtyping", "optax", "lineax", "optimistix", "chex", "stackjax"}
+BOTTOM = {
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "equinox",
+    "jaxtyping",
+    "optax",
+    "lineax",
+    "optimistix",
+    "chex",
+    "stackjax",
+}
 
 
 def room(name):
@@ -56,7 +68,7 @@ def level(name):
 
 
 def imports(source, own):
-    """The modules that a source imports: `(name, at module level, only for type checking)`, names without `stackjax.`."""
+    """What a source imports, as `(name, at module level, only for type checking)`."""
     tree = ast.parse(source)
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     found = []
@@ -73,7 +85,10 @@ def imports(source, own):
         above, typing_only, deferred = node, False, False
         while above in parents:
             above = parents[above]
-            typing_only |= isinstance(above, ast.If) and ast.unparse(above.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+            typing_only |= isinstance(above, ast.If) and ast.unparse(above.test) in (
+                "TYPE_CHECKING",
+                "typing.TYPE_CHECKING",
+            )
             deferred |= isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef)
         found += [(name, not deferred, typing_only) for name in names]
     return found
@@ -187,4 +202,6 @@ def test_importing_prints_nothing_and_warns_of_nothing(fresh_import):
 def test_importing_starts_no_backend():
     """So that a script can still choose its platform and its number of devices."""
     code = "import stackjax, jax; jax.config.update('jax_num_cpu_devices', 3); assert jax.device_count() == 3"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, cwd=ROOT.parent, env={**os.environ, "JAX_PLATFORMS": "cpu"}
+    )

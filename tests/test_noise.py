@@ -1,7 +1,7 @@
 """The round keys: what they hash, what is identical by construction, and whether the words look random.
 
-Every statistical test has a fixed key, and states the rate at which it would reject a perfect generator for a key drawn at
-random: `RATE`, shared by Bonferroni among the statistics that the test computes.
+Every statistical test has a fixed key, and states the rate at which it would reject a perfect generator for a key drawn
+at random: `RATE`, shared by Bonferroni among the statistics that the test computes.
 """
 
 import functools
@@ -56,9 +56,7 @@ def moment_scores(words):
     """z-scores of the first four moments of uniform numbers."""
     x = centred(words).ravel() * 2  # uniform on (-1, 1): E x^k = 1 / (k + 1) for even k
     expected = {1: 0, 2: 1 / 3, 3: 0, 4: 1 / 5}
-    return [
-        (np.mean(x**k) - m) / np.sqrt((1 / (2 * k + 1) - m**2) / x.size) for k, m in expected.items()
-    ]
+    return [(np.mean(x**k) - m) / np.sqrt((1 / (2 * k + 1) - m**2) / x.size) for k, m in expected.items()]
 
 
 def dependence_scores(a, b):
@@ -198,7 +196,7 @@ def test_jax_random_samples_with_round_keys(draw):
 
 
 def test_no_two_draws_of_a_run_are_equal():
-    """Pairs of words of all streams, rounds and replicates. False alarms: below 2^-29 (a collision of 64-bit numbers)."""
+    """Pairs of words of all streams, rounds and replicates. False alarms: below 2^-29 (64-bit numbers collide)."""
     pairs = np.ascontiguousarray(grid()).reshape(-1, 2).view(np.uint64).ravel()
     assert np.unique(pairs).size == pairs.size
 
@@ -261,12 +259,7 @@ def test_derived_keys_are_independent_of_each_other_and_of_their_parent():
 
     drawn = np.asarray(draw(parents))  # [keys, families, 2]
     families = drawn.shape[1]
-    scores = [
-        score
-        for i in range(families)
-        for j in range(i)
-        for score in dependence_scores(drawn[:, i], drawn[:, j])
-    ]
+    scores = [score for i in range(families) for j in range(i) for score in dependence_scores(drawn[:, i], drawn[:, j])]
     assert np.abs(scores).max() < normal_bound(len(scores)), np.abs(scores).max()
     statistics = [byte_statistic(drawn[:, i]) for i in range(families)]
     assert max(statistics) < scipy.stats.chi2.isf(RATE / families, 255), statistics

@@ -9,7 +9,7 @@ import pytest
 
 from stackjax import Game, Learner, Record, Signal, play
 from stackjax.games import CournotDuopoly, Noisy, Quadratic, from_costs, from_payoffs
-from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HierarchicalAscent, HiC
+from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import Constant, PowerLaw, commitment_times
 from stackjax.spaces import Box, Euclidean
 
@@ -32,7 +32,9 @@ def refuses(match, kind=ValueError):
 
 @pytest.mark.parametrize("name", ["rounds", "replicates", "chunk"])
 @pytest.mark.parametrize(
-    ("value", "kind"), [(0, ValueError), (-3, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError)], ids=repr
+    ("value", "kind"),
+    [(0, ValueError), (-3, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError)],
+    ids=repr,
 )
 def test_counts_are_positive_integers(name, value, kind):
     with refuses(f"^{name}: ", kind):
@@ -47,7 +49,9 @@ def test_rounds_fit_a_counter():
 
 
 @pytest.mark.parametrize(
-    "ids", [[], [-1, 2], [2**32], [0.5, 1.0], [[0, 1]], [True, False], ["a"], [[1], [2, 3]], 2.5, np.zeros((2, 0), int)], ids=str
+    "ids",
+    [[], [-1, 2], [2**32], [0.5, 1.0], [[0, 1]], [True, False], ["a"], [[1], [2, 3]], 2.5, np.zeros((2, 0), int)],
+    ids=str,
 )
 def test_replicates_are_a_number_or_ids(ids):
     with refuses("^replicates: ", (ValueError, TypeError)):
@@ -90,7 +94,9 @@ def test_a_game_is_a_game(game):
         run(game)
 
 
-@pytest.mark.parametrize("learner", [GradientAscent, None, optax.sgd(0.1), 0.1], ids=["class", "None", "optax", "number"])
+@pytest.mark.parametrize(
+    "learner", [GradientAscent, None, optax.sgd(0.1), 0.1], ids=["class", "None", "optax", "number"]
+)
 @pytest.mark.parametrize("player", [0, 1])
 def test_a_learner_is_an_instance(player, learner):
     learners = list(LEARNERS)
@@ -467,7 +473,9 @@ def test_record_options_are_checked():
         Record.final(metrics=3)
 
 
-@pytest.mark.parametrize("metrics", [lambda x, y: x, lambda x, y: [x], lambda x, y: {"name": "x"}], ids=["array", "list", "string"])
+@pytest.mark.parametrize(
+    "metrics", [lambda x, y: x, lambda x, y: [x], lambda x, y: {"name": "x"}], ids=["array", "list", "string"]
+)
 def test_metrics_are_a_dictionary_of_arrays(metrics):
     with refuses("metrics", (TypeError, ValueError)):
         run(record=Record.final(metrics=metrics))

@@ -206,7 +206,9 @@ class Pays(Game):
 
 
 @pytest.mark.parametrize(
-    "game", [Pays(realised=jnp.nan), Pays(realised=jnp.inf), Pays(exact=-jnp.inf)], ids=["nan paid", "inf paid", "-inf exact"]
+    "game",
+    [Pays(realised=jnp.nan), Pays(realised=jnp.inf), Pays(exact=-jnp.inf)],
+    ids=["nan paid", "inf paid", "-inf exact"],
 )
 def test_no_replicate_fails_because_of_what_is_recorded(game):
     """Recording is not playing: another `payoffs=` must freeze nobody else."""
@@ -280,12 +282,14 @@ def test_raise_if_failed_says_how_many_why_which_and_when(failed):
 
 
 def test_raise_if_failed_names_replicates_by_their_ids():
-    trace = play(linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=9, replicates=[40, 41], record=Record.final())
+    trace = play(
+        linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=9, replicates=[40, 41], record=Record.final()
+    )
     with pytest.raises(FailedReplicatesError, match=r"2 of 2 .*\[40, 41\].*\[9, 9\]"):
         trace.raise_if_failed()
 
 
 def test_raise_if_failed_works_without_an_axis_of_replicates():
     trace = play(linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=9, record=Record.final())
-    with pytest.raises(FailedReplicatesError, match="1 of 1 replicates failed .1 LEFT_SPACE."):
+    with pytest.raises(FailedReplicatesError, match=r"1 of 1 replicates failed \(1 LEFT_SPACE\)"):
         trace.raise_if_failed()

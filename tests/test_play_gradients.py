@@ -17,7 +17,16 @@ UNEQUAL = Record.log_spaced(4)  # 1, 2, 3, 6
 
 
 def outcome(
-    step=0.1, exponent=0.5, demand=100.0, start=40.0, noise=1.0, *, leader=GradientAscent, record=EQUAL, rounds=ROUNDS, **options
+    step=0.1,
+    exponent=0.5,
+    demand=100.0,
+    start=40.0,
+    noise=1.0,
+    *,
+    leader=GradientAscent,
+    record=EQUAL,
+    rounds=ROUNDS,
+    **options,
 ):
     """A number that depends on everything that a run returns as a float."""
     trace = play(
@@ -31,7 +40,7 @@ def outcome(
         **options,
     )
     recorded = (*trace.strategies, *trace.actions, *trace.initial, 0.01 * trace.payoffs, trace.state[1].action)
-    return sum(jnp.sum(jnp.sin(0.1 * x)) for x in recorded)
+    return jnp.sum(jnp.sin(0.1 * jnp.concatenate([jnp.ravel(x) for x in recorded])))
 
 
 ARGUMENTS = (0.1, 0.5, 100.0, 40.0, 1.0)
@@ -41,7 +50,9 @@ def differences(function, arguments, step=1e-6):
     """Central finite differences in each argument."""
     found = []
     for i, value in enumerate(arguments):
-        low, high = ((*arguments[:i], value + sign * step * max(1, abs(value)), *arguments[i + 1 :]) for sign in (-1, 1))
+        low, high = (
+            (*arguments[:i], value + sign * step * max(1, abs(value)), *arguments[i + 1 :]) for sign in (-1, 1)
+        )
         found.append((function(*high) - function(*low)) / (2 * step * max(1, abs(value))))
     return np.array(found, float)
 
@@ -76,7 +87,9 @@ def test_forward_mode_is_vectorised_with_any_record():
     ("record", "rounds"), [(UNEQUAL, ROUNDS), (Record.every(4), ROUNDS)], ids=["log-spaced", "a shorter last block"]
 )
 def test_reverse_mode_refuses_what_it_cannot_do_and_says_what_it_can(record, rounds):
-    with pytest.raises(ValueError, match=r"^record: reverse-mode.*Record\.every.*multiple.*Record\.final.*forward mode"):
+    with pytest.raises(
+        ValueError, match=r"^record: reverse-mode.*Record\.every.*multiple.*Record\.final.*forward mode"
+    ):
         jax.grad(lambda step: outcome(step, record=record, rounds=rounds))(0.1)
 
 

@@ -40,7 +40,12 @@ class Witness(Learner):
 
     def init(self, view, key):
         own = jnp.zeros((self.rounds, 2), jnp.uint32)
-        return {"n": jnp.int32(0), "init": jax.random.bits(key, (2,), jnp.uint32), "own": own, "paid": jnp.zeros(self.rounds, view.dtype)}
+        return {
+            "n": jnp.int32(0),
+            "init": jax.random.bits(key, (2,), jnp.uint32),
+            "own": own,
+            "paid": jnp.zeros(self.rounds, view.dtype),
+        }
 
     def draw(self, view, key):
         return jax.random.bits(key, (2,), jnp.uint32)
@@ -63,7 +68,11 @@ class Witness(Learner):
 
 def met(trace):
     """What both players met: a dictionary of arrays `[replicates, ...]`."""
-    return {f"{name} of player {i}": np.asarray(state[name]) for i, state in enumerate(trace.state) for name in ("init", "own", "paid")}
+    return {
+        f"{name} of player {i}": np.asarray(state[name])
+        for i, state in enumerate(trace.state)
+        for name in ("init", "own", "paid")
+    }
 
 
 def witnesses(**options):
@@ -94,7 +103,11 @@ def test_all_noise_of_a_run_is_different(reference):
 
 @pytest.mark.parametrize(
     "record",
-    [Record.every(5), Record.log_spaced(4), Record.every(4, payoffs=None, strategies=False, metrics=lambda x, y: {"x": x})],
+    [
+        Record.every(5),
+        Record.log_spaced(4),
+        Record.every(4, payoffs=None, strategies=False, metrics=lambda x, y: {"x": x}),
+    ],
     ids=["every 5", "log-spaced", "nothing but a metric"],
 )
 def test_noise_does_not_depend_on_what_is_recorded(reference, record):
@@ -170,11 +183,20 @@ def test_noise_does_not_depend_on_hyper_parameters_or_other_games_in_the_batch()
     """Equal ids meet equal noise, so that settings can be compared pair by pair."""
     game = Noisy(Lottery(), payoff_variance=jnp.array([1.0, 4.0]))
     trace = play(
-        game, Witness(), Witness(), key=KEY, rounds=ROUNDS, replicates=[6, 6], in_axes=(0, None, None), record=Record.final()
+        game,
+        Witness(),
+        Witness(),
+        key=KEY,
+        rounds=ROUNDS,
+        replicates=[6, 6],
+        in_axes=(0, None, None),
+        record=Record.final(),
     )
     got = met(trace)
     np.testing.assert_array_equal(got["own of player 0"][0], got["own of player 0"][1])
-    own = play(Noisy(Lottery(), 0.0), Witness(), Witness(), key=KEY, rounds=ROUNDS, replicates=[6], record=Record.final())
+    own = play(
+        Noisy(Lottery(), 0.0), Witness(), Witness(), key=KEY, rounds=ROUNDS, replicates=[6], record=Record.final()
+    )
     noise = got["paid of player 0"] - met(own)["paid of player 0"]
     np.testing.assert_allclose(noise[1], 2 * noise[0], rtol=1e-4, atol=1e-5)
 

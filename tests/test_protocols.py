@@ -94,7 +94,9 @@ def fixed_players():
 def run(player, wants, where, read, *, game=None, rounds=1, **options):
     learners = fixed_players()
     learners[player] = Reader(ACTIONS[player], wants, where, read)
-    return play(Bilinear() if game is None else game, *learners, key=KEY, rounds=rounds, record=Record.final(), **options)
+    return play(
+        Bilinear() if game is None else game, *learners, key=KEY, rounds=rounds, record=Record.final(), **options
+    )
 
 
 def what_is_read(player, wants, where, read, **options):
@@ -120,12 +122,18 @@ SIGNALLED = {
     "signals.actions": (Signal.COMMITMENT, lambda _, signals: signals.actions and None),
 }
 READINGS = [
-    *((where, *item) for item in VIEWED.items() for where in ("init", "draw", "act", "strategy", "update", "report", "calls")),
+    *(
+        (where, *item)
+        for item in VIEWED.items()
+        for where in ("init", "draw", "act", "strategy", "update", "report", "calls")
+    ),
     *((where, *item) for item in SEEN.items() for where in ("act", "strategy")),
     *(("update", *item) for item in SIGNALLED.items()),
 ]
 each_reading = pytest.mark.parametrize(
-    ("where", "what", "signal", "read"), [(w, n, *x) for w, n, x in READINGS], ids=[f"{n} in {w}" for w, n, _ in READINGS]
+    ("where", "what", "signal", "read"),
+    [(w, n, *x) for w, n, x in READINGS],
+    ids=[f"{n} in {w}" for w, n, _ in READINGS],
 )
 
 
@@ -193,7 +201,10 @@ def test_the_game_is_shown_whole():
 
 
 def test_the_best_response_is_the_games():
-    assert what_is_read(2, Signal.OWN_PAYOFF, "update", lambda view, _: view.best_response((0.0, 0.0, None, 0.0)))[0] == 12.0
+    assert (
+        what_is_read(2, Signal.OWN_PAYOFF, "update", lambda view, _: view.best_response((0.0, 0.0, None, 0.0)))[0]
+        == 12.0
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,10 +341,9 @@ def test_every_wants_what_its_learner_wants():
     inner = Reader(2.0, Signal.PAYOFF | Signal.QUERY, "never", None)
     assert Every(3, inner).wants == Signal.PAYOFF | Signal.QUERY
     with pytest.raises(UndeclaredSignalError, match=r"signals.payoff.*PAYOFF"):
-        play(
-            Bilinear(), Fixed(1.0), Every(2, Reader(2.0, NOTHING, "update", lambda _, s: s.payoff)), Fixed(3.0), Fixed(4.0),
-            key=KEY, rounds=1,
-        )  # fmt: skip
+        learners = fixed_players()
+        learners[1] = Every(2, Reader(2.0, NOTHING, "update", lambda _, s: s.payoff))
+        play(Bilinear(), *learners, key=KEY, rounds=1)
 
 
 def test_by_default_a_learner_needs_one_call_for_each_signal_that_costs_one():

@@ -38,7 +38,9 @@ def test_a_schedule_is_the_same_under_jit_and_vmap(schedule):
     np.testing.assert_allclose(got, [float(schedule(n)) for n in COUNTERS], rtol=1e-6)
 
 
-@pytest.mark.parametrize("make", [Constant, lambda v: PowerLaw(v, 0.5), lambda v: PowerLaw(1.0, v), lambda v: PowerLaw(1.0, 1.0, v)])
+@pytest.mark.parametrize(
+    "make", [Constant, lambda v: PowerLaw(v, 0.5), lambda v: PowerLaw(1.0, v), lambda v: PowerLaw(1.0, 1.0, v)]
+)
 def test_numbers_are_leaves(make):
     @jax.jit
     def read(schedule, n):
@@ -68,7 +70,7 @@ def test_a_power_law_takes_finite_numbers(name, bad):
 
 @pytest.mark.parametrize("offset", [0.0, -1.0, np.array([1.0, -1.0])])
 def test_a_power_law_is_finite_from_the_start(offset):
-    with pytest.raises(ValueError, match="^offset"):
+    with pytest.raises(ValueError, match=r"^offset"):
         PowerLaw(1.0, 1.0, offset)
 
 
@@ -106,7 +108,7 @@ def test_a_follower_has_answered_when_the_commitment_ends():
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, 1.5, -0.2, np.nan, jnp.array([0.5, 1.0])], ids=str)
 def test_a_contraction_rate_is_between_0_and_1(rate):
-    with pytest.raises(ValueError, match="^rate"):
+    with pytest.raises(ValueError, match=r"^rate"):
         commitment_times(1.0, rate, 10.0, 1.0)
 
 
@@ -117,7 +119,7 @@ def test_bound_and_exponent_are_positive(name, bad):
 
 
 def test_a_perturbation_is_a_number_or_a_schedule():
-    with pytest.raises(TypeError, match="^perturbation"):
+    with pytest.raises(TypeError, match=r"^perturbation"):
         commitment_times("small", 0.5, 10.0, 1.0)
 
 

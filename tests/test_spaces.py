@@ -33,7 +33,9 @@ def test_a_sample_is_an_action(space):
     action = space.sample(KEY)
     struct = space.struct(jnp.float32)
     assert jax.tree.structure(action) == jax.tree.structure(struct)
-    assert [(x.shape, x.dtype) for x in jax.tree.leaves(action)] == [(s.shape, s.dtype) for s in jax.tree.leaves(struct)]
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(action)] == [
+        (s.shape, s.dtype) for s in jax.tree.leaves(struct)
+    ]
     assert bool(space.contains(action))
     assert space.size == sum(x.size for x in jax.tree.leaves(action))
 
@@ -181,7 +183,15 @@ def test_a_box_shape_is_a_tuple_of_integers(shape):
 
 @pytest.mark.parametrize(
     ("low", "high"),
-    [(1.0, 0.0), (1.0, 1.0), (0.0, np.inf), (-np.inf, 0.0), (np.nan, 1.0), (np.zeros(2), np.array([1.0, 0.0])), ("a", "b")],
+    [
+        (1.0, 0.0),
+        (1.0, 1.0),
+        (0.0, np.inf),
+        (-np.inf, 0.0),
+        (np.nan, 1.0),
+        (np.zeros(2), np.array([1.0, 0.0])),
+        ("a", "b"),
+    ],
 )
 def test_a_box_has_finite_bounds_in_order(low, high):
     with pytest.raises((ValueError, TypeError), match=r"^low, high"):

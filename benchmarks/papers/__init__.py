@@ -1,0 +1,1 @@
+"""Published figures, theorems and predictions beside ours: "claim, ours, verdict"."""
