@@ -1,12 +1,11 @@
 """The command line: `stackjax list | compare | plot`. What a command needs is imported when it runs."""
 
 import difflib
-import itertools
 import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,7 +14,6 @@ import stackjax
 if TYPE_CHECKING:
     import xarray
     from rich.console import Console
-    from rich.table import Table
 
     from stackjax.protocols import Learner
 
@@ -56,6 +54,7 @@ def _writable(folder: Path, option: str) -> None:
 @main.command("list")
 def list_() -> None:
     """List the games with their methods, and the learners with what each of them sees."""
+    from rich import box
     from rich.table import Table
     from rich.text import Text
 
@@ -72,7 +71,8 @@ def list_() -> None:
             table.add_row("", method + ("*" if method in entry.default else ""), players)
         console.print(table)
     console.print("\n[bold]Learners[/bold]")
-    table = _table("name", "class", "what it sees", "")
+    style = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0), "header_style": "bold"}
+    table = Table("name", "class", "what it sees", "", **style)
     for name, learner in catalogue.LEARNERS.items():
         table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
     console.print(table)
@@ -163,7 +163,7 @@ def compare(
     if not quiet:
         console = _console()
         console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
-        console.print(_comparison_table(dataset))
+        console.print(experiments.table(dataset, console.width))
         console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
 
 
@@ -202,85 +202,3 @@ def _console() -> "Console":
 
     console = Console()
     return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_WIDTH)
-
-
-def _table(*columns: str) -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    return Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-
-
-def _comparison_table(dataset: "xarray.Dataset") -> "Table":
-    """The summary of a comparison, a line for each player: medians, the distances' quartiles below them."""
-    from stackjax.experiments import summary
-
-    found = summary(dataset)
-    players = [str(player) for player in found["player"].values]
-    replicates = int(found["replicates"])
-    distances = [name for name in ("distance_to_nash", "distance_to_stackelberg") if name in found]
-    table = _table("method")
-    for name in distances:
-        kind = name.removeprefix("distance_to_").capitalize()
-        table.add_column(f"distance to\n{kind}", justify="right", overflow="fold")
-    table.add_column("player")
-    if "payoffs" in found:
-        table.add_column("payoff", justify="right", overflow="fold")
-    table.add_column("oracle calls in\na replicate", overflow="fold")
-    for header in ("failed", "rounds", "seconds"):
-        table.add_column(header, justify="right", overflow="fold")
-    table.caption = (
-        "Medians over the replicates that didn't fail, quartiles below. Payoff: mean of the last "
-        f"{_last_block(dataset)} round(s). Seconds: of all replicates, + compilation."
-    )
-    table.caption_justify = "left"
-
-    for i, method in enumerate(str(name) for name in found["method"].values):
-        failed = int(found["failed"][i])
-        gone = ["[red]all failed"]
-        columns = [[f"[cyan]{method}"]]
-        columns += [gone if failed == replicates else _quartiles(found[name][i].values) for name in distances]
-        columns.append(players)
-        if "payoffs" in found:
-            columns.append(gone if failed == replicates else [f"{p:#.5g}" for p in found["payoffs"][i, 1].values])
-        columns.append([_calls(found, i, j) if failed < replicates else "–" for j in range(len(players))])
-        columns.append([f"[red]{failed}" if failed else "0", f"[dim]of {replicates}", _reasons(dataset, i)])
-        columns.append([_short(int(found["rounds"]))])
-        columns.append([f"{float(found['seconds'][i]):.2f}", f"[dim]+{float(found['compile_seconds'][i]):.2f}"])
-        for row in itertools.zip_longest(*columns, fillvalue=""):
-            if any(row):
-                table.add_row(*row)
-        table.add_section()
-    return table
-
-
-def _quartiles(values: Any) -> list[str]:
-    low, middle, high = (f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
-    return [middle, f"[dim]{low}–{high}"]
-
-
-def _reasons(dataset: "xarray.Dataset", i: int) -> str:
-    from stackjax.trace import Status
-
-    status = dataset["status"].values[i]
-    reasons = [s.name.lower().replace("_", " ") for s in Status if s is not Status.OK and (status == s).any()]
-    return ", ".join(reasons)
-
-
-def _calls(found: "xarray.Dataset", i: int, j: int) -> str:
-    kinds = {"payoffs": "payoff", "gradients": "grad", "hessian_vector_products": "HVP", "solves": "solve"}
-    counts = {short: float(found[f"{kind}_calls"][i, j]) for kind, short in kinds.items()}
-    return " ".join(f"{_short(n)} {short}" for short, n in counts.items() if n) or "none"
-
-
-def _short(n: float) -> str:
-    """A count in at most four digits: 100k, 1.5M, 1812."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if n >= size and (n >= 1e4 or n % size == 0):
-            return f"{n / size:.3g}{unit}"
-    return f"{n:.4g}"
-
-
-def _last_block(dataset: "xarray.Dataset") -> int:
-    points = dataset["rounds"].values
-    return int(points[-1] - (points[-2] if points.size > 1 else 0))

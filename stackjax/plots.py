@@ -20,11 +20,12 @@ _EQUILIBRIA = {"nash": ("Nash", (0, (1, 1.6))), "stackelberg": ("Stackelberg", (
 _INK, _FAINT = "#333333", "#777777"
 _HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 6  # inches, and how many methods in a row
 _WINDOW = 0.2  # decades of rounds
+_COLUMNS = 4  # more players than that take another row
 
 
 @dataclass
 class _Panel:
-    """One quantity: `values [method, 3, rounds]` (lower end, line, upper end), and at the equilibria."""
+    """One quantity: `values [methods, 3, rounds]` (lower end, line, upper end), and at the equilibria."""
 
     label: str
     values: np.ndarray
@@ -33,11 +34,13 @@ class _Panel:
 
 
 def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
-    """A comparison's strategies and payoffs over the completed rounds, with the equilibria drawn in.
+    """A comparison's strategies, distances and payoffs over the completed rounds; the equilibria drawn in.
 
     Every line is a median over the replicates that didn't fail, in a band from the lower to the upper
-    quartile. Above, the players' strategies (for Hi-C the centre that it perturbs); below, their payoffs.
-    Where actions aren't scalars, the distances to the equilibria stand in for the strategies.
+    quartile. A column for each player: above, its strategy (for Hi-C the centre that it perturbs); then its
+    distance to its part of the Stackelberg equilibrium, or of the Nash equilibrium if no other is known;
+    below, its payoff. Where actions aren't scalars, the distances to both equilibria stand in for the
+    strategies.
 
     Into the median a replicate enters with a weighted mean over its records within a fifth of a decade of
     rounds: a follower of a perturbed leader is, in any one round, on one side of the equilibrium or on the
@@ -56,7 +59,7 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
         raise ValueError("dataset: expected the result of a comparison")
     rows = _panels(dataset)
     columns = max(len(row) for row in rows)
-    names = [str(name) for name in dataset["method"].values]
+    names = [str(name) for name in dataset["methods"].values]
     head = _HEAD + _LEGEND_ROW * -(-len(names) // _LEGEND_COLUMNS)
     width, height = 1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows)
     figure = Figure(figsize=(width, height), dpi=150)
@@ -77,44 +80,40 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
 def _panels(dataset: "xarray.Dataset") -> list[list[_Panel]]:
     players = range(dataset.sizes["player"])
     scalar = all(f"strategy_{i}" in dataset and dataset[f"strategy_{i}"].ndim == 3 for i in players)
-    known = [name for name in _EQUILIBRIA if f"distance_to_{name}" in dataset]
+    known = [name for name in _EQUILIBRIA if f"{name}_payoffs" in dataset or f"distance_to_{name}" in dataset]
+    measured = [name for name in known if f"distance_to_{name}" in dataset]
 
-    def at(name: str, i: int | None = None) -> float:
-        return float(dataset[name] if i is None else dataset[name][i])
+    def lines(variable: str, *at: int) -> dict[str, float]:
+        names = {e: variable.format(e) for e in known}
+        return {e: float(dataset[name].values[at]) for e, name in names.items() if name in dataset}
 
-    rows: list[list[_Panel]] = []
-    if scalar and len(players) <= 4:
-        row = []
-        for i in players:
-            name = f"strategy_{i}"
-            lines = {e: at(f"{e}_{i}") for e in known}
-            row.append(_Panel(dataset[name].attrs["long_name"], _quantiles(dataset, name), lines))
-        rows.append(row)
-    elif known:
-        names = [f"distance_to_{name}" for name in known]
-        labels = [f"distance to {_EQUILIBRIA[name][0]}" for name in known]
-        values_of = (_quantiles(dataset, name) for name in names)
-        rows.append([_Panel(label, v, log=True) for label, v in zip(labels, values_of, strict=True)])
+    kinds: list[list[_Panel]] = []
+    if scalar:
+        strategies = [dataset[f"strategy_{i}"] for i in players]
+        values = [_quantiles(dataset, f"strategy_{i}") for i in players]
+        kinds.append([_Panel(strategies[i].attrs["long_name"], values[i], lines(f"{{}}_{i}")) for i in players])
+    for equilibrium in measured[-1:] if scalar else measured:
+        distances = _quantiles(dataset, f"distance_to_{equilibrium}")
+        labels = [f"{player}'s distance to {_EQUILIBRIA[equilibrium][0]}" for player in dataset["player"].values]
+        kinds.append([_Panel(labels[i], distances[..., i], log=True) for i in players])
     if "payoffs" in dataset:
-        values = _quantiles(dataset, "payoffs")
+        payoffs = _quantiles(dataset, "payoffs")
         labels = [str(label) for label in dataset["payoff_label"].values]
-        paid = {i: {e: at(f"{e}_payoffs", i) for e in known if f"{e}_payoffs" in dataset} for i in players}
-        row = [_Panel(labels[i], values[..., i], paid[i]) for i in players]
-        rows += [row[i : i + 4] for i in range(0, len(row), 4)]
-    if not rows:
+        kinds.append([_Panel(labels[i], payoffs[..., i], lines("{}_payoffs", i)) for i in players])
+    if not kinds:
         raise ValueError("dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs")
-    return rows
+    return [panels[i : i + _COLUMNS] for panels in kinds for i in range(0, len(panels), _COLUMNS)]
 
 
 def _quantiles(dataset: "xarray.Dataset", name: str) -> np.ndarray:
-    """Lower quartile, median of weighted means and upper quartile: `[method, 3, rounds, ...]`."""
+    """Lower quartile, median of weighted means and upper quartile: `[methods, 3, rounds, ...]`."""
     values = dataset[name].transpose("rounds", ...)
     logs = np.log10(dataset["rounds"].values)
     weights = np.maximum(1 - np.abs(logs[:, None] - logs) / _WINDOW, 0)
     means = np.tensordot(weights / weights.sum(1, keepdims=True), values.values, 1)
     smooth = dataset[["status"]].assign({name: values.copy(data=means)})
     parts = [over_replicates(dataset, name, (0.25, 0.75)), over_replicates(smooth, name, (0.5,))]
-    (low, high), (middle,) = (part.transpose("quantile", "method", "rounds", ...).values for part in parts)
+    (low, high), (middle,) = (part.transpose("quantile", "methods", "rounds", ...).values for part in parts)
     return np.stack([low, middle, high], axis=1)
 
 

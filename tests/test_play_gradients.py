@@ -103,7 +103,7 @@ def test_the_values_are_those_of_a_run_that_is_not_differentiated():
     np.testing.assert_allclose(gradient, tangent, rtol=1e-3)
 
 
-def test_replicates_have_gradients_of_their_own():
+def test_replicates_have_gradients_of_their_own_in_every_layout():
     def run(steps, **options):
         return play(
             CournotDuopoly(), GradientAscent(steps), GradientAscent(0.2), key=KEY, rounds=4, replicates=3,
@@ -113,18 +113,10 @@ def test_replicates_have_gradients_of_their_own():
     steps = jnp.array([0.1, 0.2, 0.3])
     jacobian = jax.jacrev(run)(steps)
     assert np.count_nonzero(jacobian) == 3 and np.all(np.diag(jacobian) != 0)
-    gradient = jax.grad(lambda s: jnp.sum(run(s, chunk=2)))(steps)
-    np.testing.assert_allclose(gradient, np.diag(jacobian), rtol=1e-5)
-
-
-def test_gradients_go_through_sharded_replicates():
-    if jax.device_count() < 2:
-        pytest.skip(f"needs 2 devices, there is {jax.device_count()}")
-
-    def run(step, **options):
-        return outcome(step, replicates=4, **options)
-
-    np.testing.assert_allclose(jax.grad(lambda s: run(s, devices=2))(0.1), jax.grad(run)(0.1), rtol=1e-4)
+    layouts = [{"chunk": 2}] + [{"devices": 2}] * (jax.device_count() >= 2)
+    for options in layouts:
+        gradient = jax.grad(lambda s, options=options: jnp.sum(run(s, **options)))(steps)
+        np.testing.assert_allclose(gradient, np.diag(jacobian), rtol=1e-5)
 
 
 def test_gradients_go_through_an_interruption(x64):

@@ -153,6 +153,25 @@ def test_noise_does_not_depend_on_an_interruption(reference):
     assert_met(witnesses(replicates=3, rounds=ROUNDS - 5, resume=first), reference, range(3))
 
 
+def test_an_interruption_keeps_the_sign_of_a_zero():
+    class Rests(Witness):
+        def init(self, view, key):
+            return view.first_action(key)
+
+        def act(self, view, state, noise, seen):
+            return state
+
+        def update(self, view, state, noise, signals):
+            return state
+
+    def run(**options):
+        start = (jnp.array([0.0, -0.0]), None)
+        record = Record.final()
+        return play(Lottery(), Rests(), Rests(), key=KEY, rounds=1, replicates=2, start=start, record=record, **options)
+
+    np.testing.assert_array_equal(np.signbit(run(resume=run()).state[0]), [False, True])
+
+
 def test_noise_does_not_depend_on_many_interruptions_of_every_kind(reference):
     need_devices(2)
     trace = witnesses(replicates=5, rounds=3, chunk=2, record=Record.every(1))

@@ -49,7 +49,10 @@ def two_timescale() -> list[Row]:
     """Steps 1/k and 1/k^(2/3), estimator noise of variance 10, starts uniform in the box."""
     noisy = {"noise_variance": VARIANCE}
     methods = {
-        "simultaneous": (NASH, (GradientAscent(PowerLaw(1.0, 1.0), **noisy), GradientAscent(PowerLaw(1.0, 1.0), **noisy))),
+        "simultaneous": (
+            NASH,
+            (GradientAscent(PowerLaw(1.0, 1.0), **noisy), GradientAscent(PowerLaw(1.0, 1.0), **noisy)),
+        ),
         "two-timescale": (
             STACKELBERG,
             (HierarchicalAscent(PowerLaw(1.0, 1.0), **noisy), GradientAscent(PowerLaw(1.0, 2 / 3), **noisy)),
@@ -71,7 +74,13 @@ def two_timescale() -> list[Row]:
         distance = np.linalg.norm(final - equilibrium, axis=1)
         bias = float(np.abs(final.mean(0) - equilibrium).max())
         if name == "simultaneous":
-            rows.append(row("simultaneous, 1e4: every replicate within .15 of Nash", float(distance.max()), distance.max() < 0.15))
+            rows.append(
+                row(
+                    "simultaneous, 1e4: every replicate within .15 of Nash",
+                    float(distance.max()),
+                    distance.max() < 0.15,
+                )
+            )
         else:
             inside = int((distance < 0.3).sum())
             rows.append(row("two-timescale, 1e4: at least 998 of 1000 within .3 of Stackelberg", inside, inside >= 998))
@@ -98,14 +107,22 @@ def baseline() -> list[Row]:
     for d0, limits in ((5.0, (0.2, 0.05)), (10.0, (0.12, 0.03))):
         found = median(hi_c(d0))
         for rounds, limit in zip(HORIZONS[1:], limits, strict=True):
-            rows.append(row(f"Hi-C, d0 {d0:g}, {rounds} rounds: median |x - 46| <= {limit}", found[rounds], found[rounds] <= limit))
+            rows.append(
+                row(
+                    f"Hi-C, d0 {d0:g}, {rounds} rounds: median |x - 46| <= {limit}",
+                    found[rounds],
+                    found[rounds] <= limit,
+                )
+            )
     spec = {(0.1, 5.0): (5.8, 0.47, 0.055), (0.1, 10.0): (3.3, 0.30, 0.028), (0.25, 5.0): (1.7, 0.14, 0.033)}
     spec[0.25, 10.0] = (1.2, 0.083, 0.016)
     for (rate, d0), expected in spec.items():
         found = median(hi_c(d0, rate))
         ours = [found[r] for r in HORIZONS]
         close = np.allclose(ours, expected, rtol=0.35)  # over keys, the first column's median varies by up to 30 %
-        rows.append(row(f"Hi-C, beta {rate}, d0 {d0:g}: median |x - 46| {expected} at 1e3, 1e4, 1e5, to 35 %", ours, close))
+        rows.append(
+            row(f"Hi-C, beta {rate}, d0 {d0:g}: median |x - 46| {expected} at 1e3, 1e4, 1e5, to 35 %", ours, close)
+        )
     for d0 in (5.0, 10.0):
         found = median(hi_c(d0, baseline=None))
         ours = [found[r] for r in HORIZONS]
@@ -113,7 +130,9 @@ def baseline() -> list[Row]:
         limit = 20 * spec[0.25, d0][1]
         rows.append(row(claim, ours, ours[1] >= limit, control=True))
     found = median(hi_c(10.0, measurements=2))
-    rows.append(row("antithetic pairs, d0 10: median |x - 46| < .3 at 1e4", [found[r] for r in HORIZONS], found[10_000] < 0.3))
+    rows.append(
+        row("antithetic pairs, d0 10: median |x - 46| < .3 at 1e4", [found[r] for r in HORIZONS], found[10_000] < 0.3)
+    )
     return rows
 
 

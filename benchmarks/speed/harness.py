@@ -3,7 +3,8 @@
 import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-if hasattr(os, "sched_setaffinity"):  # before JAX starts its threads
+PINNED = hasattr(os, "sched_setaffinity")
+if PINNED:  # before JAX starts its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 import statistics

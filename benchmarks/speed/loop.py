@@ -4,8 +4,9 @@ The scans are what an expert writes for one fixed experiment: the update spelled
 counter, one `vmap`, nothing checked, counted or frozen. Each is first shown to give the same numbers as `play`.
 """
 
+import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +19,29 @@ from stackjax.games import CournotDuopoly, Noisy, Quadratic
 from stackjax.learners import GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import PowerLaw, commitment_times
 
-REPLICATES, ROUNDS, BLOCK = 1000, 10_000, 100
-HIC = {"a": 1.5, "n0": 10.0, "d0": 10.0, "rate": 0.5, "bound": 100.0}
+REPLICATES, BLOCK = 1000, 100
+ROUNDS = 10_000
 D1, D2 = 3, 4
 
 
-def hic_learners(scale: float = 1.0) -> tuple[HiC, GradientAscent]:
-    perturbation = PowerLaw(HIC["d0"] * scale, 1 / 6)
-    times = commitment_times(perturbation, HIC["rate"], HIC["bound"] * scale, 1.0)
-    return HiC(PowerLaw(HIC["a"], 1.0, offset=HIC["n0"]), perturbation, times), GradientAscent(0.25)
+class HiCSettings(NamedTuple):
+    """alpha_n = 1.5 / (n + n0), delta_n = d0 / (n + 1)^(1/6), Eq. 28 with this rate and bound, follower step 1/4."""
+
+    n0: float
+    d0: float
+    rate: float
+    bound: float
+    payoff_variance: float
+
+    def learners(self) -> tuple[HiC, GradientAscent]:
+        """The leader and its follower."""
+        perturbation = PowerLaw(self.d0, 1 / 6)
+        times = commitment_times(perturbation, self.rate, self.bound, 1.0)
+        return HiC(PowerLaw(1.5, 1.0, offset=self.n0), perturbation, times), GradientAscent(0.25)
+
+
+DUOPOLY_HIC = HiCSettings(n0=10.0, d0=10.0, rate=0.5, bound=100.0, payoff_variance=10.0)
+QUADRATIC_HIC = HiCSettings(n0=100.0, d0=0.5, rate=0.25, bound=5.0, payoff_variance=1e-4)
 
 
 def hierarchical_learners(variance: float) -> tuple[HierarchicalAscent, GradientAscent]:
@@ -34,23 +49,23 @@ def hierarchical_learners(variance: float) -> tuple[HierarchicalAscent, Gradient
     return leader, GradientAscent(PowerLaw(1.0, 2 / 3, offset=10.0), noise_variance=variance)
 
 
-def scan_hic(f1: Callable, f2: Callable, d1: int | None, x0: Any, y0: Any, sd: float, scale: float, box: Any) -> Callable:
-    """Hi-C against a gradient follower, by hand; `x0`, `y0` shared starts, `box` (low, high) or None."""
-    grad_y = jax.grad(f2, 1)
-    shape = () if d1 is None else (d1,)
-    delta = lambda n: HIC["d0"] * scale / (n + 1.0) ** (1 / 6)  # noqa: E731
-    length = lambda n: jnp.maximum(  # noqa: E731
-        2,
-        jnp.ceil(
-            2 * (jnp.log(delta(n)) - jnp.log(HIC["bound"] * scale) - jnp.log(n + 1.0)) / jnp.log1p(-HIC["rate"])
-        ),
-    ).astype(jnp.int32)
+def scan_hic(payoffs: Callable, settings: HiCSettings, x0: Any, y0: Any, box: Any) -> Callable:
+    """Hi-C against a gradient follower, by hand; `payoffs(game, x, y)`, `x0`, `y0` shared starts, `box` (low, high)."""
+    n0, d0, rate, bound, variance = settings
+    sd, shape = variance**0.5, jnp.shape(x0)
+
+    def delta(n: Any) -> Any:
+        return d0 / (n + 1.0) ** (1 / 6)
+
+    def length(n: Any) -> Any:
+        small = jnp.log(delta(n)) - jnp.log(bound) - jnp.log(n + 1.0)
+        return jnp.maximum(2, jnp.ceil(2 * small / jnp.log1p(-rate))).astype(jnp.int32)
 
     def inside(x: Any, d: Any) -> Any:
         return x if box is None else jnp.clip(x, box[0] + d, box[1] - d)
 
     @jax.jit
-    def run(key: Any, ids: Any) -> Any:
+    def run(key: Any, ids: Any, game: Any) -> Any:
         words = stream_words(key, 3)
         signs = lambda key: jax.random.rademacher(key, shape, jnp.float32)  # noqa: E731
         n = jnp.int32(0)
@@ -63,16 +78,17 @@ def scan_hic(f1: Callable, f2: Callable, d1: int | None, x0: Any, y0: Any, sd: f
             d, ended = delta(n), left == 1
             n_next = jnp.where(ended, n + 1, n)
             d_next = delta(n_next)
-            gain = 1.5 / (n + HIC["n0"]) / d
+            gain = 1.5 / (n + n0) / d
 
-            def one(x: Any, y: Any, s: Any, b: Any, r: Any) -> Any:
+            def one(x: Any, y: Any, s: Any, b: Any, r: Any, game: Any) -> Any:
                 noise = jax.random.normal(round_key(words[0], t, r), (2,), jnp.float32)
                 new = signs(round_key(words[1], t, r))
                 played = x + d * s
-                paid = f1(played, y) + sd * noise[0]
+                exact = payoffs(game, played, y)
+                paid = exact[0] + sd * noise[0]
                 mean = jnp.where(n == 0, paid, b)
                 moved = inside(x + gain * (paid - mean) * s, d_next)
-                answer = y + 0.25 * grad_y(played, y)
+                answer = y + 0.25 * jax.grad(lambda y: payoffs(game, played, y)[1])(y)
                 if box is not None:
                     answer = jnp.clip(answer, *box)
                 return (
@@ -80,9 +96,9 @@ def scan_hic(f1: Callable, f2: Callable, d1: int | None, x0: Any, y0: Any, sd: f
                     answer,
                     jnp.where(ended, new, s),
                     jnp.where(ended, 0.9 * mean + 0.1 * paid, b),
-                ), jnp.stack([f1(played, y), f2(played, y)])
+                ), jnp.stack(exact)
 
-            (x, y, s, b), paid = jax.vmap(one)(x, y, s, b, ids)
+            (x, y, s, b), paid = jax.vmap(one, (0, 0, 0, 0, 0, _axis(game)))(x, y, s, b, ids, game)
             return (x, y, s, b, n_next, jnp.where(ended, length(n_next), left - 1)), paid
 
         return _blocks(one_round, (x, y, s, jnp.zeros(ids.shape), n, length(n)), ids)
@@ -90,21 +106,23 @@ def scan_hic(f1: Callable, f2: Callable, d1: int | None, x0: Any, y0: Any, sd: f
     return run
 
 
-def scan_hierarchical(f1: Callable, f2: Callable, x0: Any, y0: Any, variance: float, box: Any, solve: Callable) -> Callable:
+def scan_hierarchical(payoffs: Callable, x0: Any, y0: Any, variance: float, box: Any, solve: Callable) -> Callable:
     """The two-timescale hierarchical gradient, by hand; `solve(H, v)` is the scan's own choice."""
-    sd = float(np.sqrt(variance))
-    grad_y = jax.grad(f2, 1)
+    sd = variance**0.5
 
     def inside(x: Any) -> Any:
         return x if box is None else jnp.clip(x, *box)
 
-    def direction(x: Any, y: Any) -> Any:
-        gx, gy = jax.grad(f1, (0, 1))(x, y)
-        hessian, mixed = jax.jacfwd(grad_y, 1)(x, y), jax.vjp(lambda x: grad_y(x, y), x)[1]
-        return gx - mixed(solve(hessian, gy))[0]
+    def directions(game: Any, x: Any, y: Any) -> Any:
+        def grad_y(x: Any, y: Any) -> Any:
+            return jax.grad(lambda y: payoffs(game, x, y)[1])(y)
+
+        gx, gy = jax.grad(lambda x, y: payoffs(game, x, y)[0], (0, 1))(x, y)
+        answer, mixed = jax.vjp(lambda x: grad_y(x, y), x)
+        return gx - mixed(solve(jax.jacfwd(grad_y, 1)(x, y), gy))[0], answer
 
     @jax.jit
-    def run(key: Any, ids: Any) -> Any:
+    def run(key: Any, ids: Any, game: Any) -> Any:
         words = stream_words(key, 3)
         x, y = (jnp.broadcast_to(z, ids.shape + jnp.shape(z)) for z in (x0, y0))
 
@@ -112,14 +130,13 @@ def scan_hierarchical(f1: Callable, f2: Callable, x0: Any, y0: Any, variance: fl
             x, y = carry
             a, b = 1.0 / (t + 10.0), 1.0 / (t + 10.0) ** (2 / 3)
 
-            def one(x: Any, y: Any, r: Any) -> Any:
-                dx, dy = direction(x, y), grad_y(x, y)
-                if variance:
-                    dx += sd * jax.random.normal(round_key(words[1], t, r), jnp.shape(x), jnp.float32)
-                    dy += sd * jax.random.normal(round_key(words[2], t, r), jnp.shape(y), jnp.float32)
-                return (inside(x + a * dx), inside(y + b * dy)), jnp.stack([f1(x, y), f2(x, y)])
+            def one(x: Any, y: Any, r: Any, game: Any) -> Any:
+                dx, dy = directions(game, x, y)
+                dx += sd * jax.random.normal(round_key(words[1], t, r), jnp.shape(x), jnp.float32)
+                dy += sd * jax.random.normal(round_key(words[2], t, r), jnp.shape(y), jnp.float32)
+                return (inside(x + a * dx), inside(y + b * dy)), jnp.stack(payoffs(game, x, y))
 
-            return jax.vmap(one)(x, y, ids)
+            return jax.vmap(one, (0, 0, 0, _axis(game)))(x, y, ids, game)
 
         return _blocks(one_round, (x, y), ids)
 
@@ -141,63 +158,176 @@ def _blocks(one_round: Callable, carry: Any, ids: Any) -> Any:
     return jax.lax.scan(block, carry, jnp.arange(0, ROUNDS, BLOCK))[1]
 
 
-def cases() -> dict[str, dict[str, Any]]:
-    """For each case: `play`, the scans to beat, and how close their numbers must be."""
+def _axis(game: Any) -> int | None:
+    return 0 if jax.tree.leaves(game) and jax.tree.leaves(game)[0].ndim == 3 else None
+
+
+def market(_: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    """The duopoly, spelled out."""
+    return (100.0 - (x + y) - 5.0) * x, (100.0 - (x + y) - 2.0) * y
+
+
+def quadratic(game: Any, x: Any, y: Any) -> tuple[Any, ...]:
+    """The quadratic game, spelled out."""
+    z = jnp.concatenate([x, y])
+    return tuple(z @ (b - 0.5 * (q @ z)) for q, b in zip(*game, strict=True))
+
+
+def runs(
+    game: Any, learners: Any, start: Any, scan: Callable, raw: Any, rounds: int, **options: Any
+) -> dict[str, Callable]:
+    """`play` and the scan, as functions without arguments that return strategies and block means of payoffs."""
     key, ids = jax.random.key(0), jnp.arange(REPLICATES, dtype=jnp.uint32)
-    record = Record.every(BLOCK)
-    duopoly = CournotDuopoly()
-    market = (
-        lambda x, y: (100.0 - (x + y) - 5.0) * x,
-        lambda x, y: (100.0 - (x + y) - 2.0) * y,
-    )
-    game = Quadratic.random(jax.random.key(1), (D1, D2))
-    quadratic = tuple(
-        lambda x, y, q=q, b=b: (lambda z: -0.5 * z @ q @ z + b @ z)(jnp.concatenate([x, y])) for q, b in zip(game.Q, game.b)
-    )
-    start = (jnp.full(D1, 2.0), jnp.full(D2, -1.0))
 
-    def ours(game: Any, learners: Any, start: Any, **options: Any) -> Callable:
-        def run() -> Any:
-            trace = play(
-                game, *learners, key=key, rounds=ROUNDS, replicates=REPLICATES, start=start, record=record, **options
-            )
-            return trace.strategies, trace.payoffs
+    def ours() -> Any:
+        trace = play(
+            game,
+            *learners,
+            key=key,
+            rounds=rounds,
+            replicates=REPLICATES,
+            start=start,
+            record=Record.every(BLOCK),
+            **options,
+        )
+        return trace.strategies, trace.payoffs
 
-        return run
+    def theirs() -> Any:
+        x, y, paid = scan(key, ids, raw)
+        return (jnp.swapaxes(x, 0, 1), jnp.swapaxes(y, 0, 1)), jnp.swapaxes(paid, 0, 1)
 
-    def theirs(scan: Callable) -> Callable:
-        def run() -> Any:
-            x, y, paid = scan(key, ids)
-            return (jnp.swapaxes(x, 0, 1), jnp.swapaxes(y, 0, 1)), jnp.swapaxes(paid, 0, 1)
+    return {"play": ours, "scan": theirs}
 
-        return run
 
+def cases() -> dict[str, dict[str, Callable]]:
+    """For each case `play` and the scan."""
+    duopoly, market_start, box = CournotDuopoly(), (40.0, 30.0), (0.0, 100.0)
+    one = Quadratic.random(jax.random.key(1), (D1, D2))
+    hundred = Quadratic.random(jax.random.key(1), (D1, D2), batch=100)
+    hundred = jax.tree.map(lambda leaf: jnp.repeat(leaf, REPLICATES // 100, axis=0), hundred)
+    start = (jnp.zeros(D1), jnp.zeros(D2))
+    many = CournotDuopoly(jnp.repeat(jnp.linspace(95.0, 105.0, 100), REPLICATES // 100))
     lapack = jnp.linalg.solve
-    divide = lambda h, v: v / h  # noqa: E731
+    divide = lambda hessian, v: v / hessian  # noqa: E731  (the duopoly's 1 x 1 solve)
+    noisy = {s: Noisy(g, s.payoff_variance) for s, g in ((DUOPOLY_HIC, duopoly), (QUADRATIC_HIC, one))}
+    each = {"in_axes": (0, None, None)}
+
+    def hic(payoffs: Callable, settings: HiCSettings, start: Any, box: Any) -> Callable:
+        return scan_hic(payoffs, settings, *start, box)
+
+    found = {}
+    found["hi-c, noisy duopoly"] = runs(
+        noisy[DUOPOLY_HIC],
+        DUOPOLY_HIC.learners(),
+        market_start,
+        hic(market, DUOPOLY_HIC, market_start, box),
+        (),
+        ROUNDS,
+    )
+    found["hierarchical, noisy duopoly"] = runs(
+        noisy[DUOPOLY_HIC],
+        hierarchical_learners(10.0),
+        market_start,
+        scan_hierarchical(market, *market_start, 10.0, box, divide),
+        (),
+        ROUNDS,
+    )
+    for name, game, options in (("quadratic 3 x 4", one, {}), ("100 quadratics 3 x 4", hundred, each)):
+        raw = (game.Q, game.b)
+        found[f"hi-c, {name}"] = runs(
+            Noisy(game, QUADRATIC_HIC.payoff_variance),
+            QUADRATIC_HIC.learners(),
+            start,
+            hic(quadratic, QUADRATIC_HIC, start, None),
+            raw,
+            ROUNDS,
+            **options,
+        )
+        found[f"hierarchical, {name}"] = runs(
+            Noisy(game, QUADRATIC_HIC.payoff_variance),
+            hierarchical_learners(0.01),
+            start,
+            scan_hierarchical(quadratic, *start, 0.01, None, lapack),
+            raw,
+            ROUNDS,
+            **options,
+        )
+    for name, learners in (("hi-c", DUOPOLY_HIC.learners()), ("hierarchical", hierarchical_learners(10.0))):
+        game = Noisy(many, DUOPOLY_HIC.payoff_variance)
+        found[f"{name}, 100 duopolies"] = {
+            "play": runs(game, learners, market_start, None, None, ROUNDS, **each)["play"]
+        }
+    return found
+
+
+def agreement(case: dict[str, Callable]) -> float:
+    """The median difference between the strategies of `play` and of the scan, relative to their spread."""
+    ours, theirs = (jax.tree.leaves(case[name]()[0]) for name in ("play", "scan"))
+    return max(float(np.median(np.abs(a - b)) / (np.std(b) + 1e-30)) for a, b in zip(ours, theirs, strict=True))
+
+
+def compiled(game: Any, learners: Any, start: Any) -> dict[str, float]:
+    """Cost and memory of the compiled program, from the compiler's own analysis; operations a round and replicate."""
+    module = importlib.import_module("stackjax.play")
+    inner, seen = module._run, []
+    module._run = lambda *args, **kwargs: seen.append((args, kwargs)) or inner(*args, **kwargs)
+    try:
+        runs(game, learners, start, None, None, ROUNDS)["play"]()
+    finally:
+        module._run = inner
+    program = inner.lower(*seen[0][0], **seen[0][1]).compile()
+    memory = program.memory_analysis()
     return {
-        "hi-c, noisy duopoly": {
-            "play": ours(Noisy(duopoly, 10.0), hic_learners(), (40.0, 30.0)),
-            "scan": theirs(scan_hic(*market, None, 40.0, 30.0, 10.0**0.5, 1.0, (0.0, 100.0))),
-        },
-        "hierarchical, noisy duopoly": {
-            "play": ours(Noisy(duopoly, 10.0), hierarchical_learners(10.0), (40.0, 30.0)),
-            "scan": theirs(scan_hierarchical(*market, 40.0, 30.0, 10.0, (0.0, 100.0), divide)),
-        },
-        "hi-c, quadratic 3 x 4": {
-            "play": ours(Noisy(game, 0.01), hic_learners(0.01), start),
-            "scan": theirs(scan_hic(*quadratic, D1, *start, 0.1, 0.01, None)),
-        },
-        "hierarchical, quadratic 3 x 4": {
-            "play": ours(Noisy(game, 0.01), hierarchical_learners(0.01), start),
-            "scan": theirs(scan_hierarchical(*quadratic, *start, 0.01, None, lapack)),
-        },
+        "temporaries_bytes": memory.temp_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+        "flops_of_one_round": program.cost_analysis().get("flops", float("nan")),
     }
 
 
-if __name__ == "__main__":
-    for name, case in cases().items():
-        a, b = (jax.tree.map(np.asarray, case[k]()) for k in ("play", "scan"))
-        worst = max(float(np.max(np.abs(u - v))) for u, v in zip(jax.tree.leaves(a[0]), jax.tree.leaves(b[0]), strict=True))
-        med = max(float(np.median(np.abs(u - v))) for u, v in zip(jax.tree.leaves(a[0]), jax.tree.leaves(b[0]), strict=True))
-        seconds = interleaved(case, 7)
-        print(name, {k: round(spread(v)["median"], 4) for k, v in seconds.items()}, ratio(seconds, "play", "scan"), "max diff", worst, "median", med)
+def main(repetitions: int = 9) -> dict[str, Any]:
+    """Measure all cases."""
+    found: dict[str, Any] = {}
+    everything = cases()
+    for name, case in everything.items():
+        seconds = interleaved(case, repetitions)
+        entry: dict[str, Any] = {
+            f"{who}_million_rounds_per_second": spread([REPLICATES * ROUNDS / 1e6 / s for s in values])
+            for who, values in seconds.items()
+        }
+        if "scan" in case:
+            entry["play_over_scan"] = ratio(seconds, "play", "scan")
+            entry["median_relative_difference"] = agreement(case)
+        found[name] = entry
+    for games, single in (
+        ("100 duopolies", "noisy duopoly"),
+        ("100 quadratics 3 x 4", "quadratic 3 x 4"),
+    ):
+        for method in ("hi-c", "hierarchical"):
+            pair = {"many": everything[f"{method}, {games}"]["play"], "one": everything[f"{method}, {single}"]["play"]}
+            found[f"{method}, {games}"]["over_1000_replicates_of_one"] = ratio(
+                interleaved(pair, repetitions), "many", "one"
+            )
+    found["compiled program, hi-c, noisy duopoly"] = compiled(
+        Noisy(CournotDuopoly(), 10.0), DUOPOLY_HIC.learners(), (40.0, 30.0)
+    )
+    found["compiled program, hierarchical, quadratic 3 x 4"] = compiled(
+        Quadratic.random(jax.random.key(1), (D1, D2)), hierarchical_learners(0.01), (jnp.zeros(D1), jnp.zeros(D2))
+    )
+    found["call overhead, seconds"] = spread(_overhead())
+    return found
+
+
+def _overhead() -> list[float]:
+    """Seconds of a call that plays one round of one replicate: what `play` costs beside playing."""
+    short = lambda: (
+        play(  # noqa: E731
+            Noisy(CournotDuopoly(), 10.0),
+            *hierarchical_learners(10.0),
+            key=jax.random.key(0),
+            rounds=1,
+            replicates=1,
+            start=(40.0, 30.0),
+            record=Record.final(),
+        ).strategies
+    )
+    return interleaved({"call": short}, 20)["call"]

@@ -61,23 +61,24 @@ def compare(
     - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
     - `command`: the command line, if this is part of one.
 
-    **Returns:** a dataset with the dimensions `method`, `replicate`, `rounds` (completed, at the record
+    **Returns:** a dataset with the dimensions `methods`, `replicate`, `rounds` (completed, at the record
     points) and `player` ("leader", "follower", or "player 0", ...), with
 
     - everything of `Trace.to_xarray`: `strategy_0`, `action_0`, ..., `payoffs`, `status`, `failed_at`, oracle
       calls, ...;
-    - `distance_to_nash`, `distance_to_stackelberg` `[method, replicate, rounds]` where the equilibria are
-      known: the Euclidean norm, over players, of the distances between strategy and equilibrium in the
-      players' spaces; `nash_0`, `nash_payoffs` `[player]`, ... are the equilibria and the exact payoffs
+    - `distance_to_nash`, `distance_to_stackelberg` `[methods, replicate, rounds, player]` where the
+      equilibria are known: how far each player's strategy is from its part of the equilibrium, in its own
+      space. (They aren't joined into one number: a follower that tracks a perturbed leader would hide how
+      close the leader is.) `nash_0`, `nash_payoffs` `[player]`, ... are the equilibria and the exact payoffs
       there;
-    - `seconds` `[method]`, the wall time without compilation, and `compile_seconds` `[method]`, the wall time
-      that JAX reports for tracing, lowering and compiling. A program that was compiled before costs no time
-      again;
+    - `seconds` `[methods]`, the wall time without compilation, and `compile_seconds` `[methods]`, the wall
+      time that JAX reports for tracing, lowering and compiling. A program that was compiled before costs no
+      time again;
     - attributes: configuration (JSON), versions, device, seed, command and date. `stackjax.experiments.save`
       keeps all of it in a file.
 
-    Pick a method by `dataset.sel({"method": name})`: `sel(method=...)` is an option of xarray's own and picks
-    nothing.
+    Pick a method by `dataset.sel(methods=name)`. (The plural, because `sel(method=...)` is an option of
+    xarray's own.)
 
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the method.
     """
@@ -133,8 +134,8 @@ def compare(
             whole = _concat(parts, "replicate", "minimal")
             done.append(whole.assign(seconds=seconds, compile_seconds=compiling))
 
-    result = _concat(done, "method", "all")
-    result = result.assign_coords(method=list(chosen), player=roles, payoff_label=("player", payoffs))
+    result = _concat(done, "methods", "all")
+    result = result.assign_coords(methods=list(chosen), player=roles, payoff_label=("player", payoffs))
     for i, label in enumerate(actions):
         for variable in result.variables:
             if str(variable).partition("[")[0] in (f"strategy_{i}", f"initial_{i}", f"action_{i}"):
@@ -215,17 +216,16 @@ def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, tuple[Action, ..
     if not jax.tree.leaves(trace.strategies):
         return dataset
     for name, equilibrium in equilibria.items():
-        distance = np.asarray(_distance(game, trace.strategies, equilibrium))
-        dataset[f"distance_to_{name}"] = (("replicate", "rounds"), distance)
+        distances = [np.asarray(distance) for distance in _distances(game, trace.strategies, equilibrium)]
+        dataset[f"distance_to_{name}"] = (("replicate", "rounds", "player"), np.stack(distances, -1))
     return dataset
 
 
-def _distance(game: Game, strategies: Any, equilibrium: tuple[Action, ...]) -> Float[Array, "replicates K"]:
-    squares = []
+def _distances(game: Game, strategies: Any, equilibrium: tuple[Action, ...]) -> Iterator[Float[Array, "replicates K"]]:
+    """Each player's distance to the equilibrium, in its own space."""
     for space, strategy, action in zip(game.spaces, strategies, equilibrium, strict=True):
         point = jax.tree.map(lambda x, like: x.astype(like.dtype), action, strategy)
-        squares.append(jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, point) ** 2)
-    return jnp.sqrt(sum(squares[1:], squares[0]))
+        yield jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, point)
 
 
 def _equilibrium_variables(game: Game, name: str, equilibrium: tuple[Action, ...]) -> dict[str, Any]:

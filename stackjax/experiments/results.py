@@ -159,17 +159,17 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
 
 
 def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[float]) -> "xarray.DataArray":
-    """Quantiles over the replicates that didn't fail, `[method, quantile, ...]`; NaN where all failed."""
+    """Quantiles over the replicates that didn't fail, `[methods, quantile, ...]`; NaN where all failed."""
     import xarray
 
-    values = dataset[name].transpose("method", "replicate", ...)
-    ok = dataset["status"].transpose("method", "replicate").values == Status.OK
+    values = dataset[name].transpose("methods", "replicate", ...)
+    ok = dataset["status"].transpose("methods", "replicate").values == Status.OK
     array = values.values.astype(np.float64)
     nothing = np.full((len(quantiles), *array.shape[2:]), np.nan)
     rows = [
         np.quantile(a[good], quantiles, axis=0) if good.any() else nothing for a, good in zip(array, ok, strict=True)
     ]
-    dims = ("method", "quantile", *values.dims[2:])
+    dims = ("methods", "quantile", *values.dims[2:])
     coords = {k: values.coords[k] for k in values.dims if k in values.coords and k != "replicate"}
     return xarray.DataArray(np.stack(rows), {**coords, "quantile": list(quantiles)}, dims)
 
@@ -177,14 +177,14 @@ def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[fl
 def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
     """The state of a comparison at its last record, over the replicates that didn't fail.
 
-    **Returns:** a dataset with the dimensions `method`, `quantile` (0.25, 0.5, 0.75) and `player`:
+    **Returns:** a dataset with the dimensions `methods`, `quantile` (0.25, 0.5, 0.75) and `player`:
 
-    - `distance_to_nash`, `distance_to_stackelberg` `[method, quantile]` where these equilibria are known, and
-      `payoffs` `[method, quantile, player]` over the last block of rounds;
-    - `payoffs_calls`, `gradients_calls`, ... `[method, player]`, cumulative, of the median replicate;
-    - `replicates`, how many there were, and `failed` `[method]`, how many of them did. Where all of them
+    - `distance_to_nash`, `distance_to_stackelberg` `[methods, quantile, player]` where these equilibria are
+      known, and `payoffs` `[methods, quantile, player]` over the last block of rounds;
+    - `payoffs_calls`, `gradients_calls`, ... `[methods, player]`, cumulative, of the median replicate;
+    - `replicates`, how many there were, and `failed` `[methods]`, how many of them did. Where all of them
       failed the quantiles are NaN, and `failed` equals `replicates`;
-    - `seconds`, `compile_seconds` `[method]`, and `rounds`.
+    - `seconds`, `compile_seconds` `[methods]`, and `rounds`.
     """
     import xarray
 

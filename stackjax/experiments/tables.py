@@ -1,0 +1,122 @@
+"""`table`: a comparison's summary for a terminal or a notebook. rich is imported when one is made."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stackjax.experiments.results import summary
+from stackjax.protocols import Calls
+from stackjax.trace import Status
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.table import Table
+
+_CALLS = dict(zip(Calls._fields, ("payoff", "gradient", "HVP", "solve"), strict=True))
+_FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space"}
+
+
+def table(dataset: "xarray.Dataset", width: int = 120) -> "Table":
+    """The state of a comparison at its last record: `summary` as a table, with a line for each player.
+
+    **Arguments:**
+
+    - `dataset`: what `stackjax.experiments.compare` or `load` returned.
+    - `width`: characters in a line. Where they don't suffice, quartiles stand below the medians.
+
+    **Returns:** a `rich` table; `rich.print(table)` prints it, and a notebook shows it.
+    """
+    from rich.console import Console
+
+    wide = _table(dataset, " ")
+    fits = Console(width=10 * width).measure(wide).maximum <= width
+    return wide if fits else _table(dataset, "\n")
+
+
+def _table(dataset: "xarray.Dataset", between: str) -> "Table":
+    """The table, with something between a median and its quartiles."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    found = summary(dataset)
+    players = [str(player) for player in found["player"].values]
+    replicates = int(found["replicates"])
+    names = [escape(str(name)) for name in found["methods"].values]
+    kinds = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in found]
+
+    made = Table(
+        title=f"{replicates} replicates of {int(found['rounds'])} rounds",
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        caption_style="",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        header_style="bold",
+    )
+    made.add_column("method\n  player", overflow="fold")
+    for kind in kinds:
+        header = kind.replace("_to_", " to\n").replace("nash", "Nash").replace("stackelberg", "Stackelberg")
+        made.add_column(header.replace("payoffs", "payoff"), justify="right", overflow="fold")
+    made.add_column("oracle calls", overflow="fold")
+    made.add_column("failed", justify="right", overflow="fold")
+    made.add_column("seconds\n[not bold dim]+ compiling", justify="right", overflow="fold")
+
+    for i, name in enumerate(names):
+        failed = int(found["failed"][i])
+        seconds, compiling = (float(found[kind][i]) for kind in ("seconds", "compile_seconds"))
+        end = [f"[red]{failed}" if failed else "0", f"{seconds:.2f} [dim]+ {compiling:.2f}"]
+        made.add_row(f"[bold cyan]{name}", *[""] * len(kinds), "", *end)
+        for j, player in enumerate(players):
+            cells = ["–"] * (len(kinds) + 1)
+            if failed < replicates:
+                cells = [_quantiles(found[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
+                cells.append(_calls({kind: float(found[f"{kind}_calls"][i, j]) for kind in _CALLS}))
+            made.add_row(f"  {player}", *cells)
+    made.caption = "\n".join([*_notes(dataset, "payoffs" in kinds), *_failures(dataset, names)])
+    return made
+
+
+def _notes(dataset: "xarray.Dataset", paid: bool) -> list[str]:
+    """What the columns mean."""
+    points = dataset["rounds"].values
+    block = int(points[-1] - (points[-2] if points.size > 1 else 0))
+    payoff = f"Payoff: mean of the last {block} rounds. " if block > 1 else "Payoff: of the last round. "
+    return [
+        "[dim]Medians (quartiles) over the replicates that didn't fail. " + (payoff if paid else "") + "Oracle calls: "
+        "of one replicate; HVP: Hessian-vector products; solve: linear systems and best responses. Seconds: of all "
+        "replicates.[/dim]"
+    ]
+
+
+def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
+    """A line for each method that failed in some replicates."""
+    lines = []
+    for name, status in zip(names, dataset["status"].values, strict=True):
+        counts = {why: int(np.sum(status == code)) for code, why in _FAILURES.items()}
+        if failed := int(np.sum(status != Status.OK)):
+            reasons = ", ".join(f"{n} {why}" for why, n in counts.items() if n)
+            lines.append(f"[red]{name}: {failed} of {status.size} replicates failed: {reasons}[/red]")
+    return lines
+
+
+def _quantiles(values: "np.ndarray", payoff: bool, between: str) -> str:
+    low, middle, high = (f"{x:#.5g}" if payoff else f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
+    to = " to " if low.startswith("-") else "–"
+    return f"{middle}{between}[dim]({low}{to}{high})[/dim]"
+
+
+def _calls(counts: dict[str, float]) -> str:
+    """Two kinds in a line."""
+    said = [f"{short(n)} {_CALLS[kind]}" for kind, n in counts.items() if n]
+    return "\n".join(" ".join(said[i : i + 2]) for i in range(0, len(said), 2)) or "none"
+
+
+def short(n: float) -> str:
+    """A count in at most four digits: 100k, 1.5M, 1812."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= size and (n >= 1e4 or n % size == 0):
+            return f"{n / size:.3g}{unit}"
+    return f"{n:.4g}"
