@@ -71,8 +71,8 @@ def list_() -> None:
             table.add_row("", method + ("*" if method in entry.default else ""), players)
         console.print(table)
     console.print("\n[bold]Learners[/bold]")
-    style = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0), "header_style": "bold"}
-    table = Table("name", "class", "what it sees", "", **style)
+    table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.padding = (0, 1, 0, 0)
     for name, learner in catalogue.LEARNERS.items():
         table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
     console.print(table)

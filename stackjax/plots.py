@@ -126,7 +126,7 @@ def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray) -> None:
     ax.set_xscale("log")
     if rounds.size > 1:
         ax.set_xlim(rounds[0], rounds[-1])
-    if panel.log:
+    if panel.log and bool((panel.values > 0).any()):  # else all are exactly there, or all failed
         ax.set_yscale("log")
     else:
         low, high = _range(panel, rounds)

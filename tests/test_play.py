@@ -239,7 +239,7 @@ def test_a_batch_is_the_same_as_separate_runs():
     steps = jnp.array([0.01, 0.02, 0.05, 0.1])
     ids = [3, 8, 0, 8]
     together = run_quadratic(games, steps, ids, in_axes=(0, 0, None))
-    for i in (0, 3):
+    for i in (1, 3):  # both meet the noise of replicate 8
         alone = run_quadratic(jax.tree.map(lambda x, i=i: x[i], games), steps[i], ids[i : i + 1])
         for name in ("strategies", "actions", "payoffs", "state"):
             for a, b in zip(

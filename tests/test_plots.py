@@ -25,21 +25,25 @@ def duopoly():
 
 
 def test_actions_and_payoffs_with_the_equilibria(duopoly):
-    axes = plot_comparison(duopoly).axes
-    assert [ax.get_title(loc="left") for ax in axes] == [
+    figure = plot_comparison(duopoly)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
         "quantity of firm 1",
         "quantity of firm 2",
+        "leader's distance to Stackelberg",
+        "follower's distance to Stackelberg",
         "payoff of leader",
         "payoff of follower",
     ]
+    assert [ax.get_yscale() for ax in figure.axes] == ["linear"] * 2 + ["log"] * 2 + ["linear"] * 2
+    assert {ax.get_xscale() for ax in figure.axes} == {"log"}
     at = {"Nash": (92 / 3, 101 / 3, 940.444, 1133.444), "Stackelberg": (46, 26, 1058, 676)}
-    alone = plot_comparison(duopoly.sel({"method": ["fixed"]})).axes  # it plays Stackelberg, and sees Nash
-    for i, ax in enumerate(axes):
-        assert ax.get_xscale() == "log"
+    axes = figure.axes[:2] + figure.axes[4:]
+    alone = plot_comparison(duopoly.sel(methods=["fixed"])).axes  # it plays Stackelberg, and sees Nash
+    for i, (ax, other) in enumerate(zip(axes, alone[:2] + alone[4:], strict=True)):
         assert sorted(text.get_text() for text in ax.texts) == ["Nash", "Stackelberg"]
         flat = [line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
         np.testing.assert_allclose(sorted(flat), sorted(values[i] for values in at.values()), rtol=1e-5)
-        for low, high in (ax.get_ylim(), alone[i].get_ylim()):
+        for low, high in (ax.get_ylim(), other.get_ylim()):
             assert low < min(flat) and max(flat) < high
     ascent, fixed = (line for line in axes[0].lines if len(line.get_xdata()) > 2)
     np.testing.assert_array_equal(ascent.get_xdata(), duopoly["rounds"])
@@ -47,6 +51,25 @@ def test_actions_and_payoffs_with_the_equilibria(duopoly):
     assert abs(ascent.get_ydata()[-1] - 92 / 3) < 0.1
     # The first two rounds are further apart than a window: the first median is that of its records.
     np.testing.assert_allclose(ascent.get_ydata()[0], np.median(duopoly["strategy_0"][0, :, 0]), rtol=1e-5)
+    ascent, fixed = figure.axes[3].lines
+    np.testing.assert_allclose(ascent.get_ydata()[-1], 101 / 3 - 26, atol=0.1)
+    np.testing.assert_allclose(fixed.get_ydata(), 0.0, atol=1e-4)
+
+
+def test_nash_is_measured_where_no_stackelberg_is_known(duopoly):
+    axes = plot_comparison(duopoly.drop_vars("distance_to_stackelberg")).axes
+    assert [ax.get_title(loc="left") for ax in axes[2:4]] == [
+        "leader's distance to Nash",
+        "follower's distance to Nash",
+    ]
+
+
+def test_an_equilibrium_that_is_met_exactly_is_drawn_without_a_warning():
+    game = from_payoffs(lambda x, y: -(x**2), lambda x, y: -(y**2), spaces=(Euclidean(()),) * 2)
+    data = experiments.compare(game, {"a": (Fixed(0.0),) * 2}, rounds=3, replicates=2, nash=(0.0, 0.0))
+    figure = plot_comparison(data)
+    figure.canvas.draw()
+    np.testing.assert_array_equal(figure.axes[2].lines[0].get_ydata(), 0.0)
 
 
 def test_the_head_says_what_is_shown(duopoly):
@@ -75,14 +98,26 @@ def test_distances_stand_in_for_actions_that_are_no_scalars():
         lambda x, y: -jnp.sum(x**2), lambda x, y: -jnp.sum(y**2), spaces=(Euclidean((2,)), Euclidean((1,)))
     )
     methods = {"fixed": (Fixed(jnp.array([3.0, 4.0])), Fixed(jnp.zeros(1)))}
-    nash = (jnp.zeros(2), jnp.zeros(1))
-    data = experiments.compare(game, methods, rounds=9, replicates=2, nash=nash)
+    equilibria = {"nash": (jnp.zeros(2), jnp.ones(1)), "stackelberg": (jnp.array([0.0, 4.0]), jnp.full(1, 2.0))}
+    axes = plot_comparison(experiments.compare(game, methods, rounds=9, replicates=2, **equilibria)).axes
+    shown = {ax.get_title(loc="left"): (ax.get_yscale(), ax.lines[0].get_ydata()[-1]) for ax in axes}
+    assert shown == {
+        "leader's distance to Nash": ("log", pytest.approx(5.0)),
+        "follower's distance to Nash": ("log", pytest.approx(1.0)),
+        "leader's distance to Stackelberg": ("log", pytest.approx(3.0)),
+        "follower's distance to Stackelberg": ("log", pytest.approx(2.0)),
+        "payoff of leader": ("linear", pytest.approx(-25.0)),
+        "payoff of follower": ("linear", pytest.approx(0.0)),
+    }
+
+
+def test_many_players_take_several_rows():
+    game = from_payoffs(*[lambda *x: -(x[0] ** 2)] * 5, spaces=(Euclidean(()),) * 5)
+    data = experiments.compare(game, {"a": (Fixed(1.0),) * 5}, rounds=2, replicates=1)
     axes = plot_comparison(data).axes
-    titles = [ax.get_title(loc="left") for ax in axes]
-    assert titles == ["distance to Nash", "payoff of leader", "payoff of follower"]
-    assert axes[0].get_yscale() == "log"
-    np.testing.assert_allclose(axes[0].lines[0].get_ydata(), 5.0, rtol=1e-6)
-    np.testing.assert_allclose(axes[1].lines[0].get_ydata(), -25.0, rtol=1e-6)
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        f"{kind} of player {i}" for kind in ("action", "payoff") for i in range(5)
+    ]
 
 
 def test_other_data_is_refused():

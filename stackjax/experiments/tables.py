@@ -12,29 +12,36 @@ if TYPE_CHECKING:
     import xarray
     from rich.table import Table
 
-_CALLS = dict(zip(Calls._fields, ("payoff", "gradient", "HVP", "solve"), strict=True))
+_CALLS = dict(zip(Calls._fields, ("payoff", "grad", "HVP", "solve"), strict=True))
 _FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space"}
 
 
-def table(dataset: "xarray.Dataset", width: int = 120) -> "Table":
+def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
     """The state of a comparison at its last record: `summary` as a table, with a line for each player.
 
     **Arguments:**
 
     - `dataset`: what `stackjax.experiments.compare` or `load` returned.
-    - `width`: characters in a line. Where they don't suffice, quartiles stand below the medians.
+    - `width`: characters in a line; default: as many as `rich` takes the terminal to have. Where they don't
+      suffice, the quartiles stand below the medians; where that doesn't suffice either (below about 100),
+      they and the time of compilation are left out.
 
     **Returns:** a `rich` table; `rich.print(table)` prints it, and a notebook shows it.
     """
+    import rich
     from rich.console import Console
 
-    wide = _table(dataset, " ")
-    fits = Console(width=10 * width).measure(wide).maximum <= width
-    return wide if fits else _table(dataset, "\n")
+    width = rich.get_console().width if width is None else width
+    console = Console(width=10 * width)
+    for between in (" ", "\n"):
+        made = _table(dataset, between)
+        if console.measure(made).maximum <= width:
+            return made
+    return _table(dataset, None)
 
 
-def _table(dataset: "xarray.Dataset", between: str) -> "Table":
-    """The table, with something between a median and its quartiles."""
+def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
+    """The table, with something between a median and its quartiles; short, without quartiles, if it is None."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -60,14 +67,15 @@ def _table(dataset: "xarray.Dataset", between: str) -> "Table":
     for kind in kinds:
         header = kind.replace("_to_", " to\n").replace("nash", "Nash").replace("stackelberg", "Stackelberg")
         made.add_column(header.replace("payoffs", "payoff"), justify="right", overflow="fold")
-    made.add_column("oracle calls", overflow="fold")
+    made.add_column("oracle\ncalls", overflow="fold")
     made.add_column("failed", justify="right", overflow="fold")
-    made.add_column("seconds\n[not bold dim]+ compiling", justify="right", overflow="fold")
+    compiling = "" if between is None else "\n[not bold dim]+ compiling"
+    made.add_column("seconds" + compiling, justify="right", overflow="fold")
 
     for i, name in enumerate(names):
         failed = int(found["failed"][i])
-        seconds, compiling = (float(found[kind][i]) for kind in ("seconds", "compile_seconds"))
-        end = [f"[red]{failed}" if failed else "0", f"{seconds:.2f} [dim]+ {compiling:.2f}"]
+        seconds, more = (f"{float(found[kind][i]):.2f}" for kind in ("seconds", "compile_seconds"))
+        end = [f"[red]{failed}" if failed else "0", f"{seconds} [dim]+ {more}" if compiling else seconds]
         made.add_row(f"[bold cyan]{name}", *[""] * len(kinds), "", *end)
         for j, player in enumerate(players):
             cells = ["–"] * (len(kinds) + 1)
@@ -75,20 +83,22 @@ def _table(dataset: "xarray.Dataset", between: str) -> "Table":
                 cells = [_quantiles(found[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
                 cells.append(_calls({kind: float(found[f"{kind}_calls"][i, j]) for kind in _CALLS}))
             made.add_row(f"  {player}", *cells)
-    made.caption = "\n".join([*_notes(dataset, "payoffs" in kinds), *_failures(dataset, names)])
+    made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names)])
     return made
 
 
-def _notes(dataset: "xarray.Dataset", paid: bool) -> list[str]:
+def _note(dataset: "xarray.Dataset", quartiles: bool) -> str:
     """What the columns mean."""
     points = dataset["rounds"].values
     block = int(points[-1] - (points[-2] if points.size > 1 else 0))
-    payoff = f"Payoff: mean of the last {block} rounds. " if block > 1 else "Payoff: of the last round. "
-    return [
-        "[dim]Medians (quartiles) over the replicates that didn't fail. " + (payoff if paid else "") + "Oracle calls: "
-        "of one replicate; HVP: Hessian-vector products; solve: linear systems and best responses. Seconds: of all "
-        "replicates.[/dim]"
-    ]
+    said = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail"]
+    if "payoffs" in dataset:
+        said.append(f"payoff: mean of the last {block} rounds" if block > 1 else "payoff: of the last round")
+    said.append("oracle calls: of one replicate (HVP: Hessian-vector products; solve: linear systems, best responses)")
+    said.append("seconds: of all replicates")
+    if not quartiles:
+        said.append("a wider terminal shows quartiles")
+    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in said)}.[/dim]"
 
 
 def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
@@ -102,16 +112,18 @@ def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
     return lines
 
 
-def _quantiles(values: "np.ndarray", payoff: bool, between: str) -> str:
-    low, middle, high = (f"{x:#.5g}" if payoff else f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
+def _quantiles(values: "np.ndarray", payoff: bool, between: str | None) -> str:
+    low, middle, high = (_payoff(x) if payoff else f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
     to = " to " if low.startswith("-") else "–"
-    return f"{middle}{between}[dim]({low}{to}{high})[/dim]"
+    return middle if between is None else f"{middle}{between}[dim]({low}{to}{high})[/dim]"
+
+
+def _payoff(x: float) -> str:
+    return f"{x:#.5g}" if abs(x) >= 1e-4 else f"{x:.2g}"
 
 
 def _calls(counts: dict[str, float]) -> str:
-    """Two kinds in a line."""
-    said = [f"{short(n)} {_CALLS[kind]}" for kind, n in counts.items() if n]
-    return "\n".join(" ".join(said[i : i + 2]) for i in range(0, len(said), 2)) or "none"
+    return "\n".join(f"{short(n)} {_CALLS[kind]}" for kind, n in counts.items() if n) or "none"
 
 
 def short(n: float) -> str:

@@ -48,8 +48,8 @@ def quartic():
 
 
 def test_it_is_what_play_plays_with_common_random_numbers(duopoly):
-    assert dict(duopoly.sizes) == {"method": 2, "replicate": 6, "rounds": 30, "player": 2}
-    assert duopoly["method"].values.tolist() == ["ascent", "fiez"]
+    assert dict(duopoly.sizes) == {"methods": 2, "replicate": 6, "rounds": 30, "player": 2}
+    assert duopoly["methods"].values.tolist() == ["ascent", "fiez"]
     assert duopoly["player"].values.tolist() == ["leader", "follower"]
     for name, learners in METHODS.items():
         trace = play(
@@ -60,7 +60,7 @@ def test_it_is_what_play_plays_with_common_random_numbers(duopoly):
             replicates=6,
             record=Record.log_spaced(150),
         )
-        one = duopoly.sel({"method": name})
+        one = duopoly.sel(methods=name)
         np.testing.assert_array_equal(one["rounds"], trace.rounds)
         for i in range(2):
             np.testing.assert_array_equal(one[f"strategy_{i}"], trace.strategies[i])
@@ -70,13 +70,26 @@ def test_it_is_what_play_plays_with_common_random_numbers(duopoly):
     assert len(set(duopoly["initial_0"].values[0].tolist())) == 6
 
 
-def test_distances_are_joint_and_to_the_games_equilibria(duopoly):
-    q1, q2 = duopoly["strategy_0"].values, duopoly["strategy_1"].values
-    for name, (e1, e2) in {"nash": (92 / 3, 101 / 3), "stackelberg": (46, 26)}.items():
-        expected = np.hypot(q1 - e1, q2 - e2)
-        np.testing.assert_allclose(duopoly[f"distance_to_{name}"], expected, rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose([duopoly[f"{name}_0"], duopoly[f"{name}_1"]], [e1, e2], rtol=1e-6)
+def test_distances_are_each_players_to_the_games_equilibria(duopoly):
+    for name, equilibrium in {"nash": (92 / 3, 101 / 3), "stackelberg": (46, 26)}.items():
+        distance = duopoly[f"distance_to_{name}"]
+        assert distance.dims == ("methods", "replicate", "rounds", "player")
+        for i, (player, at) in enumerate(zip(("leader", "follower"), equilibrium, strict=True)):
+            expected = np.abs(duopoly[f"strategy_{i}"] - at)
+            np.testing.assert_allclose(distance.sel(player=player), expected, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(duopoly[f"{name}_{i}"], at, rtol=1e-6)
     np.testing.assert_allclose(duopoly["stackelberg_payoffs"], [1058, 676], rtol=1e-5)
+
+
+def test_distances_are_those_of_the_players_spaces():
+    class Circle(Euclidean):
+        def difference(self, a, b):
+            return jnp.mod(a - b + jnp.pi, 2 * jnp.pi) - jnp.pi
+
+    game = from_payoffs(lambda x, y: jnp.cos(x[0]), lambda x, y: jnp.cos(y), spaces=(Circle((2,)), Euclidean(())))
+    methods = {"a": (Fixed(jnp.array([3.0, -3.0])), Fixed(3.0))}
+    data = experiments.compare(game, methods, rounds=1, replicates=1, nash=(jnp.array([-3.0, -3.0]), -3.0))
+    np.testing.assert_allclose(data["distance_to_nash"][0, 0, 0], [2 * math.pi - 6, 6], rtol=1e-5)
 
 
 def test_pieces_change_nothing(monkeypatch):
@@ -103,8 +116,8 @@ def test_given_equilibria_take_the_place_of_the_games():
         nash=(0.0, 0.0),
         stackelberg=(3.0, 5.0),
     )
-    np.testing.assert_allclose(data["distance_to_nash"], 5.0, rtol=1e-6)
-    np.testing.assert_allclose(data["distance_to_stackelberg"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(data["distance_to_nash"][0, 0, 0], [3.0, 4.0], rtol=1e-6)
+    np.testing.assert_allclose(data["distance_to_stackelberg"][0, 0, 0], [0.0, 1.0], rtol=1e-6)
 
 
 def test_an_equilibrium_that_the_game_marks_as_absent_gives_no_distance():
@@ -123,8 +136,11 @@ def test_summary_leaves_failed_replicates_out():
     found = experiments.summary(data)
     assert found["failed"].values.tolist() == [2, 5]
     assert int(found["replicates"]) == 5 and int(found["rounds"]) == 12
-    good = data["distance_to_nash"].values[0, [0, 1, 3], -1]
-    np.testing.assert_allclose(found["distance_to_nash"][0], np.quantile(good, [0.25, 0.5, 0.75]), rtol=1e-6)
+    assert found["distance_to_nash"].dims == ("methods", "quantile", "player")
+    for player in ("leader", "follower"):
+        good = data["distance_to_nash"].sel(methods="some", player=player).values[[0, 1, 3], -1]
+        quartiles = found["distance_to_nash"].sel(methods="some", player=player)
+        np.testing.assert_allclose(quartiles, np.quantile(good, [0.25, 0.5, 0.75]), rtol=1e-6)
     assert bool(np.isnan(found["distance_to_nash"][1]).all()) and bool(np.isnan(found["payoffs"][1]).all())
     np.testing.assert_array_equal(found["gradients_calls"][0], [12, 0])
     np.testing.assert_array_equal(found["solves_calls"][0], [0, 12])
@@ -215,9 +231,10 @@ def test_actions_that_are_pytrees(tmp_path):
     )
     squares = (data["strategy_0['w']"] - 1) ** 2
     expected = squares.sum(("strategy_0['w']_0", "strategy_0['w']_1"))
-    expected = expected + (data["strategy_0['b']"] - 2) ** 2
-    expected = np.sqrt(expected + ((data["strategy_1"] - 2) ** 2).sum("strategy_1_0"))
-    np.testing.assert_allclose(data["distance_to_stackelberg"], expected, rtol=1e-5)
+    leader = np.sqrt(expected + (data["strategy_0['b']"] - 2) ** 2)
+    follower = np.sqrt(((data["strategy_1"] - 2) ** 2).sum("strategy_1_0"))
+    for player, expected in (("leader", leader), ("follower", follower)):
+        np.testing.assert_allclose(data["distance_to_stackelberg"].sel(player=player), expected, rtol=1e-5)
     experiments.save(data, tmp_path / "trees.nc")
     xarray.testing.assert_identical(experiments.load(tmp_path / "trees.nc"), data)
 

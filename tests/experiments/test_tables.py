@@ -1,0 +1,115 @@
+"""The table of a comparison: each player's numbers, at every width."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rich
+from rich.console import Console
+
+from stackjax import Calls, Status, experiments
+from stackjax.experiments import tables
+from stackjax.games import CournotDuopoly, from_payoffs
+from stackjax.learners import Fixed, GradientAscent, HierarchicalAscent
+from stackjax.spaces import Euclidean
+
+
+@pytest.fixture(scope="module")
+def duopoly():
+    return experiments.compare(
+        CournotDuopoly(),
+        {
+            "coupled": (HierarchicalAscent(0.2, noise_variance=0.01), GradientAscent(0.3)),
+            "a-method-of-16-ch": (Fixed(46.03), Fixed(25.9)),
+        },
+        rounds=100,
+        replicates=9,
+    )
+
+
+def lines(dataset, width):
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as captured:
+        console.print(experiments.table(dataset, width))
+    found = captured.get().splitlines()
+    assert max(len(line) for line in found) <= width
+    return found
+
+
+def after(found, method):
+    """The lines of a method's players."""
+    at = next(i for i, line in enumerate(found) if line.split()[:1] == [method])
+    return found[at], found[at + 1 :]
+
+
+def test_each_player_has_its_own_distances_with_quartiles(duopoly):
+    found = lines(duopoly, 120)
+    assert found[0].split() == ["9", "replicates", "of", "100", "rounds"]
+    row, below = after(found, "a-method-of-16-ch")
+    assert row.split()[1] == "0" and "+" in row
+    leader, follower = (" ".join(line.split()) for line in below[:2])
+    # |46.03 - 92/3|, |46.03 - 46|, and 46.03 * (100 - 46.03 - 25.9 - 5).
+    assert leader == "leader 15.4 (15.4–15.4) 0.03 (0.03–0.03) 1061.9 (1061.9–1061.9) none"
+    assert follower == "follower 7.77 (7.77–7.77) 0.1 (0.1–0.1) 675.21 (675.21–675.21) none"
+    _, below = after(found, "coupled")
+    calls = [line.split()[-2:] for line in below[:3]]
+    assert calls == [["100", "grad"], ["200", "HVP"], ["100", "solve"]]
+    quartiles = experiments.summary(duopoly)["distance_to_stackelberg"].sel(methods="coupled", player="leader")
+    low, middle, high = (f"{x:.2g}" for x in quartiles.values)
+    assert f"{middle} ({low}–{high})" in below[0]
+    note = " ".join(" ".join(found[-3:]).split())
+    assert note.startswith("Medians (quartiles) over the replicates that didn't fail.") and "rounds" in note
+
+
+def test_narrow_tables_are_complete(duopoly):
+    """At 100 columns the quartiles stand below; at 80 they're left out, which is said. Nothing is cut off."""
+    words = {width: " ".join(lines(duopoly, width)) for width in (120, 100, 80)}
+    assert sorted(words[120].replace("─", "").split()) == sorted(words[100].replace("─", "").split())
+    assert "(15.4–15.4)" not in words[80] and "shows quartiles" in " ".join(words[80].split())
+    for said in words.values():
+        assert "…" not in said
+        for value in ("15.4", "0.03", "1061.9", "675.21", "HVP", "a-method-of-16-ch"):
+            assert value in said
+
+
+def test_the_width_is_the_terminals(duopoly, monkeypatch):
+    monkeypatch.setattr(rich, "_console", Console(width=80))
+    assert [c.header for c in experiments.table(duopoly).columns][-1] == "seconds"
+    monkeypatch.setattr(rich, "_console", Console(width=130))
+    assert "compiling" in [c.header for c in experiments.table(duopoly).columns][-1]
+
+
+def test_failed_replicates_are_counted_and_explained(duopoly):
+    status = np.array([[0, 2, 0, 1, 0, 2, 0, 0, 0], [1] * 9], np.int8)
+    found = lines(duopoly.assign(status=duopoly["status"].copy(data=status)), 120)
+    row, below = after(found, "coupled")
+    assert row.split()[1] == "3" and "grad" in below[0]
+    row, below = after(found, "a-method-of-16-ch")
+    assert row.split()[1] == "9" and below[0].split() == ["leader", *"––––"]
+    assert [line.strip() for line in found[-2:]] == [
+        "coupled: 3 of 9 replicates failed: 1 not finite, 2 left its space",
+        "a-method-of-16-ch: 9 of 9 replicates failed: 9 not finite",
+    ]
+    assert "nan" not in "".join(found)
+
+
+def test_every_status_and_every_call_has_a_name():
+    assert {*tables._FAILURES, Status.OK} == set(Status)
+    assert tuple(tables._CALLS) == Calls._fields
+
+
+def test_other_games_than_a_leader_and_a_follower():
+    game = from_payoffs(*[lambda x, y, z: jnp.sum(x) * 1e-9 - z] * 3, spaces=(Euclidean((2,)),) + (Euclidean(()),) * 2)
+    data = experiments.compare(game, {"[all]": (Fixed(jnp.ones(2)), Fixed(1.0), Fixed(0.0))}, rounds=1, replicates=1)
+    found = lines(data, 100)
+    _, below = after(found, "[all]")  # no markup
+    assert [line.split() for line in below[:3]] == [
+        ["player", str(i), "2e-09", "(2e-09–2e-09)", "none"] for i in range(3)
+    ]
+    assert "distance" not in "".join(found) and "of the last round." in "".join(found)
+    data = data.assign(payoffs=-data["payoffs"])
+    assert "-2e-09 (-2e-09 to -2e-09)" in "".join(lines(data, 100))
+
+
+def test_counts_are_short():
+    counts = (0, 812, 1000, 3228, 100_000, 1_500_000, 2e9)
+    assert [tables.short(n) for n in counts] == ["0", "812", "1k", "3228", "100k", "1.5M", "2G"]
