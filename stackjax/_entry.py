@@ -1,16 +1,21 @@
 """The door of `play`: arguments are checked, made arrays of one type, and sorted into static, shared and batched."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from stackjax.protocols import Game, Learner, View, same_structure
 from stackjax.schedules import concrete
+from stackjax.spaces import Space
 from stackjax.trace import Record, Trace
 
 
@@ -29,8 +34,11 @@ def check_players(game: Any, learners: tuple[Any, ...]) -> None:
         raise TypeError(
             f"game: expected a stackjax Game, got {game!r}; stackjax.games.from_payoffs makes one from functions"
         )
+    if not isinstance(game.spaces, tuple | list) or not all(isinstance(space, Space) for space in game.spaces):
+        raise TypeError(f"spaces: expected one stackjax space a player, got {game.spaces!r}")
     players = len(game.spaces)
-    if [i for level in game.levels for i in level] != list(range(players)):
+    levels = [list(level) if isinstance(level, tuple | list) else [] for level in game.levels]
+    if not all(levels) or [i for level in levels for i in level] != list(range(players)):
         raise ValueError(
             f"levels: expected the players 0 to {players - 1}, one for each space, in order of play, got {game.levels}"
         )
@@ -55,7 +63,10 @@ def replicate_ids(replicates: Any) -> tuple[np.ndarray, bool]:
         return np.arange(positive("replicates", replicates), dtype=np.uint32), True
     if not concrete(replicates):
         raise TypeError("replicates: expected known ids, got a traced array; close over them instead")
-    ids = np.asarray(replicates)
+    try:
+        ids = np.asarray(replicates)
+    except ValueError:  # ragged
+        ids = np.zeros(0)
     if (
         ids.ndim != 1
         or ids.size == 0
@@ -76,10 +87,20 @@ def device_list(devices: Any) -> tuple[Any, ...] | None:
         if not 1 <= devices <= len(available):
             raise ValueError(f"devices: expected 1 to {len(available)}, the devices that JAX sees, got {devices}")
         return tuple(available[:devices])
-    devices = tuple(devices)
-    if not devices or not all(isinstance(d, jax.Device) for d in devices):
-        raise ValueError(f"devices: expected a number or a sequence of jax devices, got {devices!r}")
-    return devices
+    found = tuple(devices) if isinstance(devices, Sequence | np.ndarray) else ()
+    if not found or not all(isinstance(d, jax.Device) for d in found) or len(set(found)) < len(found):
+        raise ValueError(f"devices: expected a number or a sequence of different jax devices, got {devices!r}")
+    return found
+
+
+def check_key(key: Any) -> None:
+    """Is it one key, typed or of the legacy kind?"""
+    if isinstance(key, jax.Array | np.ndarray):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
+            return
+        if key.dtype == np.uint32 and key.ndim == 1 and key.size in (2, 4):
+            return
+    raise TypeError(f"key: expected one jax.random key, such as jax.random.key(0), got {key!r}")
 
 
 def common_float(game: Game, start: Any) -> Any:
@@ -110,7 +131,7 @@ _SHARED, _MAPPED = _Kind("shared"), _Kind("mapped")
 
 
 def lay_out(
-    game: Game, learners: tuple[Learner, ...], start: Any, in_axes: Any, dtype: Any, replicates: int
+    game: Game, learners: tuple[Learner, ...], start: Any, in_axes: Any, dtype: Any, replicates: int | None
 ) -> tuple[Layout, list[Array], list[Array]]:
     """Sort the leaves; every number becomes an array, floating-point ones of type `dtype`, integers of type int32."""
     axes = _axes(in_axes, (game, *learners))
@@ -118,9 +139,17 @@ def lay_out(
     kinds: list[Any] = []
     shared: list[Any] = []
     mapped: list[Any] = []
-    names = ["game", *(f"learner {i}" for i in range(len(learners)))]
+
+    def where(path: Any) -> str:
+        if path[0].idx == 0:
+            return "game" + jax.tree_util.keystr(path[1:])
+        return f"learner {path[1].idx}" + jax.tree_util.keystr(path[2:])
+
     for (path, leaf), axis in zip(jax.tree_util.tree_flatten_with_path(tree)[0], axes, strict=True):
-        array = _as_array(leaf, dtype)
+        try:
+            array = _as_array(leaf, dtype)
+        except OverflowError:
+            raise ValueError(f"{where(path)}: expected a whole number below 2^31 (int32), got {leaf}") from None
         if array is None:
             kinds.append(leaf)
         elif axis is None or isinstance(leaf, bool | int | float):
@@ -128,10 +157,8 @@ def lay_out(
             shared.append(array)
         else:
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != replicates:
-                who = names[0] if path[0].idx == 0 else names[1 + path[1].idx]
-                where = who + jax.tree_util.keystr(path[1:] if path[0].idx == 0 else path[2:])
                 raise ValueError(
-                    f"in_axes: {where} should have {replicates} replicates on axis {axis}, its shape is {array.shape}"
+                    f"in_axes: {where(path)}: expected {replicates} replicates on axis {axis}, got {array.shape}"
                 )
             kinds.append(_MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
@@ -183,7 +210,9 @@ def _axes(in_axes: Any, tree: tuple[Any, ...]) -> list[int | None]:
     return axes
 
 
-def _start(game: Game, start: Any, dtype: Any, replicates: int) -> tuple[tuple[Any, ...], list[tuple[Any, bool]]]:
+def _start(
+    game: Game, start: Any, dtype: Any, replicates: int | None
+) -> tuple[tuple[Any, ...], list[tuple[Any, bool]]]:
     """The starts as a pytree, and for each of its leaves the array and whether every replicate has its own."""
     if not isinstance(start, tuple | list) or len(start) != len(game.spaces):
         raise ValueError(
@@ -197,13 +226,14 @@ def _start(game: Game, start: Any, dtype: Any, replicates: int) -> tuple[tuple[A
         if not same_structure(action, struct):
             raise ValueError(f"start: player {i}: expected a pytree like {struct}, got {action!r}")
         for leaf, expected in zip(jax.tree.leaves(action), jax.tree.leaves(struct), strict=True):
-            array = jnp.asarray(leaf, dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)
-            own = array.shape == (replicates, *expected.shape)
+            try:
+                array = jnp.asarray(leaf, dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)
+            except (TypeError, ValueError):
+                raise TypeError(f"start: player {i}: expected numbers, got {leaf!r}") from None
+            own = replicates is not None and array.shape == (replicates, *expected.shape)
             if not own and array.shape != expected.shape:
-                raise ValueError(
-                    f"start: player {i}: expected the shape {expected.shape}, or {(replicates, *expected.shape)} with "
-                    f"one start a replicate, got {array.shape}"
-                )
+                each = "" if replicates is None else f", or {(replicates, *expected.shape)} with one start a replicate"
+                raise ValueError(f"start: player {i}: expected the shape {expected.shape}{each}, got {array.shape}")
             leaves.append((array, own))
     return tuple(start), leaves
 
@@ -213,7 +243,9 @@ def check_values(layout: Layout, shared: list[Array], mapped: list[Array], dtype
     if not concrete(shared, mapped):
         return
 
-    for text, holds in _requirements(shared, mapped, layout=layout, dtype=dtype).items():
+    with jax.ensure_compile_time_eval():  # also inside of jit
+        found = _requirements(shared, mapped, layout=layout, dtype=dtype)
+    for text, holds in found.items():
         if not np.all(holds):
             bad = np.flatnonzero(~np.asarray(holds))[:5].tolist()
             raise ValueError(text + (f" (replicates {bad}, ...)" if mapped else ""))
@@ -239,8 +271,18 @@ def _requirements(shared: list[Array], mapped: list[Array], *, layout: Layout, d
 
 
 def structure(game: Game, learners: tuple[Learner, ...]) -> tuple[str, ...]:
-    """The kinds of a game and its learners, by which a resumed run is told from another one."""
-    return tuple(type(x).__qualname__ for x in (game, *learners))
+    """The kinds of a game and its learners, with what they hold, by which a resumed run is told from another one."""
+    return tuple(_kind_of(x) for x in (game, *learners))
+
+
+def _kind_of(x: Any) -> str:
+    if isinstance(x, eqx.Module):
+        fields = dataclasses.fields(x)
+        inner = (repr(getattr(x, f.name)) if f.metadata.get("static") else _kind_of(getattr(x, f.name)) for f in fields)
+        return f"{type(x).__qualname__}({', '.join(part for part in inner if part)})"
+    if isinstance(x, tuple | list):
+        return f"({', '.join(part for part in map(_kind_of, x) if part)})"
+    return ""  # numbers may change, and functions have no identity that lasts
 
 
 def resumed(
@@ -260,14 +302,23 @@ def resumed(
     carry = (trace.state, trace.status, trace.failed_at)
     if not batched:
         carry = jax.tree.map(lambda x: jnp.asarray(x)[None], carry)
-    alike = tuple(concrete(x) and bool(np.all(np.asarray(x) == np.asarray(x)[:1])) for x in jax.tree.leaves(carry[0]))
+    alike = tuple(_alike(x) for x in jax.tree.leaves(carry[0]))
     calls = jax.tree.map(lambda x: x[..., -1], trace.calls)
     return int(trace.rounds[-1]), carry, alike, calls
 
 
-def _key_data(key: Any) -> np.ndarray:
-    typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(key) if typed else key)
+def _alike(x: Any) -> bool:
+    """Whether every replicate has the same, bit for bit (0 and -0 are equal, but not alike)."""
+    if not concrete(x):
+        return False
+    words = np.ascontiguousarray(_key_data(x))
+    rows = words.reshape(words.shape[0], -1).view(np.uint8)
+    return bool(np.all(rows == rows[:1]))
+
+
+def _key_data(x: Any) -> np.ndarray:
+    typed = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(x) if typed else x)
 
 
 def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray | None]:
@@ -300,6 +351,10 @@ def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
     return jax.tree.map(choose, (initial, rows, calls, last), first)
 
 
+def _off_the_device(x: Any) -> Any:
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)  # NumPy has no keys
+
+
 def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: int) -> Any:
     """Run the parts and put their replicates side by side, without the padding; calls `[K]` have no replicates."""
     if len(parts) == 1:
@@ -311,32 +366,36 @@ def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: 
     done = []
     for part in parts:
         one = run(part)  # off the device at once, or a chunk wouldn't bound its memory
-        done.append(jax.tree.map(np.asarray, one) if concrete(one) else one)
-    xp = np if concrete(done) else jnp
-    side_by_side = lambda *xs: xp.concatenate(xs)[:replicates]  # noqa: E731  (used twice, here only)
+        done.append(jax.tree.map(_off_the_device, one) if concrete(one) else one)
+
+    def side_by_side(*xs: Any) -> Any:
+        xp = np if isinstance(xs[0], np.ndarray) else jnp
+        return xp.concatenate(xs)[:replicates]
+
     calls = jax.tree.map(lambda *xs: side_by_side(*xs) if xs[0].ndim > 1 else xs[0], *(one[2] for one in done))
     initial, rows, last = jax.tree.map(side_by_side, *((one[0], one[1], one[3]) for one in done))
     return initial, rows, calls, last
 
 
-@jax.custom_jvp
-def _marked(x: Array) -> Array:
-    return x
+# The identity, of which there is no transpose.
+_forward_only = Primitive("forward_only")
+_forward_only.def_impl(lambda x: x)
+_forward_only.def_abstract_eval(lambda x: x)
+batching.defvectorized(_forward_only)
+mlir.register_lowering(_forward_only, lambda _, x: [x])
 
 
-@_marked.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    def refuse(_: Any, __: Any) -> Any:
-        raise ValueError(
-            "record: reverse-mode differentiation through play needs equally spaced record points: use Record.every(k) "
-            "with rounds a multiple of k, or Record.final(); forward mode (jax.jvp, jax.jacfwd) works with any"
-        )
+def _refuse(*_: Any) -> Any:
+    raise ValueError(
+        "record: reverse-mode differentiation through play needs equally spaced record points: use Record.every(k) "
+        "with rounds a multiple of k, or Record.final(); forward mode (jax.jvp, jax.jacfwd) works with any"
+    )
 
-    (x,), (dx,) = primals, tangents
-    return _marked(x), jax.custom_derivatives.linear_call(lambda _, t: t, refuse, (), dx)
+
+ad.deflinear2(_forward_only, _refuse)
 
 
 def forward_only(tree: PyTree) -> PyTree:
     """The tree itself, with an error that says why if anyone differentiates it in reverse mode."""
     traced = lambda x: isinstance(x, jax.core.Tracer) and jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731  (used once)
-    return jax.tree.map(lambda x: _marked(x) if traced(x) else x, tree)
+    return jax.tree.map(lambda x: _forward_only.bind(x) if traced(x) else x, tree)

@@ -4,16 +4,30 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from stackjax._dependence import depends
 from stackjax._noise import BEFORE, round_key
-from stackjax.protocols import Game, Learner, RealisedGame, Seen, Signals, View, level_of, same_structure
+from stackjax.protocols import (
+    Calls,
+    Game,
+    Learner,
+    RealisedGame,
+    Seen,
+    Signal,
+    Signals,
+    View,
+    level_of,
+    same_structure,
+    tree_where,
+)
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
+THOUSAND = 2**20  # oracle calls are counted in these and the rest
 
 
 class Replicate(NamedTuple):
@@ -63,7 +77,10 @@ class Players:
         for i in self.players:
             mine = level_of(self.game, i)
             earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
-            actions[i] = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
+            action = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
+            expected = self.game.spaces[i].struct(self.dtype)
+            _same(f"player {i}, {type(self.learners[i]).__name__}: the action", action, expected, "its space")
+            actions[i] = jax.tree.map(jnp.asarray, action)
         return tuple(actions)
 
     def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[int, PyTree], PyTree]:
@@ -80,7 +97,10 @@ class Players:
 
     def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
         """Every learner's diagnostics."""
-        return tuple(each.report(v, s) for each, v, s in zip(self.learners, self.views, states, strict=True))
+        found = tuple(each.report(v, s) for each, v, s in zip(self.learners, self.views, states, strict=True))
+        for i, report in enumerate(found):
+            _dictionary(f"player {i}, {type(self.learners[i]).__name__}.report", report)
+        return found
 
     def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """Play round `t`: the new states, the actions, the payments and the oracle calls."""
@@ -90,48 +110,71 @@ class Players:
             lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise
         )
         realised = RealisedGame(self.game, game_noise)
-        paid = realised.payoffs(*actions)
+        paid = self.scalars(realised, actions)
         new, calls = [], []
         for i, learner in enumerate(self.learners):
             view = self._view(i, realised, self.views[i].start)
-            new.append(learner.update(view, states[i], noise[i], Signals(view, actions, paid)))
-            calls.append(learner.calls(view, states[i], new[-1]))
+            after = learner.update(view, states[i], noise[i], Signals(view, actions, paid))
+            name = f"player {i}, {type(learner).__name__}"
+            _same(name + ".update", after, states[i], "the state that init returns")
+            new.append(jax.tree.map(jnp.asarray, after))
+            calls.append(learner.calls(view, states[i], after))
+            if not isinstance(calls[-1], Calls):
+                raise TypeError(f"{name}.calls: expected stackjax.Calls, got {calls[-1]!r}")
         return tuple(new), actions, paid, tuple(calls)
 
-    def health(self, states: Any, actions: tuple[Any, ...], payoffs: Any) -> tuple[Array, Array]:
-        """Are a round's states, actions and payoffs finite, and its actions in their spaces?"""
+    def scalars(self, game: Game, actions: tuple[Any, ...]) -> tuple[Array, ...]:
+        """The payoffs of a game as scalars of the run's type, one a player."""
+        paid = game.payoffs(*actions)
+        shapes = (
+            [getattr(p, "shape", () if isinstance(p, int | float) else None) for p in paid] if _plain(paid) else None
+        )
+        if shapes != [()] * len(self.players):
+            got = f"shapes {shapes}" if shapes is not None else f"{paid!r}"
+            raise ValueError(
+                f"payoffs: expected a tuple of {len(self.players)} scalars, one for each player, got {got}"
+            )
+        return tuple(jnp.asarray(p).astype(self.dtype) for p in paid)
+
+    def health(self, states: Any, actions: tuple[Any, ...], paid: tuple[Array, ...]) -> tuple[Array, Array]:
+        """Are a round's states, actions and shown payoffs finite, and its actions in their spaces?
+
+        What is only recorded doesn't count, so that no replicate fails because of what is recorded.
+        """
+        shown = [p for p, learner in zip(paid, self.learners, strict=True) if Signal.PAYOFF in learner.wants]
         # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
-        floats = [x for x in jax.tree.leaves((states, actions, payoffs)) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        floats = [x for x in jax.tree.leaves((states, actions, shown)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
         return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
 
 
-def _check_round(players: Players, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-    """The shapes of a round's actions, payments and oracle calls, after checking that it can be repeated."""
+def _plain(payoffs: Any) -> bool:
+    return isinstance(payoffs, tuple | list)
+
+
+def _dictionary(name: str, found: Any) -> None:
+    if not isinstance(found, dict) or not all(eqx.is_array_like(x) for x in jax.tree.leaves(found)):
+        raise TypeError(f"{name}: expected a dictionary of arrays, got {found!r}")
+
+
+def _check_payoffs(players: Players, replicate: Array, exact: bool) -> None:
+    """Evaluate the payoffs at some joint action, before a learner does and fails in its own way."""
     game = players.game
-    example = [
-        jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), space.struct(players.dtype)) for space in game.spaces
-    ]
-    paid = jax.eval_shape(lambda: game.realise(game.draw(players.key(None, 0, replicate)), *example))
-    shapes = [jnp.shape(p) for p in paid] if isinstance(paid, tuple | list) else None
-    if shapes != [()] * len(game.spaces):
-        got = f"a tuple of shapes {shapes}" if shapes is not None else f"{paid}"
-        raise ValueError(f"payoffs: expected a tuple of {len(game.spaces)} scalars, one for each player, got {got}")
-    new, actions, paid, calls = jax.eval_shape(lambda: players.round(0, replicate, states))
-    for i, learner in enumerate(players.learners):
-        name = f"player {i}, {type(learner).__name__}"
-        _same(name + ".act", actions[i], game.spaces[i].struct(players.dtype), "its space's action")
-        _same(name + ".update", new[i], states[i], "the state that init returns")
-    return actions, paid, calls
+    structs = tuple(space.struct(players.dtype) for space in game.spaces)
+    actions = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structs)
+    players.scalars(RealisedGame(game, game.draw(players.key(None, 0, replicate))), actions)
+    if exact:
+        players.scalars(game, actions)
 
 
 def _same(name: str, got: Any, expected: Any, what: str) -> None:
     if not same_structure(got, expected):
         raise ValueError(f"{name}: expected a pytree like {what}, {expected}, got {got}")
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        if (a.shape, a.dtype) != (b.shape, b.dtype):
-            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {a.dtype}{list(a.shape)}")
+        shape, dtype = jnp.shape(a), getattr(a, "dtype", None) or jnp.result_type(a)
+        if (shape, dtype) != (b.shape, b.dtype):
+            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {dtype}{list(shape)}")
 
 
 def _check_resumed(states: Any, expected: Any) -> None:
@@ -143,7 +186,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     """Play the plan's rounds from `carry` (None: from the start); see `Plan`. Traced once, inside `jit`.
 
     `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
-    own. Returns the initial strategies, the records `[K, replicates, ...]`, the oracle calls of each block (`[K]` where
+    own. Returns the initial strategies, the records `[K, replicates, ...]`, the oracle calls of each block in units of
+    `THOUSAND` and the rest (`[K]` where
     they are the same in all replicates, else `[K, replicates]`) and the final states, status and failing rounds.
     """
     one = _OneReplicate(make, shared, plan)
@@ -163,7 +207,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     while True:  # a leaf that one round makes different stays different: at most one turn a leaf
         flags = jax.tree.unflatten(structure, varies)
         after = depends(
-            lambda t, m, r, c, flags=flags: one.round(t, m, r, c, flags.states),
+            one.round,
             (jax.ShapeDtypeStruct((), jnp.int32), mapped1, id1, shapes),
             (False, True, True, flags),
         )
@@ -181,45 +225,53 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         rest = [x if v else x[0] for x, v in zip(jax.tree.leaves(blank)[n_states:], varies[n_states:], strict=True)]
         first = jax.tree.unflatten(structure, leaves + rest)
 
-    advance = jax.vmap(
-        lambda t, m, r, c: one.round(t, m, r, c, flags.states), (None, 0, 0, axes), axes, axis_size=ids.shape[0]
-    )
+    advance = jax.vmap(one.round, (None, 0, 0, axes), axes, axis_size=ids.shape[0])
     initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
 
     def without_sums(c: Replicate) -> Replicate:
         return c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs))
 
+    def without_calls(c: Replicate) -> Replicate:
+        return c._replace(calls=jax.tree.map(jnp.zeros_like, c.calls))
+
     def block(state: tuple[Any, Any], end: Array) -> tuple[Any, Any]:
         begin, c = state
-        c = without_sums(c._replace(calls=jax.tree.map(jnp.zeros_like, c.calls)))
+        c = without_calls(without_sums(c))
+        thousands = c.calls
 
-        def part(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
-            c, sums = carry
-            first = begin + i * length
+        # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
+        def part(length: int, first: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+            c, sums, thousands = carry
+            c = without_sums(c)
             if plan.spacing is not None:  # a trip count that is known now compiles to a faster and differentiable loop
-                c = jax.lax.fori_loop(0, length, lambda j, c: advance(first + j, mapped, ids, c), without_sums(c))
+                c = jax.lax.fori_loop(0, length, lambda j, c: advance(first + j, mapped, ids, c), c)
             else:
                 last = jnp.minimum(first + length, end)
-                c = jax.lax.fori_loop(first, last, lambda t, c: advance(t, mapped, ids, c), without_sums(c))
-            return c, jax.tree.map(jnp.add, sums, c.payoffs)
+                c = jax.lax.fori_loop(first, last, lambda t, c: advance(t, mapped, ids, c), c)
+            sums = jax.tree.map(jnp.add, sums, c.payoffs)
+            thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
+            return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
 
-        # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3.
-        length = _PART if plan.spacing is None else _divisor(plan.spacing)
+        length = _PART if plan.spacing is None else _part(plan.spacing)
         parts = -(-(end - begin) // length) if plan.spacing is None else plan.spacing // length
-        c, sums = jax.lax.fori_loop(0, parts, part, (c, c.payoffs))
+        carry = (c, c.payoffs, thousands)
+        carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(length, begin + i * length, carry), carry)
+        if plan.spacing is not None and plan.spacing % length:
+            carry = part(plan.spacing % length, begin + parts * length, carry)
+        c, sums, thousands = carry
         c = c._replace(payoffs=sums)
         c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
-        return (end, c), (row, c.calls)
+        return (end, c), (row, (thousands, c.calls))
 
     (_, last), (rows, calls) = jax.lax.scan(block, (plan.begin, first), plan.points)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(last)
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 
 
-def _divisor(spacing: int) -> int:
-    """The largest number of rounds up to `_PART` that divides a block; the whole block if there is none to speak of."""
+def _part(spacing: int) -> int:
+    """Rounds of a part: `_PART`, or a bit less if that divides the block, and no remainder is compiled then."""
     best = max(n for n in range(1, min(spacing, _PART) + 1) if spacing % n == 0)
-    return best if best >= _PART // 8 else spacing
+    return best if best >= _PART // 8 else min(spacing, _PART)
 
 
 class Plan(NamedTuple):
@@ -247,30 +299,30 @@ class _OneReplicate:
     def begin(self, mapped: Any, replicate: Array) -> Replicate:
         players = self.make(self.shared, mapped)
         states = jax.tree.map(jnp.asarray, players.init(replicate))
-        actions, paid, calls = _check_round(players, replicate, states)
+        _check_payoffs(players, replicate, self.recording.payoffs == "exact")
+        _, actions, paid, calls = jax.eval_shape(lambda: players.round(0, replicate, states))
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
         counts = jax.tree.map(lambda _: jnp.int32(0), calls)
         sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1"))
         return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
 
-    def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate, varies: Any) -> Replicate:
+    def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate) -> Replicate:
         players = self.make(self.shared, mapped)
         states, actions, paid, calls = players.round(t, replicate, c.states)
+        finite, inside = players.health(states, actions, paid)
         if self.recording.payoffs == "exact":
-            paid = players.game.payoffs(*actions)
+            paid = players.scalars(players.game, actions)
         elif self.recording.payoffs is None:
             paid = (jnp.zeros((), players.dtype),)
-        finite, inside = players.health(states, actions, paid)
+        counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
         status = c.status
         if self.freeze:
             now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
             status = jnp.where(status == OK, now, status)
-            # Leaves that all replicates share (counters) go on: freezing them would make them differ.
-            states = jax.tree.map(lambda v, a, b: jnp.where(status == OK, a, b) if v else a, varies, states, c.states)
+            states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
         else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
             paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(players.dtype), *paid[1:])
         sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
-        counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
         return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
 
     def strategies(self, mapped: Any, c: Replicate) -> Any:
@@ -285,10 +337,8 @@ class _OneReplicate:
         strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
         sums = c.payoffs if self.recording.payoffs else ()
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
-        metrics = {
-            k: jnp.asarray(v)
-            for k, v in (self.recording.metrics(*strategies) if self.recording.metrics else {}).items()
-        }
+        metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
+        _dictionary("metrics", metrics)
         row = {
             "strategies": strategies if self.recording.strategies else (),
             "actions": c.actions,

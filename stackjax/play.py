@@ -103,6 +103,7 @@ def play(
     record = Record.log_spaced(200) if record is None else record
     _entry.check_players(game, learners)
     _entry.check_record(record)
+    _entry.check_key(key)
     rounds = _entry.positive("rounds", rounds)
     start = (None,) * len(learners) if start is None else start
     ids, batched = _entry.replicate_ids(replicates)
@@ -113,7 +114,7 @@ def play(
         raise ValueError("in_axes: there is no batch axis with replicates=None; give replicates")
 
     dtype = _entry.common_float(game, start)
-    layout, shared, mapped = _entry.lay_out(game, learners, start, in_axes, dtype, ids.size)
+    layout, shared, mapped = _entry.lay_out(game, learners, start, in_axes, dtype, ids.size if batched else None)
     _entry.check_values(layout, shared, mapped, dtype)
     points = record.points(begin, begin + rounds)
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
@@ -128,7 +129,7 @@ def play(
 
     def run_part(part: np.ndarray | None) -> Any:
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
-        arguments = (shared, cut(mapped), cut(jnp.asarray(ids)), words, *clock, cut(carry))
+        arguments = (shared, cut(mapped), cut(ids), words, *clock, cut(carry))
         return _entry.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
 
     parts = _entry.chunks(ids.size, chunk, len(where or (None,)))

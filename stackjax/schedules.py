@@ -10,14 +10,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Scalar
 
 Schedule = Callable[[Any], Any]
 
 
 def as_number(value: Any) -> Any:
-    """A Python integer as a float, everything else as it is: a step of 1 is the step 1.0."""
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """Integers as floats, everything else as it is: a step of 1 is the step 1.0."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, jax.Array | np.ndarray | np.integer) and jnp.issubdtype(value.dtype, jnp.integer):
+        return value.astype(jnp.result_type(float))
+    return value
 
 
 def concrete(*values: Any) -> bool:
@@ -25,15 +30,19 @@ def concrete(*values: Any) -> bool:
     return not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(values))
 
 
-def number(value: Any, name: str, low: float, *, open_low: bool = True, high: float = float("inf")) -> None:
-    """Raise a `ValueError` that names `name` unless every entry of a concrete value lies in the interval."""
-    if not eqx.is_array_like(value):
+def number(
+    value: Any, name: str, low: float, *, open_low: bool = True, high: float = float("inf"), whole: bool = False
+) -> None:
+    """Raise an error that names `name` unless every entry of a concrete value lies in the interval (and is whole)."""
+    if not eqx.is_array_like(value) or jnp.result_type(value) == jnp.bool_:
         raise TypeError(f"{name}: expected a number or an array of numbers, got {value!r}")
+    if whole and not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        raise TypeError(f"{name}: expected whole numbers, got {value!r}")
     if not concrete(value):
         return
-    x = jnp.asarray(value)
+    x = np.asarray(value)  # NumPy: inside jit, JAX would make a traced value of a constant
     inside = ((x > low) if open_low else (x >= low)) & (x < high)
-    if not bool(jnp.all(inside)):
+    if not np.all(inside):
         left = "(" if open_low else "["
         raise ValueError(f"{name}: expected values in {left}{low:g}, {high:g}), got {value}")
 
@@ -51,7 +60,7 @@ class Constant(eqx.Module):
 class PowerLaw(eqx.Module):
     """`scale / (n + offset) ** exponent`, n from 0: with the default offset 1 the papers' `scale / k ** exponent`.
 
-    **Arguments:** `scale` > 0 (the units of what is scheduled), `exponent`, `offset` > 0: numbers or, to sweep, arrays.
+    **Arguments:** `scale` (in the units of what is scheduled), `exponent`, `offset` > 0: numbers or, to sweep, arrays.
     """
 
     scale: Any = eqx.field(converter=as_number)
@@ -105,7 +114,8 @@ def commitment_times(perturbation: Schedule | float, rate: Any, bound: Any, expo
     number(rate, "rate", 0.0, high=1.0)
     number(bound, "bound", 0.0)
     number(exponent, "exponent", 0.0)
-    return CommitmentTimes(as_schedule(perturbation, "perturbation"), rate, bound, exponent)
+    delta = as_schedule(perturbation, "perturbation")
+    return CommitmentTimes(delta, *(as_number(value) for value in (rate, bound, exponent)))
 
 
 def as_schedule(value: Any, name: str) -> Schedule:

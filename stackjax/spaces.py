@@ -113,12 +113,24 @@ class Box(Space):
     shape: Shape = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
-        if not _is_shape(self.shape):
+        if not _is_shape(self.shape) or min(self.shape, default=0) < 0:
             raise ValueError(f"shape: expected a tuple of integers, got {self.shape!r}")
-        if eqx.is_array_like(self.low) and not _traced(self.low, self.high):
+        if not all(eqx.is_array_like(bound) for bound in (self.low, self.high)):
+            if any(isinstance(bound, str) for bound in (self.low, self.high)):  # JAX may put other things in a pytree
+                raise TypeError(f"low, high: expected numbers or arrays, got {self.low!r} and {self.high!r}")
+        elif not _traced(self.low, self.high):
             low, high = np.asarray(self.low), np.asarray(self.high)
             if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low < high)):
                 raise ValueError(f"low, high: expected finite bounds with low < high, got {low} and {high}")
+
+    def _bounds(self, dtype: Any) -> tuple[Array, Array]:
+        low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
+        try:
+            return jnp.broadcast_to(low, self.shape), jnp.broadcast_to(high, self.shape)
+        except ValueError:
+            raise ValueError(
+                f"low, high: expected arrays that broadcast to {self.shape}, got {low.shape} and {high.shape}"
+            ) from None
 
     def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
         """The shape and type of an action."""
@@ -126,26 +138,29 @@ class Box(Space):
 
     def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
         """Uniform in the box."""
-        dtype = jnp.result_type(float) if dtype is None else dtype
-        low, high = (jnp.asarray(bound, dtype) for bound in (self.low, self.high))
-        return low + (high - low) * jax.random.uniform(key, self.shape, dtype)
+        low, high = self._bounds(jnp.result_type(float) if dtype is None else dtype)
+        return low + (high - low) * jax.random.uniform(key, self.shape, low.dtype)
 
     def project(self, action: Array) -> Array:
         """Every coordinate clipped to its bounds; infinite ones become NaN, lest a failure look like a corner."""
-        action = jnp.asarray(action)
-        low, high = (jnp.asarray(bound, action.dtype) for bound in (self.low, self.high))
-        return jnp.where(jnp.isfinite(action), jnp.clip(action, low, high), jnp.nan)
+        action = _floating(action)
+        return jnp.where(jnp.isfinite(action), jnp.clip(action, *self._bounds(action.dtype)), jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""
-        action = jnp.asarray(action)
-        low, high = (jnp.asarray(bound, action.dtype) for bound in (self.low, self.high))
+        action = _floating(action)
+        low, high = self._bounds(action.dtype)
         slack = 4 * jnp.finfo(action.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
         return jnp.all((action >= low - slack) & (action <= high + slack))
 
     def shrunk(self, margin: Array) -> Space:
         """The box with every side moved inwards by `margin`."""
         return Box(self.low + margin, self.high - margin, self.shape)
+
+
+def _floating(action: Any) -> Array:
+    array = jnp.asarray(action)
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
 
 
 def _traced(*values: Any) -> bool:

@@ -50,6 +50,8 @@ class Record(eqx.Module):
     payoffs: Literal["game", "exact", "realised"] | None = eqx.field(static=True, default="game")
 
     def __check_init__(self) -> None:
+        if self.metrics is not None and not callable(self.metrics):
+            raise TypeError(f"metrics: expected a function of the strategies or None, got {self.metrics!r}")
         if self.payoffs not in ("game", "exact", "realised", None):
             raise ValueError(f'payoffs: expected "exact", "realised" or None, got {self.payoffs!r}')
         if isinstance(self.number, bool) or not isinstance(self.number, int | np.integer) or self.number < 1:
@@ -75,7 +77,8 @@ class Record(eqx.Module):
         if self.kind == "every":
             points = np.arange(self.number, end + 1, self.number)
         elif self.kind == "log_spaced":
-            points = np.unique(np.rint(np.geomspace(1, end, self.number)).astype(np.int64))
+            first = 1 if self.number > 1 else end
+            points = np.unique(np.rint(np.geomspace(first, end, self.number)).astype(np.int64))
         else:
             points = np.array([end])
         points = points[points > begin]
@@ -113,7 +116,7 @@ class Trace(eqx.Module):
     state: tuple[PyTree, ...]
     key: PRNGKeyArray
     ids: Any
-    block_calls: tuple[Calls, ...]  # of each block, [K] where all replicates have the same
+    block_calls: Any  # of each block, in thousands and the rest; [K] where all replicates have the same
     calls_before: tuple[Calls, ...] | None
     structure: tuple[str, ...] = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
@@ -123,11 +126,12 @@ class Trace(eqx.Module):
         """Cumulative oracle calls: one `Calls` a player, each entry `[replicates, K]`."""
         shape = (*np.shape(self.status), len(self.rounds))
 
-        def total(blocks: Array, before: Any = 0) -> Array:
-            xp, kind = (jnp, jnp.int32) if isinstance(blocks, jax.core.Tracer) else (np, np.int64)
-            return xp.broadcast_to(xp.cumsum(xp.asarray(blocks), -1, dtype=kind), shape) + xp.asarray(before)[..., None]
+        def total(many: Array, rest: Array, before: Any = 0) -> Array:
+            xp, kind = (jnp, jnp.int32) if isinstance(rest, jax.core.Tracer) else (np, np.int64)
+            blocks = xp.asarray(many).astype(kind) * _loop.THOUSAND + xp.asarray(rest).astype(kind)
+            return xp.broadcast_to(xp.cumsum(blocks, -1), shape) + xp.asarray(before)[..., None]
 
-        return jax.tree.map(total, self.block_calls, *([] if self.calls_before is None else [self.calls_before]))
+        return jax.tree.map(total, *self.block_calls, *([] if self.calls_before is None else [self.calls_before]))
 
     def raise_if_failed(self) -> "Trace":
         """The trace itself; a `FailedReplicatesError` if any replicate failed."""

@@ -113,13 +113,14 @@ def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
 
 
 def _quantiles(values: "np.ndarray", payoff: bool, between: str | None) -> str:
-    low, middle, high = (_payoff(x) if payoff else f"{x:.3g}" if x >= 1 else f"{x:.2g}" for x in values.tolist())
+    low, middle, high = (_digits(x, 5 if payoff else 3) for x in values.tolist())
     to = " to " if low.startswith("-") else "–"
     return middle if between is None else f"{middle}{between}[dim]({low}{to}{high})[/dim]"
 
 
-def _payoff(x: float) -> str:
-    return f"{x:#.5g}" if abs(x) >= 1e-4 else f"{x:.2g}"
+def _digits(x: float, n: int) -> str:
+    """Significant digits, one less below 1, two of what is tiny."""
+    return f"{x:#.{n if abs(x) >= 1 else n - 1 if abs(x) >= 1e-4 else 2}g}".rstrip(".") if x else "0"
 
 
 def _calls(counts: dict[str, float]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Scalar
 
 from stackjax.protocols import Action, Game
@@ -36,7 +37,7 @@ class CournotDuopoly(Game):
             raise ValueError(f"costs: expected one unit cost for each of the two firms, got {self.costs!r}")
         for cost in self.costs:
             number(cost, "costs", 0.0, open_low=False)
-            if concrete(cost, self.demand) and not jnp.all(jnp.asarray(cost) < jnp.asarray(self.demand)):
+            if concrete(cost, self.demand) and not np.all(np.asarray(cost) < np.asarray(self.demand)):
                 raise ValueError(f"costs: expected less than demand ({self.demand}), got {cost}")
 
     @property

@@ -27,7 +27,8 @@ class _Negated(eqx.Module):
     function: Callable[..., Scalar]
 
     def __call__(self, *actions: Action) -> Scalar:
-        return -self.function(*actions)
+        cost = self.function(*actions)
+        return cost if cost is None else -cost  # a forgotten return is reported as such
 
 
 def from_payoffs(

@@ -50,7 +50,7 @@ class Noisy(Game):
 
     def draw(self, key: PRNGKeyArray) -> Noise:
         """The game's own noise, and one standard normal number a player."""
-        dtype = jnp.result_type(self.payoff_variance, jnp.float32)
+        dtype = jnp.result_type(self.payoff_variance)
         return self.game.draw(jax.random.fold_in(key, 1)), jax.random.normal(key, (len(self.spaces),), dtype)
 
     def realise(self, noise: Noise, *actions: Action) -> tuple[Scalar, ...]:

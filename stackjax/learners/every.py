@@ -29,7 +29,7 @@ class Every(Learner):
     learner: Learner
 
     def __check_init__(self) -> None:
-        number(self.k, "k", 1, open_low=False)
+        number(self.k, "k", 1, open_low=False, whole=True)
         if not isinstance(self.learner, Learner):
             raise TypeError(f"learner: expected a stackjax Learner, got {self.learner!r}")
 

@@ -60,7 +60,7 @@ class HiC(Learner):
         self.step = as_schedule(step, "step")
         self.perturbation = as_schedule(perturbation, "perturbation")
         if not callable(commitment):
-            number(commitment, "commitment", 1, open_low=False)
+            number(commitment, "commitment", 1, open_low=False, whole=True)
         self.commitment = as_schedule(commitment, "commitment")
         if baseline is not None:
             number(baseline, "baseline", 0.0, open_low=False, high=1.0)

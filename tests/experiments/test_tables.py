@@ -19,7 +19,7 @@ def duopoly():
         CournotDuopoly(),
         {
             "coupled": (HierarchicalAscent(0.2, noise_variance=0.01), GradientAscent(0.3)),
-            "a-method-of-16-ch": (Fixed(46.03), Fixed(25.9)),
+            "of-16-characters": (Fixed(46.03), Fixed(25.9)),
         },
         rounds=100,
         replicates=9,
@@ -44,17 +44,17 @@ def after(found, method):
 def test_each_player_has_its_own_distances_with_quartiles(duopoly):
     found = lines(duopoly, 120)
     assert found[0].split() == ["9", "replicates", "of", "100", "rounds"]
-    row, below = after(found, "a-method-of-16-ch")
+    row, below = after(found, "of-16-characters")
     assert row.split()[1] == "0" and "+" in row
     leader, follower = (" ".join(line.split()) for line in below[:2])
     # |46.03 - 92/3|, |46.03 - 46|, and 46.03 * (100 - 46.03 - 25.9 - 5).
-    assert leader == "leader 15.4 (15.4–15.4) 0.03 (0.03–0.03) 1061.9 (1061.9–1061.9) none"
-    assert follower == "follower 7.77 (7.77–7.77) 0.1 (0.1–0.1) 675.21 (675.21–675.21) none"
+    assert leader == "leader 15.4 (15.4–15.4) 0.030 (0.030–0.030) 1061.9 (1061.9–1061.9) none"
+    assert follower == "follower 7.77 (7.77–7.77) 0.10 (0.10–0.10) 675.21 (675.21–675.21) none"
     _, below = after(found, "coupled")
     calls = [line.split()[-2:] for line in below[:3]]
     assert calls == [["100", "grad"], ["200", "HVP"], ["100", "solve"]]
     quartiles = experiments.summary(duopoly)["distance_to_stackelberg"].sel(methods="coupled", player="leader")
-    low, middle, high = (f"{x:.2g}" for x in quartiles.values)
+    low, middle, high = (f"{x:#.2g}" for x in quartiles.values)
     assert f"{middle} ({low}–{high})" in below[0]
     note = " ".join(" ".join(found[-3:]).split())
     assert note.startswith("Medians (quartiles) over the replicates that didn't fail.") and "rounds" in note
@@ -67,7 +67,7 @@ def test_narrow_tables_are_complete(duopoly):
     assert "(15.4–15.4)" not in words[80] and "shows quartiles" in " ".join(words[80].split())
     for said in words.values():
         assert "…" not in said
-        for value in ("15.4", "0.03", "1061.9", "675.21", "HVP", "a-method-of-16-ch"):
+        for value in ("15.4", "0.03", "1061.9", "675.21", "HVP", "of-16-characters"):
             assert value in said
 
 
@@ -83,11 +83,11 @@ def test_failed_replicates_are_counted_and_explained(duopoly):
     found = lines(duopoly.assign(status=duopoly["status"].copy(data=status)), 120)
     row, below = after(found, "coupled")
     assert row.split()[1] == "3" and "grad" in below[0]
-    row, below = after(found, "a-method-of-16-ch")
+    row, below = after(found, "of-16-characters")
     assert row.split()[1] == "9" and below[0].split() == ["leader", *"––––"]
     assert [line.strip() for line in found[-2:]] == [
         "coupled: 3 of 9 replicates failed: 1 not finite, 2 left its space",
-        "a-method-of-16-ch: 9 of 9 replicates failed: 9 not finite",
+        "of-16-characters: 9 of 9 replicates failed: 9 not finite",
     ]
     assert "nan" not in "".join(found)
 
@@ -103,13 +103,28 @@ def test_other_games_than_a_leader_and_a_follower():
     found = lines(data, 100)
     _, below = after(found, "[all]")  # no markup
     assert [line.split() for line in below[:3]] == [
-        ["player", str(i), "2e-09", "(2e-09–2e-09)", "none"] for i in range(3)
+        ["player", str(i), "2.0e-09", "(2.0e-09–2.0e-09)", "none"] for i in range(3)
     ]
     assert "distance" not in "".join(found) and "of the last round." in "".join(found)
     data = data.assign(payoffs=-data["payoffs"])
-    assert "-2e-09 (-2e-09 to -2e-09)" in "".join(lines(data, 100))
+    assert "-2.0e-09 (-2.0e-09 to -2.0e-09)" in "".join(lines(data, 100))
 
 
 def test_counts_are_short():
     counts = (0, 812, 1000, 3228, 100_000, 1_500_000, 2e9)
     assert [tables.short(n) for n in counts] == ["0", "812", "1k", "3228", "100k", "1.5M", "2G"]
+
+
+def test_numbers_keep_their_digits():
+    values = (0.0, 3e-8, 0.1, 0.0996, 10.0, 171.4, 1234.5, -0.75)
+    assert [tables._digits(x, 3) for x in values] == [
+        "0",
+        "3.0e-08",
+        "0.10",
+        "0.10",
+        "10.0",
+        "171",
+        "1.23e+03",
+        "-0.75",
+    ]
+    assert [tables._digits(x, 5) for x in (940.444, 12345.6, -0.75, 0.0)] == ["940.44", "12346", "-0.7500", "0"]
