@@ -59,7 +59,7 @@ def replicate_ids(replicates: Any) -> tuple[np.ndarray, bool]:
     """The ids of the replicates, and whether there is a batch axis."""
     if replicates is None:
         return np.zeros(1, np.uint32), False
-    if np.ndim(replicates) == 0:
+    if isinstance(replicates, int | float | str | np.generic) or getattr(replicates, "shape", None) == ():
         return np.arange(positive("replicates", replicates), dtype=np.uint32), True
     if not concrete(replicates):
         raise TypeError("replicates: expected known ids, got a traced array; close over them instead")
@@ -158,7 +158,7 @@ def lay_out(
         else:
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != replicates:
                 raise ValueError(
-                    f"in_axes: {where(path)}: expected {replicates} replicates on axis {axis}, got {array.shape}"
+                    f"in_axes: {where(path)} has {replicates} replicates on axis {axis}, so not the shape {array.shape}"
                 )
             kinds.append(_MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
@@ -344,11 +344,11 @@ def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
         return first
 
     def choose(frozen: Array, free: Array) -> Array:
-        at = failed.reshape(-1, *[1] * (free.ndim - 1))
-        return frozen if frozen.shape[:1] != failed.shape else jnp.where(at, frozen, free)
+        return jnp.where(failed.reshape(-1, *[1] * (frozen.ndim - 1)), frozen, free)
 
-    initial, rows, calls, last = run(True)
-    return jax.tree.map(choose, (initial, rows, calls, last), first)
+    (initial, rows, calls, last), (initial_, rows_, calls_, last_) = run(True), first
+    calls = jax.tree.map(lambda frozen, free: frozen if frozen.ndim == 1 else choose(frozen, free), calls, calls_)
+    return *jax.tree.map(choose, (initial, rows), (initial_, rows_)), calls, jax.tree.map(choose, last, last_)
 
 
 def _off_the_device(x: Any) -> Any:
@@ -372,7 +372,15 @@ def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: 
         xp = np if isinstance(xs[0], np.ndarray) else jnp
         return xp.concatenate(xs)[:replicates]
 
-    calls = jax.tree.map(lambda *xs: side_by_side(*xs) if xs[0].ndim > 1 else xs[0], *(one[2] for one in done))
+    def counts(*xs: Any) -> Any:
+        if all(x.ndim == 1 for x in xs):
+            return xs[0]
+        sizes = [one[3][1].shape[0] for one in done]  # a part in which a replicate failed has counts of its own
+        return side_by_side(
+            *(x if x.ndim > 1 else np.broadcast_to(x, (n, *x.shape)) for x, n in zip(xs, sizes, strict=True))
+        )
+
+    calls = jax.tree.map(counts, *(one[2] for one in done))
     initial, rows, last = jax.tree.map(side_by_side, *((one[0], one[1], one[3]) for one in done))
     return initial, rows, calls, last
 

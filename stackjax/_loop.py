@@ -71,15 +71,15 @@ class Players:
             for i, (learner, view) in enumerate(zip(self.learners, self.views, strict=True))
         )
 
-    def in_order(self, choose: Callable[[int, Seen], Any], game_noise: Any) -> tuple[Any, ...]:
-        """One action a player, each choosing after having seen those of earlier levels."""
+    def in_order(self, method: str, choose: Callable[[int, Seen], Any], game_noise: Any) -> tuple[Any, ...]:
+        """One action a player, each choosing (in a `method`) after having seen those of earlier levels."""
         actions: list[Any] = [None] * len(self.players)
         for i in self.players:
             mine = level_of(self.game, i)
             earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
             action = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
             expected = self.game.spaces[i].struct(self.dtype)
-            _same(f"player {i}, {type(self.learners[i]).__name__}: the action", action, expected, "its space")
+            _same(f"player {i}, {type(self.learners[i]).__name__}.{method}", action, expected, "its space")
             actions[i] = jax.tree.map(jnp.asarray, action)
         return tuple(actions)
 
@@ -93,7 +93,7 @@ class Players:
 
     def strategies(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """What every learner reports as its strategy, later levels seeing earlier strategies."""
-        return self.in_order(lambda i, seen: self.learners[i].strategy(self.views[i], states[i], seen), ())
+        return self.in_order("strategy", lambda i, seen: self.learners[i].strategy(self.views[i], states[i], seen), ())
 
     def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
         """Every learner's diagnostics."""
@@ -107,7 +107,7 @@ class Players:
         noise = [self.learners[i].draw(self.views[i], self.key(i, t, replicate)) for i in self.players]
         game_noise = self.game.draw(self.key(None, t, replicate))
         actions = self.in_order(
-            lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise
+            "act", lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise
         )
         realised = RealisedGame(self.game, game_noise)
         paid = self.scalars(realised, actions)

@@ -218,12 +218,12 @@ def test_the_best_response_is_the_games():
 )
 def test_actions_after_the_round(wants, visible):
     def read(_, signals):
-        return jnp.stack([jnp.nan if a is None else a for a in signals.actions])
+        return jnp.stack([jnp.asarray(-1.0) if a is None else a for a in signals.actions])
 
     learners = [Reader(action, wants, "update", read) for action in ACTIONS]
     states = play(Bilinear(), *learners, key=KEY, rounds=1, record=Record.final()).state
     for state, shown in zip(states, visible, strict=True):
-        np.testing.assert_array_equal(state, [a if j in shown else np.nan for j, a in enumerate(ACTIONS)])
+        np.testing.assert_array_equal(state, [a if j in shown else -1.0 for j, a in enumerate(ACTIONS)])
 
 
 def test_actions_before_the_round_are_those_of_strictly_earlier_levels():

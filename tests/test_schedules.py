@@ -54,7 +54,7 @@ def test_numbers_are_leaves(make):
 
 
 def test_a_sweep_may_be_over_whole_numbers():
-    np.testing.assert_allclose(jax.vmap(lambda s: s(1))(PowerLaw(jnp.array([1, 2]), jnp.array([1, 1]))), [0.5, 1.0])
+    np.testing.assert_allclose(jax.vmap(lambda s: s(1))(PowerLaw(*jnp.array([[1, 2], [1, 1], [1, 1]]))), [0.5, 1.0])
 
 
 def test_schedules_are_exact_in_float64(x64):

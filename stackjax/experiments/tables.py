@@ -114,7 +114,7 @@ def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
 
 def _quantiles(values: "np.ndarray", payoff: bool, between: str | None) -> str:
     low, middle, high = (_digits(x, 5 if payoff else 3) for x in values.tolist())
-    to = " to " if low.startswith("-") else "–"
+    to = f" to{between}" if low.startswith("-") else "–"
     return middle if between is None else f"{middle}{between}[dim]({low}{to}{high})[/dim]"
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View
+from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View, same_structure
 from stackjax.schedules import as_number
 
 
@@ -22,6 +22,10 @@ class Fixed(Learner):
 
     def requires(self, view: View) -> dict[str, Any]:
         """An action of the space."""
+        struct = view.space.struct(view.dtype)
+        shapes = [jnp.shape(x) for x in jax.tree.leaves(self.action)]
+        if not same_structure(self.action, struct) or shapes != [s.shape for s in jax.tree.leaves(struct)]:
+            raise ValueError(f"player {view.player}, Fixed: action: expected one like {struct}, got {self.action!r}")
         return {"action: it lies outside the space": view.space.contains(self.action)}
 
     def init(self, view: View, key: PRNGKeyArray) -> tuple[()]:

@@ -105,7 +105,7 @@ def test_other_games_than_a_leader_and_a_follower():
     assert [line.split() for line in below[:3]] == [
         ["player", str(i), "2.0e-09", "(2.0e-09–2.0e-09)", "none"] for i in range(3)
     ]
-    assert "distance" not in "".join(found) and "of the last round." in "".join(found)
+    assert "distance" not in "".join(found) and "of the last round." in " ".join(" ".join(found).split())
     data = data.assign(payoffs=-data["payoffs"])
     assert "-2.0e-09 (-2.0e-09 to -2.0e-09)" in "".join(lines(data, 100))
 
@@ -113,6 +113,15 @@ def test_other_games_than_a_leader_and_a_follower():
 def test_counts_are_short():
     counts = (0, 812, 1000, 3228, 100_000, 1_500_000, 2e9)
     assert [tables.short(n) for n in counts] == ["0", "812", "1k", "3228", "100k", "1.5M", "2G"]
+
+
+def test_negative_payoffs_are_complete_at_100_columns():
+    game = from_payoffs(*[lambda x, y: -0.0234 - 0 * x * y] * 2, spaces=(Euclidean(()),) * 2)
+    methods = {"of-16-characters": (GradientAscent(0.1), HierarchicalAscent(0.1, damping=1.0))}
+    equilibria = {"nash": (0.0, 0.0), "stackelberg": (1.0, 1.0)}
+    data = experiments.compare(game, methods, rounds=1, replicates=1, **equilibria)
+    found = "".join(lines(data, 100))
+    assert "(-0.02340 to" in found and "-0.02340)" in found
 
 
 def test_numbers_keep_their_digits():

@@ -1,0 +1,5 @@
+"""`python -m stackjax` is the `stackjax` command."""
+
+from stackjax.cli import main
+
+main()
