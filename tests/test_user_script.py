@@ -10,7 +10,7 @@ import pytest
 import stackjax as sj
 from stackjax import Calls, Game, Learner, Record, Signal, Status, View, play
 from stackjax.games import CournotDuopoly, Noisy, Quadratic, from_costs, from_payoffs
-from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HierarchicalAscent, HiC
+from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import Constant, PowerLaw, check_spsa, commitment_times
 from stackjax.spaces import Box, Euclidean
 

@@ -1,4 +1,4 @@
-"""Fiez et al. (2019), Sec. 4.1, and Loftin et al. (2024), Algorithm 1, on the duopoly: `python -m benchmarks.papers.duopoly`.
+"""Fiez et al. (2019), Sec. 4.1, and Loftin et al. (2024), Algorithm 1: `python -m benchmarks.papers.duopoly`.
 
 Statistics over 1000 replicates of simultaneous and two-timescale ascent (400 of Hi-C), against what a correct
 implementation shows; Hi-C with and without its baseline; and the points to which commitments that are too short lead.

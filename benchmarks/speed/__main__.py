@@ -1,4 +1,4 @@
-"""Run every speed benchmark, print the ratios and write `benchmarks/results/speed.json`: `python -m benchmarks.speed`."""
+"""Run every speed benchmark, print the figures and write `benchmarks/results/speed.json`."""
 
 from benchmarks.speed import harness  # first: it pins the process before JAX starts its threads
 

@@ -7,12 +7,12 @@ PINNED = hasattr(os, "sched_setaffinity")
 if PINNED:  # before JAX starts its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
+import statistics  # noqa: E402  (after the environment is set)
+import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from typing import Any  # noqa: E402
 
-import jax
+import jax  # noqa: E402
 
 
 def interleaved(candidates: dict[str, Callable[[], Any]], repetitions: int = 9) -> dict[str, list[float]]:

@@ -208,7 +208,10 @@ def cases() -> dict[str, dict[str, Callable]]:
     start = (jnp.zeros(D1), jnp.zeros(D2))
     many = CournotDuopoly(jnp.repeat(jnp.linspace(95.0, 105.0, 100), REPLICATES // 100))
     lapack = jnp.linalg.solve
-    divide = lambda hessian, v: v / hessian  # noqa: E731  (the duopoly's 1 x 1 solve)
+
+    def divide(hessian: Any, v: Any) -> Any:
+        return v / hessian  # the duopoly's 1 x 1 solve
+
     noisy = {s: Noisy(g, s.payoff_variance) for s, g in ((DUOPOLY_HIC, duopoly), (QUADRATIC_HIC, one))}
     each = {"in_axes": (0, None, None)}
 
@@ -319,15 +322,10 @@ def main(repetitions: int = 9) -> dict[str, Any]:
 
 def _overhead() -> list[float]:
     """Seconds of a call that plays one round of one replicate: what `play` costs beside playing."""
-    short = lambda: (
-        play(  # noqa: E731
-            Noisy(CournotDuopoly(), 10.0),
-            *hierarchical_learners(10.0),
-            key=jax.random.key(0),
-            rounds=1,
-            replicates=1,
-            start=(40.0, 30.0),
-            record=Record.final(),
-        ).strategies
-    )
+
+    def short() -> Any:
+        market, learners = Noisy(CournotDuopoly(), 10.0), hierarchical_learners(10.0)
+        options = {"rounds": 1, "replicates": 1, "start": (40.0, 30.0), "record": Record.final()}
+        return play(market, *learners, key=jax.random.key(0), **options).strategies
+
     return interleaved({"call": short}, 20)["call"]

@@ -58,8 +58,9 @@ def test_the_direction_is_the_transcriptions_and_the_total_derivative(x64):
     entry = GOLDEN["quadratic"]["games"][0]
     rng = np.random.default_rng(0)
     q1, q2 = (np.asarray(entry[q]) + 0.3 * rng.normal(size=(7, 7)) for q in ("Q1", "Q2"))  # not symmetric
-    game, terms = Quadratic((q1, q2), (entry["b1"], entry["b2"]), (3, 4)), gradient.quadratic_terms(
-        q1, q2, entry["b1"], entry["b2"], 3
+    game, terms = (
+        Quadratic((q1, q2), (entry["b1"], entry["b2"]), (3, 4)),
+        gradient.quadratic_terms(q1, q2, entry["b1"], entry["b2"], 3),
     )
     x, y = rng.normal(size=3), rng.normal(size=4)
     for damping in (0.0, 0.3):

@@ -132,7 +132,8 @@ def test_hi_c_is_algorithm_1(x64, game_data, boxes, measurements, baseline, comm
         follower_box=None if boxes is None else boxes[1],
     )
     leader = with_table(
-        InjectedSigns(PowerLaw(0.5, 1.0, offset=10.0), delta, times, baseline=baseline, measurements=measurements), signs
+        InjectedSigns(PowerLaw(0.5, 1.0, offset=10.0), delta, times, baseline=baseline, measurements=measurements),
+        signs,
     )
     game = InjectedPayoffNoise(boxed(Quadratic((q1, q2), (b1, b2), (D1, D2)), boxes), jnp.asarray(noise))
     start = (jnp.asarray(x0), jnp.asarray(y0))

@@ -8,7 +8,7 @@ import pytest
 
 from stackjax import FailedReplicatesError, Record, Status, play
 from stackjax.games import CournotDuopoly, Noisy, Quadratic, from_payoffs
-from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HierarchicalAscent, HiC
+from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Box, Euclidean
 
