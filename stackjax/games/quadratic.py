@@ -1,11 +1,13 @@
 """Quadratic games: every equilibrium, of every hierarchy, in closed form."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax.protocols import Action, Game
@@ -42,12 +44,11 @@ class Quadratic(Game):
             if len(arrays) != players or any(a.shape != shape for a in arrays):
                 got = [a.shape for a in arrays]
                 raise ValueError(f"{name}: expected {players} arrays of shape {shape} for dims {self.dims}, got {got}")
-            if concrete(arrays) and not all(bool(jnp.all(jnp.isfinite(a))) for a in arrays):
+            if concrete(arrays) and not all(np.all(np.isfinite(np.asarray(a))) for a in arrays):
                 raise ValueError(f"{name}: expected finite numbers")
 
-    @classmethod
+    @staticmethod
     def random(
-        cls,
         key: PRNGKeyArray,
         dims: tuple[int, int],
         *,
@@ -61,24 +62,12 @@ class Quadratic(Game):
         is shifted until its smallest eigenvalue is `concavity`, and the leader's until that holds for its own block and
         for its reduced Hessian `T' Q_1 T`, `T = [I; dr/dx]`. `batch` puts that many games on a leading axis.
         """
-        if batch is not None:
-            keys = jax.random.split(key, batch)
-            return jax.vmap(lambda k: cls.random(k, dims, concavity=concavity, coupling=coupling))(keys)
-        d1, d = dims[0], sum(dims)
-        keys = jax.random.split(key, 4)
-        q1, q2 = (coupling * _symmetric(jax.random.normal(k, (d, d))) / d**0.5 for k in keys[:2])
-        b = tuple(jax.random.normal(k, (d,)) for k in keys[2:])
-
-        def shifted(q: Array, block: slice, *least: Array) -> Array:
-            lowest = jnp.min(jnp.stack([jnp.linalg.eigvalsh(m)[0] for m in least]))
-            own = jnp.zeros(d, q.dtype).at[block].set(1.0)
-            return q + jnp.maximum(concavity - lowest, 0.0) * jnp.diag(own)
-
-        q2 = shifted(q2, slice(d1, d), q2[d1:, d1:])
-        response = -jnp.linalg.solve(q2[d1:, d1:], q2[d1:, :d1])
-        t = jnp.concatenate([jnp.eye(d1, dtype=q1.dtype), response])
-        q1 = shifted(q1, slice(0, d1), q1[:d1, :d1], t.T @ q1 @ t)
-        return cls((q1, q2), b, dims)
+        draw = functools.partial(_random, dims=tuple(dims), concavity=concavity, coupling=coupling)
+        Q, b = draw(key) if batch is None else jax.vmap(draw)(jax.random.split(key, batch))
+        if batch is None:
+            return Quadratic(Q, b, dims)
+        one = Quadratic(*jax.tree.map(lambda x: x[0], (Q, b)), dims)
+        return eqx.tree_at(lambda game: (game.Q, game.b), one, (Q, b))
 
     @property
     def spaces(self) -> tuple[Euclidean, ...]:
@@ -98,6 +87,7 @@ class Quadratic(Game):
         q = _symmetric(self.Q[player])
         return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(q[own, own]), True), self.b[player][own] - q[own] @ z)
 
+    @jax.jit
     def nash(self) -> tuple[Array, ...]:
         """The joint action at which every player's own gradient vanishes."""
         if self.Q[0].ndim > 2:
@@ -107,6 +97,7 @@ class Quadratic(Game):
         vector = jnp.concatenate([b[rows] for b, rows in zip(self.b, own, strict=True)])
         return self._players(jnp.linalg.solve(matrix, vector))
 
+    @jax.jit
     def stackelberg(self) -> tuple[Array, ...]:
         """By backward substitution: each level's affine answer to the levels before it is put into their payoffs."""
         if self.Q[0].ndim > 2:
@@ -135,6 +126,27 @@ class Quadratic(Game):
 
     def _players(self, z: Array) -> tuple[Array, ...]:
         return tuple(z[self._own(i)] for i in range(len(self.dims)))
+
+
+@functools.partial(jax.jit, static_argnames="dims")
+def _random(
+    key: PRNGKeyArray, *, dims: tuple[int, int], concavity: Any, coupling: Any
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    d1, d = dims[0], sum(dims)
+    keys = jax.random.split(key, 4)
+    q1, q2 = (coupling * _symmetric(jax.random.normal(k, (d, d))) / d**0.5 for k in keys[:2])
+    b1, b2 = (jax.random.normal(k, (d,)) for k in keys[2:])
+
+    def shifted(q: Array, block: slice, *least: Array) -> Array:
+        lowest = jnp.min(jnp.stack([jnp.linalg.eigvalsh(m)[0] for m in least]))
+        own = jnp.zeros(d, q.dtype).at[block].set(1.0)
+        return q + jnp.maximum(concavity - lowest, 0.0) * jnp.diag(own)
+
+    q2 = shifted(q2, slice(d1, d), q2[d1:, d1:])
+    response = -jnp.linalg.solve(q2[d1:, d1:], q2[d1:, :d1])
+    spread = jnp.concatenate([jnp.eye(d1, dtype=q1.dtype), response])
+    q1 = shifted(q1, slice(0, d1), q1[:d1, :d1], spread.T @ q1 @ spread)
+    return (q1, q2), (b1, b2)
 
 
 def _symmetric(q: Array) -> Array:

@@ -82,7 +82,9 @@ def test_three_levels_and_two_followers_golden_values(x64):
     two = quadratic(entry, ((0,), (1, 2)))
     z = two.stackelberg()
     np.testing.assert_allclose(np.concatenate(z), entry["z"], rtol=0, atol=1e-9)
-    np.testing.assert_allclose(HierarchicalAscent(1.0).direction(two, 0, z), 0.0, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        jax.jit(HierarchicalAscent(1.0).direction, static_argnums=1)(two, 0, z), 0.0, rtol=0, atol=1e-9
+    )
     one_by_one = quadratic(entry, ((0,), (1,), (2,)))  # another hierarchy, for which z isn't an equilibrium
     assert np.max(np.abs(np.concatenate(one_by_one.stackelberg()) - np.concatenate(z))) > 1e-3
 
@@ -95,18 +97,25 @@ def test_a_chain_is_refused_by_a_leader_that_looks_one_level_down():
 
 def test_random_quadratics_are_what_they_say(x64):
     games = Quadratic.random(jax.random.key(0), (3, 4), concavity=0.5, coupling=2.0, batch=50)
-    x, y = games.stackelberg()
-    nash = games.nash()
-    for i in range(50):
-        game = jax.tree.map(lambda leaf, i=i: leaf[i], games)
-        assert np.linalg.eigvalsh(game.Q[1][3:, 3:])[0] > 0.5 - 1e-9
-        z = (x[i], y[i])
-        np.testing.assert_allclose(HierarchicalAscent(1.0).direction(game, 0, z), 0.0, atol=1e-8)
-        np.testing.assert_allclose(game.best_response(1, (x[i], None)), y[i], atol=1e-8)
-        own = [GradientAscent(1.0).direction(game, p, (nash[0][i], nash[1][i])) for p in (0, 1)]
-        np.testing.assert_allclose(np.concatenate(own), 0.0, atol=1e-8)
-        hessian = jax.hessian(lambda x, game=game: game.payoffs(x, game.best_response(1, (x, None)))[0])(x[i])
-        assert np.linalg.eigvalsh(hessian)[-1] < -0.5 + 1e-6
+
+    @jax.jit
+    @jax.vmap
+    def facts(game, stackelberg, nash):
+        def response(x):
+            return game.best_response(1, (x, None))
+
+        hessian = jax.hessian(lambda x: game.payoffs(x, response(x))[0])(stackelberg[0])
+        zeros = {
+            "leader": HierarchicalAscent(1.0).direction(game, 0, stackelberg),
+            "follower": response(stackelberg[0]) - stackelberg[1],
+            "nash": [GradientAscent(1.0).direction(game, player, nash) for player in (0, 1)],
+        }
+        return zeros, jnp.linalg.eigvalsh(game.Q[1][3:, 3:])[0], jnp.linalg.eigvalsh(hessian)[-1]
+
+    zeros, follower, leader = facts(games, games.stackelberg(), games.nash())
+    for zero in jax.tree.leaves(zeros):
+        np.testing.assert_allclose(zero, 0.0, atol=1e-8)
+    assert (follower > 0.5 - 1e-9).all() and (leader < -0.5 + 1e-6).all()
 
 
 def test_a_convex_payoff_has_no_best_response():
