@@ -66,8 +66,8 @@ class Quadratic(Game):
         Q, b = draw(key) if batch is None else jax.vmap(draw)(jax.random.split(key, batch))
         if batch is None:
             return Quadratic(Q, b, dims)
-        one = Quadratic(*jax.tree.map(lambda x: x[0], (Q, b)), dims)
-        return eqx.tree_at(lambda game: (game.Q, game.b), one, (Q, b))
+        first = jax.tree.map(lambda x: x[0], (Q, b))
+        return eqx.tree_at(lambda game: (game.Q, game.b), Quadratic(first[0], first[1], dims), (Q, b))
 
     @property
     def spaces(self) -> tuple[Euclidean, ...]:
