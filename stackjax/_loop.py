@@ -83,8 +83,8 @@ class Players:
             actions[i] = jax.tree.map(jnp.asarray, action)
         return tuple(actions)
 
-    def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[int, PyTree], PyTree]:
-        def ask(player: int, observations: PyTree) -> PyTree:
+    def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[PyTree, int], PyTree]:
+        def ask(observations: PyTree, player: int) -> PyTree:
             if earlier[player] is None:
                 raise ValueError(f"seen.ask: player {player} doesn't move before the player who asks")
             return self.game.answer(game_noise, player, earlier[player], observations)

@@ -29,7 +29,7 @@ class Signal(enum.Flag):
     COMMITMENT = enum.auto()  #: the actions of strictly earlier levels, before it acts (and in `update`)
     GRADIENT = enum.auto()  #: its own partial gradient of this round's realised payoff, the others held fixed
     OWN_PAYOFF = enum.auto()  #: its own payoff function (what a best response needs)
-    QUERY = enum.auto()  #: ask(player, observations) -> an earlier player's actions there; its policy stays hidden
+    QUERY = enum.auto()  #: ask(observations) -> an earlier player's actions there; its policy stays hidden
     GAME = enum.auto()  #: every payoff function: "coupled"
 
 
@@ -185,7 +185,7 @@ class Seen:
     **Attributes:** `actions` (`Signal.COMMITMENT`): one entry a player, None for those that it doesn't see.
     """
 
-    def __init__(self, view: View, actions: tuple[Action | None, ...], ask: Callable[[int, PyTree], PyTree]):
+    def __init__(self, view: View, actions: tuple[Action | None, ...], ask: Callable[[PyTree, int], PyTree]):
         self._view, self._actions, self._ask = view, actions, ask
 
     @property
@@ -194,10 +194,10 @@ class Seen:
         self._view._need(Signal.COMMITMENT, "seen.actions")
         return self._actions
 
-    def ask(self, player: int, observations: PyTree) -> PyTree:
+    def ask(self, observations: PyTree, player: int = 0) -> PyTree:
         """What an earlier `player` does in `observations` (`Signal.QUERY`)."""
         self._view._need(Signal.QUERY, "seen.ask")
-        return self._ask(player, observations)
+        return self._ask(observations, player)
 
 
 class Signals:

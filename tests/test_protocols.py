@@ -114,7 +114,7 @@ VIEWED = {
 }
 SEEN = {
     "seen.actions": (Signal.COMMITMENT, lambda _, seen: seen.actions),
-    "seen.ask": (Signal.QUERY, lambda _, seen: seen.ask(0, jnp.ones(2))),
+    "seen.ask": (Signal.QUERY, lambda _, seen: seen.ask(jnp.ones(2))),
 }
 SIGNALLED = {
     "signals.payoff": (Signal.PAYOFF, lambda _, signals: signals.payoff),
@@ -302,7 +302,7 @@ class Asking(Learner):
         return ()
 
     def act(self, view, state, noise, seen):
-        answers = seen.ask(self.whom, {"a": jnp.array([1.0, 2.0])})
+        answers = seen.ask({"a": jnp.array([1.0, 2.0])}, self.whom)
         return jnp.sum(answers["a"])
 
 
