@@ -5,6 +5,9 @@ goes into it; `stackjax.experiments` compares methods. A game subclasses `Game` 
 learner subclasses `Learner` and declares in `wants` which `Signal`s it is shown.
 """
 
+import importlib
+from typing import Any
+
 from stackjax import games as games
 from stackjax import learners as learners
 from stackjax import schedules as schedules
@@ -24,3 +27,10 @@ from stackjax.trace import Status as Status
 from stackjax.trace import Trace as Trace
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """What isn't needed to play is imported when it is asked for."""
+    if name in ("catalogue", "experiments", "plots"):
+        return importlib.import_module(f"stackjax.{name}")
+    raise AttributeError(f"module 'stackjax' has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The door of `play`: arguments are checked, made arrays of one type, and sorted into static, shared and batched."""
 
 import dataclasses
+import enum
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax.protocols import Game, Learner, View, same_structure
+from stackjax.protocols import Game, Learner, Signal, View, same_structure
 from stackjax.schedules import concrete
 from stackjax.spaces import Space
 from stackjax.trace import Record, Trace
@@ -45,6 +46,8 @@ def check_players(game: Any, learners: tuple[Any, ...]) -> None:
     for i, learner in enumerate(learners):
         if not isinstance(learner, Learner):
             raise TypeError(f"learner {i}: expected an instance of a stackjax Learner, got {learner!r}")
+        if not isinstance(learner.wants, Signal):
+            raise TypeError(f"learner {i}: {type(learner).__name__}.wants: expected Signals, got {learner.wants!r}")
     if len(learners) != players:
         raise ValueError(f"learners: {type(game).__name__} has {players} players, got {len(learners)} learners")
 
@@ -123,11 +126,12 @@ class Layout(NamedTuple):
         return jax.tree.unflatten(self.structure, leaves)
 
 
-class _Kind(str):
-    """A name that no static leaf can be mistaken for."""
+class _Kind(enum.Enum):
+    SHARED = enum.auto()
+    MAPPED = enum.auto()
 
 
-_SHARED, _MAPPED = _Kind("shared"), _Kind("mapped")
+_SHARED, _MAPPED = _Kind.SHARED, _Kind.MAPPED
 
 
 def lay_out(
@@ -178,6 +182,9 @@ def _as_array(leaf: Any, dtype: Any) -> Array | np.ndarray | None:
     if isinstance(leaf, float):
         return np.asarray(leaf, dtype)
     if isinstance(leaf, jax.Array | np.ndarray | np.generic):
+        wide = isinstance(leaf, np.ndarray | np.generic) and leaf.dtype in (np.int64, np.uint64)
+        if wide and leaf.size and not -(2**31) <= leaf.min() <= leaf.max() < 2**31:
+            raise OverflowError
         array = jnp.asarray(leaf)
         if jnp.issubdtype(array.dtype, jnp.floating):
             return array.astype(dtype)
@@ -246,7 +253,7 @@ def check_values(layout: Layout, shared: list[Array], mapped: list[Array], dtype
     with jax.ensure_compile_time_eval():  # also inside of jit
         found = _requirements(shared, mapped, layout=layout, dtype=dtype)
     for text, holds in found.items():
-        if not np.all(holds):
+        if concrete(holds) and not np.all(np.asarray(holds)):  # a function may hold a traced value
             bad = np.flatnonzero(~np.asarray(holds))[:5].tolist()
             raise ValueError(text + (f" (replicates {bad}, ...)" if mapped else ""))
 
@@ -339,6 +346,8 @@ def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
     if not concrete(arguments):
         return run(True)
     first = run(False)
+    if not concrete(first):  # a function holds a traced value
+        return run(True)
     failed = np.asarray(first[-1][1]) != 0
     if not failed.any():
         return first

@@ -116,7 +116,7 @@ class Players:
             view = self._view(i, realised, self.views[i].start)
             after = learner.update(view, states[i], noise[i], Signals(view, actions, paid))
             name = f"player {i}, {type(learner).__name__}"
-            _same(name + ".update", after, states[i], "the state that init returns")
+            _same(name + ".update", after, states[i], "the state that init returns", _arrays_of(learner))
             new.append(jax.tree.map(jnp.asarray, after))
             calls.append(learner.calls(view, states[i], after))
             if not isinstance(calls[-1], Calls):
@@ -168,13 +168,22 @@ def _check_payoffs(players: Players, replicate: Array, exact: bool) -> None:
         players.scalars(game, actions)
 
 
-def _same(name: str, got: Any, expected: Any, what: str) -> None:
+def _arrays_of(learner: Learner) -> str:
+    """A hint at the likeliest reason why a state changes its shape."""
+    arrays = [(path, x) for path, x in jax.tree_util.tree_flatten_with_path(learner)[0] if getattr(x, "ndim", 0)]
+    if not arrays:
+        return ""
+    found = ", ".join(f"{type(learner).__name__}{jax.tree_util.keystr(path)} {x.shape}" for path, x in arrays)
+    return f"; if the axis of {found} is one entry a replicate, name it in in_axes and give replicates"
+
+
+def _same(name: str, got: Any, expected: Any, what: str, hint: str = "") -> None:
     if not same_structure(got, expected):
         raise ValueError(f"{name}: expected a pytree like {what}, {expected}, got {got}")
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         shape, dtype = jnp.shape(a), getattr(a, "dtype", None) or jnp.result_type(a)
         if (shape, dtype) != (b.shape, b.dtype):
-            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {dtype}{list(shape)}")
+            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {dtype}{list(shape)}{hint}")
 
 
 def _check_resumed(states: Any, expected: Any) -> None:
@@ -268,6 +277,22 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 
 
+@jax.custom_jvp
+def _gate(x: Array, ok: Array) -> Array:
+    return x
+
+
+@_gate.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return primals[0], jnp.where(primals[1], tangents[0], 0)
+
+
+def _where_differentiable(ok: Array, tree: PyTree) -> PyTree:
+    """The tree itself, whose derivatives are 0 unless `ok`."""
+    floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731  (used once)
+    return jax.tree.map(lambda x: _gate(x, ok) if floating(x) else x, tree)
+
+
 def _part(spacing: int) -> int:
     """Rounds of a part: `_PART`, or a bit less if that divides the block, and no remainder is compiled then."""
     best = max(n for n in range(1, min(spacing, _PART) + 1) if spacing % n == 0)
@@ -307,7 +332,25 @@ class _OneReplicate:
         return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
 
     def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate) -> Replicate:
-        players = self.make(self.shared, mapped)
+        status = c.status
+        if self.freeze:
+            # A derivative through a failed round is NaN, and 0 * NaN would reach what the replicates share: so it is
+            # first found out whether the round fails, and then played with derivatives only where it doesn't.
+            probe = jax.lax.stop_gradient((self.shared, mapped, c))
+            *_, finite, inside = self._play(t, replicate, *probe)
+            now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
+            status = jnp.where(status == OK, now, status)
+            shared, mapped, before = _where_differentiable(status == OK, (self.shared, mapped, c))
+            states, actions, paid, counts, *_ = self._play(t, replicate, shared, mapped, before)
+            states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
+        else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
+            states, actions, paid, counts, finite, inside = self._play(t, replicate, self.shared, mapped, c)
+            paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
+        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
+        return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
+
+    def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
+        players = self.make(shared, mapped)
         states, actions, paid, calls = players.round(t, replicate, c.states)
         finite, inside = players.health(states, actions, paid)
         if self.recording.payoffs == "exact":
@@ -315,15 +358,7 @@ class _OneReplicate:
         elif self.recording.payoffs is None:
             paid = (jnp.zeros((), players.dtype),)
         counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
-        status = c.status
-        if self.freeze:
-            now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
-            status = jnp.where(status == OK, now, status)
-            states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
-        else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
-            paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(players.dtype), *paid[1:])
-        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
-        return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
+        return states, actions, paid, counts, finite, inside
 
     def strategies(self, mapped: Any, c: Replicate) -> Any:
         return self.make(self.shared, mapped).strategies(c.states) if self.recording.strategies else ()

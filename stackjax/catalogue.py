@@ -9,7 +9,17 @@ from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, H
 from stackjax.protocols import Game, Learner
 from stackjax.schedules import PowerLaw, commitment_times
 
-Method = Callable[[], tuple[Learner, ...]]
+
+@dataclass(frozen=True)
+class Method:
+    """A method by its name in a table: `make`, called, makes one learner a player; `summary` tells it from others."""
+
+    make: Callable[[], tuple[Learner, ...]]
+    summary: str
+
+    def __call__(self) -> tuple[Learner, ...]:
+        """One learner a player, in order of play."""
+        return self.make()
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class GameEntry:
 
     - `make`: makes the game, with whatever noise it is compared under.
     - `title`, `summary`: its name, and a line about it.
-    - `methods`: name -> a function that makes one learner a player, in order of play.
+    - `methods`: name -> a `Method`; called, it makes one learner a player, in order of play.
     - `default`: the names of those methods that are compared if none are asked for.
     - `actions`, `payoffs`: what figures call the players' actions and payoffs, with units if any.
     - `start`: as in `stackjax.play`; None if every replicate starts from a sample of the spaces.
@@ -66,13 +76,18 @@ _DUOPOLY = GameEntry(
     title="Cournot's duopoly",
     summary="two firms choose quantities; payoff noise of variance 10",
     methods={
-        "simultaneous": _duopoly_simultaneous,
+        "simultaneous": Method(_duopoly_simultaneous, "each firm ascends its own profit"),
         # The steps 1/k and 1/k^(2/3) of Sec. 4.1 of Fiez et al. (2019).
-        "two-timescale": lambda: _duopoly_hierarchical(GradientAscent(PowerLaw(1.0, 2 / 3), noise_variance=10.0)),
-        "hi-c": _duopoly_hi_c,
-        "hi-c-pairs": lambda: _duopoly_hi_c(measurements=2),
-        "hi-c-no-baseline": lambda: _duopoly_hi_c(baseline=None),  # Algorithm 1 as printed
-        "best-response": lambda: _duopoly_hierarchical(BestResponse()),
+        "two-timescale": Method(
+            lambda: _duopoly_hierarchical(GradientAscent(PowerLaw(1.0, 2 / 3), noise_variance=10.0)),
+            "a leader who knows the game; the follower is faster",
+        ),
+        "hi-c": Method(_duopoly_hi_c, "with a baseline: the mean of earlier profits"),
+        "hi-c-pairs": Method(lambda: _duopoly_hi_c(measurements=2), "antithetic pairs"),
+        "hi-c-no-baseline": Method(lambda: _duopoly_hi_c(baseline=None), "as printed, without a baseline"),
+        "best-response": Method(
+            lambda: _duopoly_hierarchical(BestResponse()), "a leader who knows the game; the follower is exact"
+        ),
     },
     default=("simultaneous", "two-timescale", "hi-c"),
     actions=("quantity of firm 1 (leader)", "quantity of firm 2 (follower)"),

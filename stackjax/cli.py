@@ -1,11 +1,12 @@
 """The command line: `stackjax list | compare | plot`. What a command needs is imported when it runs."""
 
+import contextlib
 import difflib
 import os
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +29,16 @@ _SEES = {
     "QUERY": "earlier players' answers",
     "GAME": "the whole game",
 }
+
+
+class _Whole(click.IntRange):
+    """An integer in a range, which may be written as 1e5."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with contextlib.suppress(ValueError, TypeError):
+            if float(value).is_integer():  # exact in all ranges here
+                value = int(float(value))
+        return super().convert(value, param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,7 +79,7 @@ def list_() -> None:
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
         for method, make in entry.methods.items():
             players = " with ".join(type(learner).__name__ for learner in make())
-            table.add_row("", method + ("*" if method in entry.default else ""), players)
+            table.add_row("", method + ("*" if method in entry.default else ""), players, make.summary)
         console.print(table)
     console.print("\n[bold]Learners[/bold]")
     table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -94,10 +105,10 @@ def _sees(learner: "type[Learner]") -> tuple[str, str]:
 @click.argument("game")
 @click.option(
     "--replicates",
-    type=click.IntRange(1, 2**32 - 1),
+    type=_Whole(1, 2**32 - 1),
     help="How many runs of each method; default as in stackjax list.",
 )
-@click.option("--rounds", type=click.IntRange(1, 2**31 - 1), help="How many rounds a run has; default likewise.")
+@click.option("--rounds", type=_Whole(1, 2**31 - 1), help="How many rounds a run has; default likewise.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness.")
 @click.option(
     "--out",
@@ -134,10 +145,15 @@ def compare(
             raise click.BadParameter("no method given", param_hint="'--methods'")
     replicates = entry.replicates if replicates is None else replicates
     rounds = entry.rounds if rounds is None else rounds
+    from stackjax import experiments
+    from stackjax.experiments.compare import check_memory
+
+    try:
+        check_memory(entry.make(), len(names), rounds, replicates)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     out = Path("results", game) if out is None else out
     _writable(out, "--out")
-
-    from stackjax import experiments
 
     command = ["stackjax", "compare", game, "--replicates", str(replicates), "--rounds", str(rounds)]
     command += ["--seed", str(seed), "--methods", ",".join(names)]

@@ -87,7 +87,8 @@ def play(
       shape (shared by all replicates) or with one leading axis of replicates.
     - `record`: when and what to record; default `Record.log_spaced(200)`.
     - `resume`: a trace to go on from, with the same key, replicates and kinds of game and learners; rounds and oracle
-      calls are counted on, and only the new part is returned.
+      calls are counted on, and only the new part is returned. It goes on from where the trace ended, whatever `start`
+      is, so that the same call with `resume` added goes on.
     - `in_axes`: which leaves of `(game, *learners)` carry the batch axis, as a prefix pytree of axes like in
       `jax.vmap`: `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
     - `chunk`: at most this many replicates at once on each device, which bounds memory; the results then come as NumPy
@@ -95,6 +96,7 @@ def play(
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
+    Failures are taken to be rare: a call (or chunk) in which a replicate fails is computed a second time to freeze it.
 
     **Raises:** `ValueError` or `TypeError` that names the argument. Inside `jax.grad`, a `ValueError` unless the record
     points are equally spaced (`Record.every(k)` with `rounds` a multiple of k, or `Record.final()`); forward mode

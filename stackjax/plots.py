@@ -1,11 +1,12 @@
 """Figures of results. Matplotlib is imported when one is drawn, and never its global state."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax.experiments.results import over_replicates
+from stackjax.experiments.results import check_comparison, left_out, over_replicates
 
 if TYPE_CHECKING:
     import xarray
@@ -39,8 +40,9 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
     Every line is a median over the replicates that didn't fail, in a band from the lower to the upper
     quartile. A column for each player: above, its strategy (for Hi-C the centre that it perturbs); then its
     distance to its part of the Stackelberg equilibrium, or of the Nash equilibrium if no other is known;
-    below, its payoff. Where actions aren't scalars, the distances to both equilibria stand in for the
-    strategies.
+    below, its payoff. Where a player's action isn't a scalar, its distance to the Nash equilibrium stands in
+    for its strategy, if both equilibria are known, and else nothing. Values that aren't finite are left out;
+    the head counts them.
 
     Into the median a replicate enters with a weighted mean over its records within a fifth of a decade of
     rounds: a follower of a perturbed leader is, in any one round, on one side of the equilibrium or on the
@@ -51,12 +53,11 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
 
     **Returns:** a Matplotlib figure; `figure.savefig(path)` writes it.
 
-    **Raises:** `ValueError` if the dataset isn't a comparison.
+    **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a comparison.
     """
     from matplotlib.figure import Figure
 
-    if dataset.attrs.get("result") != "comparison":
-        raise ValueError("dataset: expected the result of a comparison")
+    check_comparison(dataset)
     rows = _panels(dataset)
     columns = max(len(row) for row in rows)
     names = [str(name) for name in dataset["methods"].values]
@@ -67,19 +68,27 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True)
     rounds = dataset["rounds"].values
     for row_axes, row in zip(axes, rows, strict=True):
-        for ax, panel in zip(row_axes, row, strict=False):
-            _draw(ax, panel, rounds)
-        for ax in row_axes[len(row) :]:
-            ax.remove()
-    for ax in axes[-1][: len(rows[-1])]:
-        ax.set_xlabel("completed rounds", color=_INK)
+        for ax, panel in itertools.zip_longest(row_axes, row):
+            if panel is None:
+                ax.remove()
+            else:
+                _draw(ax, panel, rounds)
+    for column in axes.T:
+        if drawn := [ax for ax in column if ax.figure is not None]:
+            drawn[-1].set_xlabel("completed rounds", color=_INK)
+            drawn[-1].tick_params(labelbottom=True)
     _head(figure, dataset, names)
     return figure
 
 
-def _panels(dataset: "xarray.Dataset") -> list[list[_Panel]]:
+def _is_scalar(dataset: "xarray.Dataset", player: int) -> bool:
+    name = f"strategy_{player}"
+    return name in dataset and dataset[name].ndim == 3
+
+
+def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
+    """Rows of one panel a player, None where there is nothing to show."""
     players = range(dataset.sizes["player"])
-    scalar = all(f"strategy_{i}" in dataset and dataset[f"strategy_{i}"].ndim == 3 for i in players)
     known = [name for name in _EQUILIBRIA if f"{name}_payoffs" in dataset or f"distance_to_{name}" in dataset]
     measured = [name for name in known if f"distance_to_{name}" in dataset]
 
@@ -87,22 +96,27 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel]]:
         names = {e: variable.format(e) for e in known}
         return {e: float(dataset[name].values[at]) for e, name in names.items() if name in dataset}
 
-    kinds: list[list[_Panel]] = []
-    if scalar:
-        strategies = [dataset[f"strategy_{i}"] for i in players]
-        values = [_quantiles(dataset, f"strategy_{i}") for i in players]
-        kinds.append([_Panel(strategies[i].attrs["long_name"], values[i], lines(f"{{}}_{i}")) for i in players])
-    for equilibrium in measured[-1:] if scalar else measured:
+    kinds: list[list[_Panel | None]] = [[None] * len(players)]
+    for equilibrium in measured:
         distances = _quantiles(dataset, f"distance_to_{equilibrium}")
         labels = [f"{player}'s distance to {_EQUILIBRIA[equilibrium][0]}" for player in dataset["player"].values]
         kinds.append([_Panel(labels[i], distances[..., i], log=True) for i in players])
+    if len(measured) == 2:
+        del kinds[0]  # those to Nash, except where there is a strategy to show
+    for i in players:
+        if _is_scalar(dataset, i):
+            name = f"strategy_{i}"
+            label = dataset[name].attrs.get("long_name", name)
+            kinds[0][i] = _Panel(label, _quantiles(dataset, name), lines(f"{{}}_{i}"))
     if "payoffs" in dataset:
         payoffs = _quantiles(dataset, "payoffs")
         labels = [str(label) for label in dataset["payoff_label"].values]
         kinds.append([_Panel(labels[i], payoffs[..., i], lines("{}_payoffs", i)) for i in players])
-    if not kinds:
+    rows = [panels[i : i + _COLUMNS] for panels in kinds for i in range(0, len(panels), _COLUMNS)]
+    rows = [row for row in rows if any(row)]
+    if not rows:
         raise ValueError("dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs")
-    return [panels[i : i + _COLUMNS] for panels in kinds for i in range(0, len(panels), _COLUMNS)]
+    return rows
 
 
 def _quantiles(dataset: "xarray.Dataset", name: str) -> np.ndarray:
@@ -110,7 +124,11 @@ def _quantiles(dataset: "xarray.Dataset", name: str) -> np.ndarray:
     values = dataset[name].transpose("rounds", ...)
     logs = np.log10(dataset["rounds"].values)
     weights = np.maximum(1 - np.abs(logs[:, None] - logs) / _WINDOW, 0)
-    means = np.tensordot(weights / weights.sum(1, keepdims=True), values.values, 1)
+    finite = np.isfinite(values.values)  # zero weights times what isn't are no zeros
+    means = np.tensordot(weights / weights.sum(1, keepdims=True), np.where(finite, values.values, 0.0), 1)
+    if not finite.all():
+        share = np.tensordot(weights / weights.sum(1, keepdims=True), finite.astype(np.float64), 1)
+        means = np.where(share > 0, means / np.where(share > 0, share, 1.0), np.nan)
     smooth = dataset[["status"]].assign({name: values.copy(data=means)})
     parts = [over_replicates(dataset, name, (0.25, 0.75)), over_replicates(smooth, name, (0.5,))]
     (low, high), (middle,) = (part.transpose("quantile", "methods", "rounds", ...).values for part in parts)
@@ -185,10 +203,14 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
     replicates = dataset.sizes["replicate"]
     failed = (dataset["status"] != 0).sum("replicate").values
     said = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
+    shown = [f"strategy_{i}" for i in range(dataset.sizes["player"]) if _is_scalar(dataset, i)]
+    shown += [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in dataset]
+    left = left_out(dataset, shown).values
+    said += [f"{n} values of {name} not finite, left out" for name, n in zip(names, left, strict=True) if n]
     text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
     height = figure.get_figheight()
     left = 0.12 / figure.get_figwidth()
-    figure.text(left, 1 - 0.12 / height, dataset.attrs["title"], fontsize=14, color=_INK, va="top")
+    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=_INK, va="top")
     figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=_FAINT, va="top")
     handles = [Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))]
     figure.legend(

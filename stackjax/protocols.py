@@ -105,7 +105,10 @@ class Game(eqx.Module):
         return None
 
     def answer(self, noise: Noise, player: int, action: Action, observations: PyTree) -> PyTree:
-        """What `player`, whose policy is `action`, does in `observations` (for `Signal.QUERY`)."""
+        """What `player`, whose policy is `action`, does in `observations` (for `Signal.QUERY`).
+
+        `noise` is the round's, and `()` when strategies are reported outside of a round.
+        """
         raise NotImplementedError(f"{type(self).__name__} answers no queries")
 
 
@@ -129,9 +132,26 @@ class RealisedGame(Game):
         """What the game pays at this noise."""
         return self.game.realise(self.noise, *actions)
 
+    @property
+    def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute there, the game's own here
+        """The game's."""
+        return self.game.recorded_payoffs
+
+    def nash(self) -> tuple[Action, ...] | None:
+        """The game's."""
+        return self.game.nash()
+
+    def stackelberg(self) -> tuple[Action, ...] | None:
+        """The game's."""
+        return self.game.stackelberg()
+
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
         """The game's closed form, if it has one."""
         return self.game.best_response(player, actions)
+
+    def answer(self, noise: Noise, player: int, action: Action, observations: PyTree) -> PyTree:
+        """The game's."""
+        return self.game.answer(noise, player, action, observations)
 
 
 def level_of(game: Game, player: int) -> int:
@@ -259,8 +279,8 @@ class Learner(eqx.Module):
         return {}
 
     def init(self, view: View, key: PRNGKeyArray) -> State:
-        """The state before the first round."""
-        raise NotImplementedError
+        """The state before the first round: finite, as numbers that aren't end a replicate."""
+        raise NotImplementedError(f"{type(self).__name__} doesn't define init")
 
     def draw(self, view: View, key: PRNGKeyArray) -> Noise:
         """This round's randomness; `()` if the learner is deterministic."""
@@ -268,7 +288,7 @@ class Learner(eqx.Module):
 
     def act(self, view: View, state: State, noise: Noise, seen: Seen) -> Action:
         """The action of this round."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} doesn't define act")
 
     def update(self, view: View, state: State, noise: Noise, signals: Signals) -> State:
         """The state after this round; whatever it will play is already projected to its space."""
@@ -283,8 +303,17 @@ class Learner(eqx.Module):
         return {}
 
     def calls(self, view: View, before: State, after: State) -> Calls:
-        """What this round used; by default one call for each signal that it wants."""
-        return Calls(payoffs=int(Signal.PAYOFF in self.wants), gradients=int(Signal.GRADIENT in self.wants))
+        """What this round used; by default one call for each signal that it wants.
+
+        That is a payoff for PAYOFF, a gradient for GRADIENT and for GAME, a solve for OWN_PAYOFF. A learner that uses
+        more or less says so here.
+        """
+        wants = self.wants
+        return Calls(
+            payoffs=int(Signal.PAYOFF in wants),
+            gradients=int(Signal.GRADIENT in wants) + int(Signal.GAME in wants),
+            solves=int(Signal.OWN_PAYOFF in wants),
+        )
 
 
 def partial_gradient(game: Game, player: int, actions: tuple[Action, ...]) -> Action:

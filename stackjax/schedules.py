@@ -133,7 +133,8 @@ def check_spsa(step: Schedule | float, perturbation: Schedule | float) -> list[s
     The assumption: both tend to 0, the steps' sum diverges, and the sum of `(step / perturbation)^2` converges. It is
     decided analytically for power laws and constants; other schedules are not decided, and said to be.
 
-    **Returns:** the violations, an empty list if there are none; each is also a `UserWarning`.
+    **Returns:** the violations, or that they couldn't be decided, as texts that were also warned of (`UserWarning`); an
+    empty list if all is well.
     """
     a, d = (as_schedule(s, name) for s, name in ((step, "step"), (perturbation, "perturbation")))
     exponents = []

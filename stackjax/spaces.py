@@ -50,6 +50,15 @@ class Space(eqx.Module):
         """The actions that stay inside when every coordinate moves by up to `margin` (for perturbed play)."""
         raise ValueError(f"{type(self).__name__} has no margin to keep perturbed actions in")
 
+    def fits(self, margin: Array) -> Bool[Array, ""]:
+        """Whether there are such actions."""
+        raise ValueError(f"{type(self).__name__} has no margin to keep perturbed actions in")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether projection can move an action."""
+        return True
+
     @property
     def size(self) -> int:
         """The number of real coordinates."""
@@ -100,6 +109,15 @@ class Euclidean(Space):
         """The space itself: it has no boundary."""
         return self
 
+    def fits(self, margin: Array) -> Bool[Array, ""]:
+        """Always."""
+        return jnp.asarray(True)
+
+    @property
+    def bounded(self) -> bool:
+        """No."""
+        return False
+
 
 class Box(Space):
     """The arrays of `shape` between `low` and `high`, coordinate by coordinate; sampled uniformly.
@@ -144,7 +162,9 @@ class Box(Space):
     def project(self, action: Array) -> Array:
         """Every coordinate clipped to its bounds; infinite ones become NaN, lest a failure look like a corner."""
         action = _floating(action)
-        return jnp.where(jnp.isfinite(action), jnp.clip(action, *self._bounds(action.dtype)), jnp.nan)
+        low, high = self._bounds(action.dtype)
+        inside = jax.lax.min(jax.lax.max(action, low), high)  # jnp.clip doesn't lower in some derivatives (jax 0.10)
+        return jnp.where(jnp.isfinite(action), inside, jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""
@@ -156,6 +176,11 @@ class Box(Space):
     def shrunk(self, margin: Array) -> Space:
         """The box with every side moved inwards by `margin`."""
         return Box(self.low + margin, self.high - margin, self.shape)
+
+    def fits(self, margin: Array) -> Bool[Array, ""]:
+        """Whether every side is at least twice as long as the margin."""
+        low, high = self._bounds(jnp.result_type(margin))
+        return jnp.all(high - low >= 2 * margin)
 
 
 def _floating(action: Any) -> Array:

@@ -95,7 +95,8 @@ class Trace(eqx.Module):
     - `rounds [K]`: completed rounds at each record point.
     - `initial`: strategies before the first round, one entry a player, each a pytree `[replicates, ...]`.
     - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
-    - `payoffs [replicates, K, players]`: means over the rounds since the last record point; NaN once a replicate
+    - `payoffs [replicates, K, players]`: means over the rounds since the last record point (a payoff that isn't
+      finite shows, and ends a replicate only if a learner is shown it); NaN once a replicate
       failed.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.
@@ -155,10 +156,13 @@ class Trace(eqx.Module):
 
         lead = ("replicate", "rounds") if self.batched else ("rounds",)
         variables: dict[str, Any] = {}
+        reserved = {"payoffs", "status", "failed_at", "rounds", "replicate", *(f"{k}_calls" for k in Calls._fields)}
 
         def add(name: str, tree: PyTree, dims: tuple[str, ...]) -> None:
             for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
                 full = name + jax.tree_util.keystr(path)
+                if full in variables or full in reserved:
+                    raise ValueError(f"metrics, reports: the name {full!r} is taken; choose another")
                 array = np.asarray(leaf)
                 variables[full] = (dims + tuple(f"{full}_{i}" for i in range(array.ndim - len(dims))), array)
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from stackjax import Record, play
-from stackjax.games import CournotDuopoly
-from stackjax.learners import GradientAscent, HierarchicalAscent
+from stackjax.games import CournotDuopoly, from_payoffs
+from stackjax.learners import Fixed, GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw
+from stackjax.spaces import Euclidean
 
 KEY = jax.random.key(0)
 ROUNDS = 6
@@ -151,3 +152,41 @@ def test_a_trace_comes_out_of_a_larger_program():
     np.testing.assert_allclose(inside.strategies[0], outside.strategies[0], rtol=1e-5)
     np.testing.assert_array_equal(inside.calls[1].gradients, outside.calls[1].gradients)
     np.testing.assert_array_equal(inside.status, outside.status)
+
+
+def test_play_runs_in_jit_whatever_is_traced():
+    """Only the key, nothing at all, and values that the game's or the learner's functions hold."""
+    key, steps = jax.random.key(3), (GradientAscent(0.1), GradientAscent(0.2))
+
+    def final(key, learners=steps, game=CournotDuopoly()):
+        return play(game, *learners, key=key, rounds=30, start=(3.0, 4.0), record=Record.final()).strategies[0][-1]
+
+    expected = final(key)
+    np.testing.assert_allclose(jax.jit(final)(key), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda: final(key))(), expected, rtol=1e-6)
+
+    def of_function(target):
+        spaces = (Euclidean(()), Euclidean(()))
+        game = from_payoffs(lambda x, y: -((x - target) ** 2), lambda x, y: -((y - x) ** 2), spaces=spaces)
+        return final(key, game=game)
+
+    def of_schedule(scale):
+        return final(key, learners=(GradientAscent(lambda n: scale / (jnp.float32(n) + 1.0)), steps[1]))
+
+    for function in (of_function, of_schedule):
+        together = jax.vmap(function)(jnp.array([0.1, 0.2]))
+        np.testing.assert_allclose(together, [function(0.1), function(0.2)], rtol=1e-5)
+
+
+def test_a_failed_replicate_spoils_no_derivative_of_the_others():
+    game = from_payoffs(lambda x, y: jnp.sqrt(x) - 0.1 * x, lambda x, y: -(y**2), spaces=(Euclidean(()), Euclidean(())))
+
+    def first(step):
+        start = (jnp.array([1.0, -1.0]), None)
+        learners = (GradientAscent(step), Fixed(0.0))
+        trace = play(game, *learners, key=jax.random.key(0), rounds=6, replicates=2, start=start, record=Record.final())
+        return trace.strategies[0][0, -1]
+
+    slope = (first(0.101) - first(0.099)) / 0.002
+    np.testing.assert_allclose(jax.grad(first)(0.1), slope, rtol=1e-2)
+    np.testing.assert_allclose(jax.jacfwd(first)(0.1), slope, rtol=1e-2)

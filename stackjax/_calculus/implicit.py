@@ -4,11 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import lineax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.small import SMALL, solve_small
+from stackjax._calculus.small import SMALL, nonsingular, solve_small
 from stackjax.protocols import Action, Game, level_of, partial_gradient
 
 
@@ -46,12 +45,13 @@ def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...],
 
 
 def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Solve a general linear system; a singular one gives values that aren't finite.
+    """Solve a general linear system; a singular one, to rounding, gives NaN.
 
     Systems of up to `SMALL` unknowns are eliminated in place, which under vmap is many times faster than batched LAPACK
-    (see benchmarks/results); larger ones go through Lineax.
+    (see benchmarks/results); larger ones go through LAPACK.
     """
     if vector.size <= SMALL:
         return solve_small(matrix, vector)
-    solution = lineax.linear_solve(lineax.MatrixLinearOperator(matrix), vector, lineax.LU(), throw=False)
-    return jnp.where(solution.result == lineax.RESULTS.successful, solution.value, jnp.nan)
+    factors = jax.scipy.linalg.lu_factor(matrix)
+    regular = nonsingular(jnp.diag(factors[0]), jnp.max(jnp.abs(matrix)))
+    return jnp.where(regular, jax.scipy.linalg.lu_solve(factors, vector), jnp.nan)

@@ -2,14 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 #: Largest system that is unrolled; the program grows with its cube.
 SMALL = 8
 
 
 def solve_small(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Gaussian elimination with partial pivoting, unrolled. Differentiable; a singular system gives inf or NaN."""
+    """Gaussian elimination with partial pivoting, unrolled. Differentiable; a singular system gives NaN."""
     return jax.lax.custom_linear_solve(
         lambda v: matrix @ v,
         vector,
@@ -20,6 +20,7 @@ def solve_small(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Floa
 
 def _eliminate(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
     d = vector.shape[0]
+    largest = jnp.max(jnp.abs(matrix))
     rows = [[matrix[i, j] for j in range(d)] + [vector[i]] for i in range(d)]
     for k in range(d):
         for i in range(k + 1, d):  # bubble the largest pivot up: a swap of scalars is a pair of selects
@@ -37,4 +38,11 @@ def _eliminate(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float
         for j in range(i + 1, d):
             rest = rest - rows[i][j] * solution[j]
         solution[i] = rest / rows[i][i]
-    return jnp.stack(solution)
+    pivots = jnp.stack([rows[i][i] for i in range(d)])
+    return jnp.where(nonsingular(pivots, largest), jnp.stack(solution), jnp.nan)
+
+
+def nonsingular(pivots: Float[Array, " d"], largest: Float[Array, ""]) -> Bool[Array, ""]:
+    """Whether no pivot is mere rounding of the matrix' largest entry."""
+    eps = jnp.finfo(pivots.dtype).eps
+    return jnp.min(jnp.abs(pivots)) > 4 * pivots.size * eps * largest

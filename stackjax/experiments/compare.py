@@ -1,6 +1,7 @@
 """`compare`: several methods in one game, from the same starts and under the same noise."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stackjax import _entry
 from stackjax.experiments import results
 from stackjax.play import play
-from stackjax.protocols import Action, Game, Learner
+from stackjax.protocols import Action, Calls, Game, Learner
 from stackjax.trace import Record, Status, Trace
 
 if TYPE_CHECKING:
@@ -80,21 +81,32 @@ def compare(
     Pick a method by `dataset.sel(methods=name)`. (The plural, because `sel(method=...)` is an option of
     xarray's own.)
 
-    **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the method.
+    **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the method; before
+    anything is played also if the recorded data would take more than half of the machine's memory.
     """
     if not isinstance(methods, Mapping) or not methods:
         raise ValueError(f"methods: expected at least one name with its learners, got {methods!r}")
+    for name, learners in methods.items():
+        if not isinstance(learners, Sequence) or isinstance(learners, str):
+            raise TypeError(
+                f"methods: {name!r}: expected one learner a player, as in (leader, follower), got {learners!r}"
+            )
     chosen = {str(name): tuple(learners) for name, learners in methods.items()}
     for name, learners in chosen.items():
         with _named(name):
             _entry.check_players(game, learners)
     rounds = _entry.positive("rounds", rounds)
+    record = Record.log_spaced(150) if record is None else record
+    _entry.check_record(record)
+    number = replicates if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
+    check_memory(game, len(chosen), rounds, number, record)
     ids, batched = _entry.replicate_ids(replicates)
     if not batched:
         raise ValueError("replicates: expected a number or ids, got None")
-    if key is None and not 0 <= seed < 2**32:  # jax.random.key silently drops higher bits
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed: expected an integer in [0, 2^32), got {seed!r}")
+    if not 0 <= seed < 2**32:  # jax.random.key silently drops higher bits
         raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
-    record = Record.log_spaced(150) if record is None else record
     roles = _roles(game)
     actions = _labels("action_labels", action_labels, [f"action of {role}" for role in roles])
     payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
@@ -156,6 +168,32 @@ def compare(
         title=type(game).__name__ if title is None else title,
         **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
     )
+
+
+def check_memory(game: Game, methods: int, rounds: int, replicates: int, record: Record | None = None) -> None:
+    """Would what a comparison records take more than half of the machine's memory? A rough estimate.
+
+    It leaves out what learners report, and copies: hence the half.
+
+    **Raises:** `ValueError` that names `replicates`.
+    """
+    record = Record.log_spaced(150) if record is None else record
+    points = {"every": -(-rounds // record.number), "log_spaced": min(record.number, rounds)}.get(record.kind, 1)
+    players, each = len(game.spaces), jnp.zeros(()).dtype.itemsize
+    actions = tuple(space.struct(jnp.float32) for space in game.spaces)
+    values = players * (record.payoffs is not None)
+    if record.strategies:  # strategies, actions, and the distances to both equilibria
+        values += 2 * sum(space.size for space in game.spaces) + 2 * players
+    if record.metrics is not None:
+        with contextlib.suppress(Exception):  # `play` says better what is wrong with them
+            values += sum(x.size for x in jax.tree.leaves(jax.eval_shape(record.metrics, *actions)))
+    size = each * values + 8 * players * len(Calls._fields)
+    needed, limit = methods * replicates * points * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    if needed > limit:
+        raise ValueError(
+            f"replicates: {methods} methods x {replicates} replicates x {points} records of {size} bytes would take "
+            f"about {needed / 2**30:.3g} GiB; the limit is {limit / 2**30:.3g} GiB, half of this machine's memory"
+        )
 
 
 def _concat(parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]) -> "xarray.Dataset":

@@ -11,7 +11,7 @@ import os
 import platform
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +102,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
-        raise OSError(f"can't write {path}: {error.strerror or error}") from error
+    except OSError as error:  # HDF5's own texts run over lines
+        raise OSError(f"can't write {path}: {os.strerror(error.errno) if error.errno else error}") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -127,13 +127,24 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
 
 
 def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
-    """Write a result to a (compressed) NetCDF file: whole, or not at all.
+    """Write a result to a (compressed) NetCDF file: whole, or not at all. A folder that isn't there is made.
 
-    **Raises:** `OSError` that names the path.
+    **Arguments:** `dataset`: what `stackjax.experiments.compare` or `Trace.to_xarray` returned; `path`: the file.
+
+    **Raises:** `TypeError` if it isn't a dataset, `OSError` that names the path or the folder.
     """
+    import xarray
+
+    if not isinstance(dataset, xarray.Dataset):
+        expected = "a dataset from stackjax.experiments.compare or Trace.to_xarray()"
+        raise TypeError(f"dataset: expected {expected}, got a {type(dataset).__name__}")
+    path = Path(path)
+    check_writable(path.parent)
+    if "stackjax_version" not in dataset.attrs:  # of a trace; by it `load` knows its own
+        dataset = dataset.assign_attrs(stackjax_version=stackjax.__version__)
     numbers = [str(name) for name, v in dataset.variables.items() if v.ndim and v.dtype.kind in "iuf"]
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in numbers}
-    with replacing(Path(path)) as part:
+    with replacing(path) as part:
         dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
 
 
@@ -158,20 +169,59 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
     return dataset
 
 
+def check_comparison(dataset: Any) -> None:
+    """Is it what `compare` returned?"""
+    import xarray
+
+    if not isinstance(dataset, xarray.Dataset):
+        name = type(dataset).__name__
+        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.compare, got a {name}")
+    missing = [name for name in ("methods", "replicate", "rounds", "player") if name not in dataset.dims]
+    if missing or "status" not in dataset:
+        hint = '; to pick one method, name it in a list: dataset.sel(methods=["a"])' if missing == ["methods"] else ""
+        raise ValueError(
+            f"dataset: expected the result of a comparison, got one without {' or '.join(missing or ['status'])}{hint}"
+        )
+
+
 def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[float]) -> "xarray.DataArray":
-    """Quantiles over the replicates that didn't fail, `[methods, quantile, ...]`; NaN where all failed."""
+    """Quantiles over the replicates that didn't fail, `[methods, quantile, ...]`; NaN where all failed.
+
+    Values that aren't finite are left out, as exact payoffs may be of players who aren't shown them; NaN where all
+    are. `left_out` counts them.
+    """
     import xarray
 
     values = dataset[name].transpose("methods", "replicate", ...)
     ok = dataset["status"].transpose("methods", "replicate").values == Status.OK
     array = values.values.astype(np.float64)
-    nothing = np.full((len(quantiles), *array.shape[2:]), np.nan)
-    rows = [
-        np.quantile(a[good], quantiles, axis=0) if good.any() else nothing for a, good in zip(array, ok, strict=True)
-    ]
+    rows = [_quantiles(a[good], quantiles) for a, good in zip(array, ok, strict=True)]
     dims = ("methods", "quantile", *values.dims[2:])
     coords = {k: values.coords[k] for k in values.dims if k in values.coords and k != "replicate"}
     return xarray.DataArray(np.stack(rows), {**coords, "quantile": list(quantiles)}, dims)
+
+
+def _quantiles(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
+    finite = np.isfinite(values)
+    if finite.all() and values.shape[0]:
+        return np.quantile(values, quantiles, axis=0)
+    some = finite.any(0)
+    found = np.full((len(quantiles), *values.shape[1:]), np.nan)
+    if some.any():
+        found[:, some] = np.nanquantile(np.where(finite, values, np.nan)[:, some], quantiles, axis=0)
+    return found
+
+
+def left_out(dataset: "xarray.Dataset", names: Iterable[str]) -> "xarray.DataArray":
+    """How many values `over_replicates` leaves out, `[methods]`: not finite, of replicates that didn't fail."""
+    import xarray
+
+    ok = dataset["status"] == int(Status.OK)
+    counts = xarray.zeros_like(dataset["methods"], dtype=np.int64)
+    for name in names:
+        bad = ~np.isfinite(dataset[name]) & ok
+        counts = counts + bad.sum([dim for dim in bad.dims if dim != "methods"])
+    return counts
 
 
 def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
@@ -181,6 +231,8 @@ def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
 
     - `distance_to_nash`, `distance_to_stackelberg` `[methods, quantile, player]` where these equilibria are
       known, and `payoffs` `[methods, quantile, player]` over the last block of rounds;
+    - `left_out` `[methods]`: how many values of those aren't finite though their replicates didn't fail. The
+      quantiles are those of the rest;
     - `payoffs_calls`, `gradients_calls`, ... `[methods, player]`, cumulative, of the median replicate;
     - `replicates`, how many there were, and `failed` `[methods]`, how many of them did. Where all of them
       failed the quantiles are NaN, and `failed` equals `replicates`;
@@ -188,15 +240,17 @@ def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
     """
     import xarray
 
+    check_comparison(dataset)
     last = dataset.isel(rounds=-1)
     found: dict[str, Any] = {
         "replicates": dataset.sizes["replicate"],
         "failed": (dataset["status"] != int(Status.OK)).sum("replicate"),
         "rounds": int(last["rounds"]),
     }
-    for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs"):
-        if name in last:
-            found[name] = over_replicates(last, name, _QUARTILES)
+    measured = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in last]
+    for name in measured:
+        found[name] = over_replicates(last, name, _QUARTILES)
+    found["left_out"] = left_out(last, measured)
     for kind in Calls._fields:
         found[kind + "_calls"] = over_replicates(last, kind + "_calls", (0.5,)).isel(quantile=0, drop=True)
     return xarray.Dataset(found | {name: dataset[name] for name in ("seconds", "compile_seconds")})

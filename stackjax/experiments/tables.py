@@ -26,7 +26,17 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
       suffice, the quartiles stand below the medians; where that doesn't suffice either (below about 100),
       they and the time of compilation are left out.
 
-    **Returns:** a `rich` table; `rich.print(table)` prints it, and a notebook shows it.
+    **Returns:** a `rich` table. A notebook shows it; elsewhere `rich` prints it (Python's own `print` would show
+    its address only):
+
+    ```python
+    import rich
+
+    from stackjax import experiments
+
+    result = experiments.load("results/duopoly/comparison.nc")
+    rich.print(experiments.table(result))
+    ```
     """
     import rich
     from rich.console import Console
@@ -83,7 +93,12 @@ def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
                 cells = [_quantiles(found[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
                 cells.append(_calls({kind: float(found[f"{kind}_calls"][i, j]) for kind in _CALLS}))
             made.add_row(f"  {player}", *cells)
-    made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names)])
+    left = [
+        f"[red]{name}: values that aren't finite, left out of the quantiles: {int(n)}[/red]"
+        for name, n in zip(names, found["left_out"].values, strict=True)
+        if n
+    ]
+    made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names), *left])
     return made
 
 
@@ -113,6 +128,8 @@ def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
 
 
 def _quantiles(values: "np.ndarray", payoff: bool, between: str | None) -> str:
+    if np.isnan(values).all():  # none was finite
+        return "–"
     low, middle, high = (_digits(x, 5 if payoff else 3) for x in values.tolist())
     to = f" to{between}" if low.startswith("-") else "–"
     return middle if between is None else f"{middle}{between}[dim]({low}{to}{high})[/dim]"

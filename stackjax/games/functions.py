@@ -20,7 +20,14 @@ class FunctionGame(Game):
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """What the functions return."""
-        return tuple(function(*actions) for function in self.functions)
+        paid = []
+        for i, function in enumerate(self.functions):
+            try:
+                paid.append(function(*actions))
+            except Exception as error:  # whatever it is, it is the user's function that raised it
+                error.add_note(f"(in the payoff function of player {i})")
+                raise
+        return tuple(paid)
 
 
 class _Negated(eqx.Module):
@@ -56,7 +63,7 @@ def from_payoffs(
     for i, function in enumerate(payoffs):
         if not callable(function):
             raise TypeError(f"payoffs: expected one function a player, got {function!r} for player {i}")
-    spaces = tuple(spaces)
+    spaces = (spaces,) if isinstance(spaces, Space) else tuple(spaces)
     if len(spaces) != len(payoffs):
         raise ValueError(f"spaces: expected one a player ({len(payoffs)} payoffs), got {len(spaces)}")
     for space in spaces:

@@ -82,7 +82,7 @@ class Quadratic(Game):
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
         """The zero of the own gradient; NaN where there is no maximum, its block not being positive definite."""
         own = self._own(player)
-        filled = [jnp.zeros(self.dims[j]) if j == player else a for j, a in enumerate(actions)]
+        filled = [jnp.zeros(self.dims[j], self.Q[player].dtype) if j == player else a for j, a in enumerate(actions)]
         z = jnp.concatenate([jnp.asarray(a) for a in filled])
         q = _symmetric(self.Q[player])
         return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(q[own, own]), True), self.b[player][own] - q[own] @ z)

@@ -39,7 +39,7 @@ class Ascent(Learner):
             raise ValueError(
                 f"step, optimizer: expected exactly one of them, got step={step!r} and optimizer={optimizer!r}"
             )
-        if optimizer is not None and not isinstance(optimizer, optax.GradientTransformation):
+        if optimizer is not None and not all(callable(getattr(optimizer, f, None)) for f in ("init", "update")):
             raise TypeError(f"optimizer: expected an Optax gradient transformation, got {optimizer!r}")
         self.step = None if step is None else as_schedule(step, "step")
         self.optimizer = optimizer

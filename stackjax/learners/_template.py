@@ -56,7 +56,7 @@ class SignAscent(Learner):
         return {"step: expected a positive step": jnp.asarray(self.step) > 0}
 
     # `view` tells the player, its space, the start that was asked for and the floating-point type of the run. Only
-    # `init` and `draw` get a key; a learner without randomness has no `draw`.
+    # `init` and `draw` get a key; a learner without randomness has no `draw`. States are finite: -inf is a failure.
     def init(self, view: View, key: PRNGKeyArray) -> SignAscentState:
         """The start or a sample of the space, and the first step."""
         action = view.space.project(view.first_action(key))

@@ -17,9 +17,10 @@ class BestResponse(Learner):
     """Plays `argmax_y f_i(earlier actions, y)` against the actions of this round.
 
     In closed form where the game gives one (`Game.best_response`), else by a numerical search that starts from its last
-    action: BFGS (Optimistix) where the space has no boundary, projected gradient ascent with steps `1 / |Hessian|` in a
-    `Box`. The search finds a local maximum, which is the best response where the payoff is concave. If it doesn't
-    converge the action is NaN, so that the replicate ends with that status and no made-up answer is played.
+    action: BFGS (Optimistix) where the space has no boundary; in a `Box` projected gradient ascent, whose step for
+    coordinate j is `1 / sum_k |H_jk|`, H the Hessian. The search finds a local maximum, which is the best response
+    where the payoff is concave. If it doesn't converge the action is NaN, so that the replicate ends with that status
+    and no made-up answer is played.
 
     **Arguments:**
 
@@ -72,13 +73,14 @@ class BestResponse(Learner):
             joint[view.player] = unravel(y)
             return -view.payoff_function(*joint)
 
-        if view.space.shrunk(jnp.zeros(())) is view.space:  # no boundary
+        if not view.space.bounded:
             bfgs: Any = optimistix.BFGS(rtol=tolerance, atol=tolerance)
             found: Any = optimistix.minimise(cost, bfgs, guess, max_steps=self.max_steps, throw=False)
         else:
 
             def climb(y: Float[Array, " d"], _: Any) -> Float[Array, " d"]:
-                step = 1 / (jnp.linalg.norm(jax.hessian(cost)(y)) + jnp.finfo(y.dtype).tiny)
+                # The row sums bound the Hessian, and a box lets every coordinate have its own step.
+                step = 1 / (jnp.sum(jnp.abs(jax.hessian(cost)(y)), axis=1) + jnp.finfo(y.dtype).tiny)
                 return ravel_pytree(view.space.project(unravel(y - step * jax.grad(cost)(y))))[0]
 
             iteration: Any = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)

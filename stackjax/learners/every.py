@@ -79,6 +79,8 @@ class Every(Learner):
         return EveryState(inner, jnp.where(turn, jnp.asarray(self.k, jnp.int32), state.left - 1))
 
     def calls(self, view: View, before: EveryState, after: EveryState) -> Calls:
-        """The learner's calls, in its turn."""
+        """The learner's calls, in its turn; in every round if acting is what costs it."""
         used = self.learner.calls(view, before.inner, after.inner)
+        if self.wants & (Signal.OWN_PAYOFF | Signal.QUERY):
+            return used
         return jax.tree.map(lambda n: jnp.where(before.left == 1, n, 0), used)

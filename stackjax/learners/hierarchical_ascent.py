@@ -6,7 +6,7 @@ import optax
 
 from stackjax._calculus.implicit import hierarchical_direction
 from stackjax.learners._ascent import Ascent, AscentState
-from stackjax.protocols import Action, Calls, Game, Signal, Signals, View
+from stackjax.protocols import Action, Calls, Game, Signal, Signals, View, level_of
 from stackjax.schedules import as_number, number
 
 
@@ -54,7 +54,9 @@ class HierarchicalAscent(Ascent):
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient of the own payoff, a Hessian-vector product for each column of H_yy, one for H_yx, and a solve."""
-        below = sum(space.size for space in view.game.spaces[len(view.earlier) + 1 :])
-        if below == 0:
+        game = view.game
+        level = level_of(game, view.player)
+        if level + 1 == len(game.levels):
             return Calls(gradients=1)
+        below = sum(game.spaces[j].size for j in game.levels[level + 1])
         return Calls(gradients=1, hessian_vector_products=below + 1, solves=1)

@@ -90,6 +90,65 @@ def test_a_singular_follower_hessian_is_a_status_not_silence():
     assert (play(game, damped, Fixed(0.5), key=KEY, rounds=2, replicates=3, start=start).status == Status.OK).all()
 
 
+@pytest.mark.parametrize("d2", [2, 3, 8, 12])
+def test_a_hessian_that_is_singular_to_rounding_is_found_out(d2):
+    """20 followers of rank d2 - 1, whose elimination rarely meets an exact zero."""
+    weights = jax.random.normal(jax.random.key(d2), (20, d2 - 1, d2))
+
+    def direction(w):
+        game = from_payoffs(
+            lambda x, y: -(x**2) + jnp.sum(y),
+            lambda x, y: -jnp.sum((w @ y - x) ** 2),
+            spaces=(Euclidean(()), Euclidean((d2,))),
+        )
+        return HierarchicalAscent(1.0).direction(game, 0, (jnp.asarray(1.0), jnp.linspace(-1.0, 1.0, d2)))
+
+    assert np.isnan(jax.jit(jax.vmap(direction))(weights)).all()
+    full = jnp.concatenate([weights, jax.random.normal(jax.random.key(1), (20, 1, d2))], axis=1)
+    assert np.isfinite(jax.jit(jax.vmap(direction))(full)).all()
+
+
+def test_calls_count_the_level_below_and_acting():
+    """Two leaders with one follower: 2 columns of its Hessian and a product for H_yx. Best responses: one a round."""
+    spaces = tuple(Euclidean((d,)) for d in (1, 2, 2))
+    game = from_payoffs(
+        *(lambda *z, i=i: -sum(jnp.sum((a - i) ** 2) for a in z) for i in range(3)),
+        spaces=spaces,
+        levels=((0, 1), (2,)),
+    )
+    options = {"key": KEY, "rounds": 9, "start": (jnp.ones(1), jnp.ones(2), jnp.ones(2)), "record": Record.final()}
+    leaders = (HierarchicalAscent(0.01), HierarchicalAscent(0.01))
+    trace = play(game, *leaders, Every(3, BestResponse()), **options)
+    assert [int(c.hessian_vector_products[-1]) for c in trace.calls] == [27, 27, 0]
+    assert int(trace.calls[2].solves[-1]) == 9
+
+    two_followers = from_payoffs(*game.functions, spaces=spaces)
+    trace = play(two_followers, HierarchicalAscent(0.01), HierarchicalAscent(0.01), Fixed(jnp.ones(2)), **options)
+    assert [int(c.hessian_vector_products[-1]) for c in trace.calls] == [9 * 5, 0, 0]
+    assert int(trace.calls[1].gradients[-1]) == 9
+
+
+def test_a_box_s_best_response_copes_with_coordinates_of_different_curvature():
+    weights = jnp.array([1.0, 1000.0])
+    game = from_payoffs(
+        lambda x, y: -(x**2),
+        lambda x, y: -jnp.sum(weights * (y - x) ** 2),
+        spaces=(Euclidean(()), Box(-1.0, 1.0, (2,))),
+    )
+    trace = play(game, Fixed(0.3), BestResponse(), key=KEY, rounds=3, replicates=3).raise_if_failed()
+    np.testing.assert_allclose(trace.strategies[1][:, -1], 0.3, atol=1e-3)
+
+
+def test_a_commitment_schedule_that_falls_to_nothing_holds_for_a_round():
+    trace = play(DUOPOLY, HiC(0.01, 1.0, lambda n: 3 - n), Fixed(30.0), key=KEY, rounds=50, record=Record.final())
+    assert int(trace.state[0].n) == 3 + 2 + 1 + 44 - 3  # 3, 2 and 1 rounds, then one each
+
+
+def test_power_laws_that_violate_the_assumption_warn():
+    with pytest.warns(UserWarning, match=r"Assumption 4\.4"):
+        HiC(PowerLaw(1.0, 0.6), PowerLaw(1.0, 0.1), 3)
+
+
 def test_large_followers_are_solved_like_small_ones():
     entries = jax.random.normal(jax.random.key(1), (14, 14)) / 4 + jnp.diag(jnp.arange(1.0, 15.0))
     game = Quadratic((entries, entries.T), (jnp.ones(14), jnp.ones(14)), (2, 12))
