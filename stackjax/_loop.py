@@ -279,12 +279,12 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
 
 @jax.custom_jvp
 def _gate(x: Array, ok: Array) -> Array:
-    return x
+    return jnp.where(ok, x, x)  # batched whenever its derivative is: vmap of a custom_jvp takes that for granted
 
 
 @_gate.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    return primals[0], jnp.where(primals[1], tangents[0], 0)
+    return _gate(*primals), jnp.where(primals[1], tangents[0], 0)
 
 
 def _where_differentiable(ok: Array, tree: PyTree) -> PyTree:

@@ -34,9 +34,11 @@ _SEES = {
 class _Whole(click.IntRange):
     """An integer in a range, which may be written as 1e5."""
 
+    name = "whole number"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         with contextlib.suppress(ValueError, TypeError):
-            if float(value).is_integer():  # exact in all ranges here
+            if float(value).is_integer() and abs(float(value)) < 2**53:  # else not exact
                 value = int(float(value))
         return super().convert(value, param, ctx)
 

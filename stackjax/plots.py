@@ -91,6 +91,8 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
     players = range(dataset.sizes["player"])
     known = [name for name in _EQUILIBRIA if f"{name}_payoffs" in dataset or f"distance_to_{name}" in dataset]
     measured = [name for name in known if f"distance_to_{name}" in dataset]
+    if all(_is_scalar(dataset, i) for i in players):
+        measured = measured[-1:]
 
     def lines(variable: str, *at: int) -> dict[str, float]:
         names = {e: variable.format(e) for e in known}
@@ -102,7 +104,7 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
         labels = [f"{player}'s distance to {_EQUILIBRIA[equilibrium][0]}" for player in dataset["player"].values]
         kinds.append([_Panel(labels[i], distances[..., i], log=True) for i in players])
     if len(measured) == 2:
-        del kinds[0]  # those to Nash, except where there is a strategy to show
+        del kinds[0]  # the distances to Nash stand in for strategies
     for i in players:
         if _is_scalar(dataset, i):
             name = f"strategy_{i}"
@@ -205,8 +207,8 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
     said = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     shown = [f"strategy_{i}" for i in range(dataset.sizes["player"]) if _is_scalar(dataset, i)]
     shown += [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in dataset]
-    left = left_out(dataset, shown).values
-    said += [f"{n} values of {name} not finite, left out" for name, n in zip(names, left, strict=True) if n]
+    ignored = left_out(dataset, shown).values
+    said += [f"{n} values of {name} not finite, left out" for name, n in zip(names, ignored, strict=True) if n]
     text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
     height = figure.get_figheight()
     left = 0.12 / figure.get_figwidth()

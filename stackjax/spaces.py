@@ -162,9 +162,7 @@ class Box(Space):
     def project(self, action: Array) -> Array:
         """Every coordinate clipped to its bounds; infinite ones become NaN, lest a failure look like a corner."""
         action = _floating(action)
-        low, high = self._bounds(action.dtype)
-        inside = jax.lax.min(jax.lax.max(action, low), high)  # jnp.clip doesn't lower in some derivatives (jax 0.10)
-        return jnp.where(jnp.isfinite(action), inside, jnp.nan)
+        return jnp.where(jnp.isfinite(action), jnp.clip(action, *self._bounds(action.dtype)), jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""

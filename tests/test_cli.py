@@ -47,17 +47,21 @@ def test_plot_draws_it_again(out, tmp_path):
 
 
 def test_quiet_prints_nothing(tmp_path):
-    options = ("--rounds", 3, "--replicates", 2, "--methods", "simultaneous", "--quiet", "--out", tmp_path)
+    options = ("--rounds", "0.3e1", "--replicates", "2", "--methods", "simultaneous", "--quiet", "--out", tmp_path)
     result = run("compare", "duopoly", *options)
     assert (result.exit_code, result.output) == (0, "")
-    assert (tmp_path / "comparison.nc").exists()
+    sizes = experiments.load(tmp_path / "comparison.nc").sizes
+    assert (sizes["replicate"], sizes["rounds"]) == (2, 3)
 
 
 def test_list_says_what_each_learner_sees():
     printed = run("list").output
     for name, entry in catalogue.GAMES.items():
         assert name in printed and entry.summary in printed
+        summaries = [method.summary for method in entry.methods.values()]
+        assert len(set(summaries)) == len(summaries)  # they tell methods apart
         for method in entry.methods:
+            assert entry.methods[method].summary in printed
             assert f"{method}*" in printed if method in entry.default else method in printed
     rows = {line.split()[0]: line for line in printed.splitlines() if line.split()}
     assert set(catalogue.LEARNERS) <= set(rows)
@@ -66,6 +70,10 @@ def test_list_says_what_each_learner_sees():
     assert "the whole game" in rows["hierarchical-ascent"]
     assert rows["hierarchical-ascent"].split()[-1] == "coupled"
     assert rows["best-response"].rstrip().endswith("oracle")
+
+
+def test_whole_numbers_may_be_powers_of_ten():
+    assert [cli._Whole(1, 2**32 - 1)(x) for x in ("1e5", "100000", str(2**32 - 1))] == [10**5, 10**5, 2**32 - 1]
 
 
 def test_help_and_version():
@@ -87,6 +95,10 @@ def test_help_and_version():
         (("compare", "duopoly", "--rounds", 0), "'--rounds': 0 is not in the range"),
         (("compare", "duopoly", "--rounds", 2**31), "'--rounds': 2147483648 is not in the range"),
         (("compare", "duopoly", "--replicates", -1), "'--replicates': -1 is not in the range"),
+        (("compare", "duopoly", "--rounds", "1.5"), "'--rounds': '1.5' is not a valid whole number"),
+        (("compare", "duopoly", "--rounds", "1e99"), "'--rounds': '1e99' is not a valid whole number"),
+        (("compare", "duopoly", "--replicates", "nan"), "'--replicates': 'nan' is not a valid whole number"),
+        (("compare", "duopoly", "--replicates", "4e9"), "replicates: 3 methods x 4000000000 replicates x 150 records"),
         (("compare", "duopoly", "--seed", -1), "'--seed': -1 is not in the range"),
         (("compare", "duopoly", "--out", "{file}/below"), "can't write in the folder {file}/below"),
         (("plot", "{tmp}/nothing.nc"), "there is no file {tmp}/nothing.nc"),

@@ -9,7 +9,7 @@ from stackjax import Record, play
 from stackjax.games import CournotDuopoly, from_payoffs
 from stackjax.learners import Fixed, GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw
-from stackjax.spaces import Euclidean
+from stackjax.spaces import Box, Euclidean
 
 KEY = jax.random.key(0)
 ROUNDS = 6
@@ -190,3 +190,24 @@ def test_a_failed_replicate_spoils_no_derivative_of_the_others():
     slope = (first(0.101) - first(0.099)) / 0.002
     np.testing.assert_allclose(jax.grad(first)(0.1), slope, rtol=1e-2)
     np.testing.assert_allclose(jax.jacfwd(first)(0.1), slope, rtol=1e-2)
+
+
+def test_payoffs_may_be_made_of_compiled_pieces():
+    """`jnp.clip`, `jax.nn.relu` and the like are programs of their own, in every one of which derivatives must agree."""
+
+    def final(target):
+        def leader(x, y):
+            return -jnp.clip((x - target) ** 2, 0.0, 50.0) + jax.nn.softplus(y * target)
+
+        def follower(x, y):
+            return -((y - x) ** 2) - 0.1 * jax.nn.relu(y - target)
+
+        game = from_payoffs(leader, follower, spaces=(Box(-3.0, 3.0), Box(-2.0, 2.0)))
+        learners = (HierarchicalAscent(0.05), GradientAscent(0.1))
+        options = {"key": jax.random.key(0), "replicates": 2, "record": Record.every(3)}
+        trace = play(game, *learners, rounds=6, start=(0.5, 0.3), **options)
+        return jnp.sum(trace.strategies[0]) + jnp.sum(trace.payoffs)
+
+    slope = (final(1.21) - final(1.19)) / 0.02
+    np.testing.assert_allclose(jax.grad(final)(1.2), slope, rtol=1e-2)
+    np.testing.assert_allclose(jax.jacfwd(final)(1.2), slope, rtol=1e-2)

@@ -111,6 +111,42 @@ def test_distances_stand_in_for_actions_that_are_no_scalars():
     }
 
 
+@pytest.mark.parametrize("both", [True, False])
+def test_a_scalar_strategy_is_drawn_beside_one_that_is_none(both):
+    game = from_payoffs(
+        lambda x, y: -(x**2) * jnp.sum(y), lambda x, y: -jnp.sum(y**2), spaces=(Euclidean(()), Euclidean((2,)))
+    )
+    equilibria = {"nash": (0.0, jnp.zeros(2))} | ({"stackelberg": (1.0, jnp.ones(2))} if both else {})
+    labels = ("log lambda", "weights")
+    methods = {"a": (Fixed(3.0), Fixed(jnp.array([3.0, 4.0])))}
+    data = experiments.compare(game, methods, rounds=9, replicates=2, action_labels=labels, **equilibria)
+    figure = plot_comparison(data)
+    figure.canvas.draw()
+    shown = [ax.get_title(loc="left") for ax in figure.axes]
+    last = "Stackelberg" if both else "Nash"
+    below = [f"leader's distance to {last}", f"follower's distance to {last}", "payoff of leader", "payoff of follower"]
+    assert shown == ["log lambda", *["follower's distance to Nash"] * both, *below]
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 3.0)
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == sorted(["Nash", *["Stackelberg"] * both])
+
+
+def test_values_that_are_not_finite_are_left_out_without_a_warning(duopoly):
+    """Of a replicate that failed, and of one that didn't: the rest's medians, and a count in the head."""
+    actions, payoffs = (duopoly[name].values.copy() for name in ("strategy_0", "payoffs"))
+    actions[0, 0, 40:] = np.inf
+    payoffs[0, 0, 40:] = np.nan
+    payoffs[1, 3, -1, 0] = np.nan
+    status = np.zeros((2, 8), np.int8)
+    status[0, 0] = 1
+    new = {"strategy_0": actions, "payoffs": payoffs, "status": status}
+    spoilt = duopoly.assign({name: duopoly[name].copy(data=x) for name, x in new.items()})
+    figure, whole = plot_comparison(spoilt), plot_comparison(duopoly.isel(replicate=slice(1, None)))
+    for i in (0, 4):
+        np.testing.assert_allclose(figure.axes[i].lines[0].get_ydata(), whole.axes[i].lines[0].get_ydata(), rtol=1e-6)
+    assert bool(np.isfinite(figure.axes[4].lines[1].get_ydata()).all())
+    assert "(1 of ascent failed, 1 values of fixed not finite, left out)" in figure.texts[1].get_text()
+
+
 def test_many_players_take_several_rows():
     game = from_payoffs(*[lambda *x: -(x[0] ** 2)] * 5, spaces=(Euclidean(()),) * 5)
     data = experiments.compare(game, {"a": (Fixed(1.0),) * 5}, rounds=2, replicates=1)
@@ -118,8 +154,13 @@ def test_many_players_take_several_rows():
     assert [ax.get_title(loc="left") for ax in axes] == [
         f"{kind} of player {i}" for kind in ("action", "payoff") for i in range(5)
     ]
+    assert [ax.get_xlabel() for ax in axes] == [""] * 5 + ["", *["completed rounds"] * 4]
 
 
-def test_other_data_is_refused():
+def test_other_data_is_refused(duopoly):
     with pytest.raises(ValueError, match="expected the result of a comparison"):
         plot_comparison(xarray.Dataset())
+    with pytest.raises(TypeError, match=r"^dataset: expected a dataset from .*compare, got a str$"):
+        plot_comparison("comparison.nc")
+    with pytest.raises(ValueError, match=r'name it in a list: dataset.sel\(methods=\["a"\]\)$'):
+        plot_comparison(duopoly.sel(methods="fixed"))

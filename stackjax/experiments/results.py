@@ -219,7 +219,7 @@ def left_out(dataset: "xarray.Dataset", names: Iterable[str]) -> "xarray.DataArr
     ok = dataset["status"] == int(Status.OK)
     counts = xarray.zeros_like(dataset["methods"], dtype=np.int64)
     for name in names:
-        bad = ~np.isfinite(dataset[name]) & ok
+        bad = ok & ~dataset[name].copy(data=np.isfinite(dataset[name].values))
         counts = counts + bad.sum([dim for dim in bad.dims if dim != "methods"])
     return counts
 

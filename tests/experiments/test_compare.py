@@ -146,6 +146,20 @@ def test_summary_leaves_failed_replicates_out():
     np.testing.assert_array_equal(found["solves_calls"][0], [0, 12])
 
 
+def test_values_that_are_not_finite_are_left_out_and_counted():
+    """The leader's payoff, which nobody is shown, is NaN or infinite in three of five replicates; none fails."""
+    game = from_payoffs(lambda x, y: jnp.log(y), lambda x, y: 0 * y - x, spaces=(Euclidean(()),) * 2)
+    start = (1.0, jnp.array([-1.0, 1.0, 0.0, 4.0, -2.0]))
+    methods = {"some": (Fixed(1.0), GradientAscent(0.1)), "none": (Fixed(1.0), Fixed(-1.0))}
+    data = experiments.compare(game, methods, rounds=4, replicates=5, start=start, record=Record.every(2))
+    found = experiments.summary(data)
+    assert found["failed"].values.tolist() == [0, 0] and found["left_out"].values.tolist() == [3, 5]
+    expected = np.quantile(np.log([1.0, 4.0]), [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(found["payoffs"].sel(methods="some", player="leader"), expected, rtol=1e-6)
+    np.testing.assert_allclose(found["payoffs"].sel(player="follower"), -1.0)
+    assert bool(np.isnan(found["payoffs"].sel(methods="none", player="leader")).all())
+
+
 def test_learners_with_other_reports_stand_side_by_side():
     class Reporting(Learner):
         wants = Signal(0)
@@ -191,6 +205,8 @@ def test_compilation_is_told_apart():
         ({"replicates": None}, "replicates: expected a number or ids"),
         ({"seed": -1}, "seed: expected"),
         ({"seed": 2**32}, "seed: expected"),
+        ({"replicates": 2**40}, r"^replicates: 2 methods x 1099511627776 replicates x 5 records .* GiB; the limit is"),
+        ({"rounds": 2**31 - 1, "replicates": 10**6, "record": Record.every(1)}, "^replicates: .* x 2147483647 records"),
         ({"nash": (1.0,)}, "nash: expected one action a player"),
         ({"stackelberg": (1.0, [1.0, 2.0])}, "stackelberg: player 1: expected an action"),
         ({"action_labels": ("q",)}, "action_labels: expected one label a player"),
@@ -200,6 +216,38 @@ def test_bad_arguments_are_named(options, message):
     arguments = {"methods": METHODS, "rounds": 5, "replicates": 2} | options
     with pytest.raises(ValueError, match=message):
         experiments.compare(DUOPOLY, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"methods": {"a": GradientAscent(0.1)}}, "^methods: 'a': expected one learner a player"),
+        ({"methods": {"a": "ascent"}}, "^methods: 'a': expected one learner a player"),
+        ({"seed": "a"}, r"^seed: expected an integer in \[0, 2\^32\), got 'a'"),
+        ({"seed": 1.5}, "^seed: expected an integer"),
+        ({"record": "final"}, "^record: expected a Record"),
+        ({"replicates": 1e5}, "^replicates: expected a positive Python integer"),
+    ],
+)
+def test_arguments_of_other_types_are_named(options, message):
+    with pytest.raises(TypeError, match=message):
+        experiments.compare(DUOPOLY, **({"methods": METHODS, "rounds": 5, "replicates": 2} | options))
+
+
+def test_the_memory_of_a_comparison_is_estimated(duopoly, monkeypatch):
+    """The estimate is what the dataset takes, up to what there is once a replicate; half of the memory is allowed."""
+    check = sys.modules[experiments.compare.__module__].check_memory
+    recorded = sum(v.nbytes for v in duopoly.data_vars.values() if "rounds" in v.dims)
+    for pages, fits in ((2 * recorded, True), (2 * recorded - 2, False)):
+        monkeypatch.setattr("os.sysconf", lambda name, pages=pages: pages if name == "SC_PHYS_PAGES" else 1)
+        if fits:
+            check(DUOPOLY, 2, 30, 6)
+        else:
+            with pytest.raises(ValueError, match="replicates: 2 methods"):
+                check(DUOPOLY, 2, 30, 6)
+            with pytest.raises(ValueError, match="replicates: 2 methods"):
+                check(DUOPOLY, 2, 30, 6, Record.log_spaced(30, metrics=lambda x, y: {"a": jnp.stack([x, y])}))
+            check(DUOPOLY, 2, 30, 6, Record.log_spaced(30, payoffs=None))
 
 
 def test_an_error_names_its_method():
@@ -250,8 +298,35 @@ def test_nothing_half_written_is_left(duopoly, tmp_path, monkeypatch):
         experiments.save(duopoly, path)
     assert path.read_text() == "what was there"
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
-    with pytest.raises(OSError, match=r"can't write .*nowhere"):
-        experiments.save(duopoly, tmp_path / "nowhere" / "a.nc")
+
+
+def test_a_folder_that_is_not_there_is_made(duopoly, tmp_path):
+    experiments.save(duopoly, tmp_path / "new" / "er" / "a.nc")
+    assert [p.name for p in (tmp_path / "new" / "er").iterdir()] == ["a.nc"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"^can't write in the folder .*/file: it is a file$"):
+        experiments.save(duopoly, tmp_path / "file" / "a.nc")
+    (tmp_path / "a.nc").mkdir()
+    with pytest.raises(OSError, match=r"^can't write .*/a\.nc: Is a directory$"):
+        experiments.save(duopoly, tmp_path / "a.nc")
+
+
+def test_a_trace_is_no_dataset_but_makes_one(tmp_path):
+    trace = play(DUOPOLY, *METHODS["ascent"], key=jax.random.key(0), rounds=3)
+    with pytest.raises(
+        TypeError, match=r"^dataset: expected a dataset from .*compare or .*to_xarray\(\), got a Trace$"
+    ):
+        experiments.save(trace, tmp_path / "a.nc")
+    for function in (experiments.summary, experiments.table):
+        with pytest.raises(TypeError, match=r"^dataset: expected a dataset from .*compare, got a Trace$"):
+            function(trace)
+        with pytest.raises(
+            ValueError, match="expected the result of a comparison, got one without methods or replicate"
+        ):
+            function(trace.to_xarray())
+    experiments.save(trace.to_xarray(), tmp_path / "a.nc")
+    np.testing.assert_array_equal(experiments.load(tmp_path / "a.nc")["strategy_0"], trace.strategies[0])
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_what_cannot_be_read_is_said(tmp_path):

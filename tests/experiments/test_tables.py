@@ -1,5 +1,7 @@
 """The table of a comparison: each player's numbers, at every width."""
 
+import io
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -90,6 +92,27 @@ def test_failed_replicates_are_counted_and_explained(duopoly):
         "of-16-characters: 9 of 9 replicates failed: 9 not finite",
     ]
     assert "nan" not in "".join(found)
+
+
+def test_values_that_are_not_finite_are_counted_below(duopoly):
+    payoffs = duopoly["payoffs"].values.copy()
+    payoffs[0, :2, -1, 0] = np.nan
+    payoffs[1, :, -1, 1] = -np.inf
+    found = lines(duopoly.assign(payoffs=duopoly["payoffs"].copy(data=payoffs)), 120)
+    assert [line.strip() for line in found[-2:]] == [
+        "coupled: values that aren't finite, left out of the quantiles: 2",
+        "of-16-characters: values that aren't finite, left out of the quantiles: 9",
+    ]
+    row, below = after(found, "of-16-characters")
+    assert row.split()[1] == "0" and below[1].split()[-2:] == ["–", "none"]
+    assert not {"nan", "inf"} & set("".join(found).replace("(", " ").replace(")", " ").split())
+
+
+def test_rich_prints_it(duopoly):
+    assert "rich.print(experiments.table(result))" in experiments.table.__doc__
+    file = io.StringIO()
+    rich.print(experiments.table(duopoly, 80), file=file)
+    assert "9 replicates of 100 rounds" in file.getvalue() and "<rich" not in file.getvalue()
 
 
 def test_every_status_and_every_call_has_a_name():
