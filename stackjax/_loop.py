@@ -17,7 +17,6 @@ from stackjax.protocols import (
     Learner,
     RealisedGame,
     Seen,
-    Signal,
     Signals,
     View,
     level_of,
@@ -136,14 +135,13 @@ class Players:
             )
         return tuple(jnp.asarray(p).astype(self.dtype) for p in paid)
 
-    def health(self, states: Any, actions: tuple[Any, ...], paid: tuple[Array, ...]) -> tuple[Array, Array]:
-        """Are a round's states, actions and shown payoffs finite, and its actions in their spaces?
+    def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array]:
+        """Are a round's states and actions finite, and its actions in their spaces?
 
-        What is only recorded doesn't count, so that no replicate fails because of what is recorded.
+        A payoff that isn't finite fails with the state of the learner that uses it; what is only recorded fails nobody.
         """
-        shown = [p for p, learner in zip(paid, self.learners, strict=True) if Signal.PAYOFF in learner.wants]
         # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
-        floats = [x for x in jax.tree.leaves((states, actions, shown)) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
         return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
@@ -352,7 +350,7 @@ class _OneReplicate:
     def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
         players = self.make(shared, mapped)
         states, actions, paid, calls = players.round(t, replicate, c.states)
-        finite, inside = players.health(states, actions, paid)
+        finite, inside = players.health(states, actions)
         if self.recording.payoffs == "exact":
             paid = players.scalars(players.game, actions)
         elif self.recording.payoffs is None:

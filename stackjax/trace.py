@@ -21,7 +21,7 @@ class Status(enum.IntEnum):
     """How a replicate ended. A replicate that failed is frozen at the state before the round in which it failed."""
 
     OK = _loop.OK
-    NON_FINITE = _loop.NON_FINITE  #: a state, an action or a payoff was NaN or infinite
+    NON_FINITE = _loop.NON_FINITE  #: a state or an action was NaN or infinite
     LEFT_SPACE = _loop.LEFT_SPACE  #: an action lay outside its space
 
 
@@ -96,7 +96,7 @@ class Trace(eqx.Module):
     - `initial`: strategies before the first round, one entry a player, each a pytree `[replicates, ...]`.
     - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
     - `payoffs [replicates, K, players]`: means over the rounds since the last record point (a payoff that isn't
-      finite shows, and ends a replicate only if a learner is shown it); NaN once a replicate
+      finite shows, and ends a replicate only with the state of a learner that uses it); NaN once a replicate
       failed.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.

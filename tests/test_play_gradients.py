@@ -193,7 +193,7 @@ def test_a_failed_replicate_spoils_no_derivative_of_the_others():
 
 
 def test_payoffs_may_be_made_of_compiled_pieces():
-    """`jnp.clip`, `jax.nn.relu` and the like are programs of their own, in every one of which derivatives must agree."""
+    """`jnp.clip`, `jax.nn.relu` and the like are programs of their own, in each of which derivatives must agree."""
 
     def final(target):
         def leader(x, y):

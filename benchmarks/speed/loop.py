@@ -49,7 +49,7 @@ def hierarchical_learners(variance: float) -> tuple[HierarchicalAscent, Gradient
     return leader, GradientAscent(PowerLaw(1.0, 2 / 3, offset=10.0), noise_variance=variance)
 
 
-def scan_hic(payoffs: Callable, settings: HiCSettings, x0: Any, y0: Any, box: Any) -> Callable:
+def scan_hic(payoffs: Callable, settings: HiCSettings, x0: Any, y0: Any, box: Any, rounds: int = ROUNDS) -> Callable:
     """Hi-C against a gradient follower, by hand; `payoffs(game, x, y)`, `x0`, `y0` shared starts, `box` (low, high)."""
     n0, d0, rate, bound, variance = settings
     sd, shape = variance**0.5, jnp.shape(x0)
@@ -101,12 +101,14 @@ def scan_hic(payoffs: Callable, settings: HiCSettings, x0: Any, y0: Any, box: An
             (x, y, s, b), paid = jax.vmap(one, (0, 0, 0, 0, 0, _axis(game)))(x, y, s, b, ids, game)
             return (x, y, s, b, n_next, jnp.where(ended, length(n_next), left - 1)), paid
 
-        return _blocks(one_round, (x, y, s, jnp.zeros(ids.shape), n, length(n)), ids)
+        return _blocks(one_round, (x, y, s, jnp.zeros(ids.shape), n, length(n)), ids, rounds)
 
     return run
 
 
-def scan_hierarchical(payoffs: Callable, x0: Any, y0: Any, variance: float, box: Any, solve: Callable) -> Callable:
+def scan_hierarchical(
+    payoffs: Callable, x0: Any, y0: Any, variance: float, box: Any, solve: Callable, rounds: int = ROUNDS
+) -> Callable:
     """The two-timescale hierarchical gradient, by hand; `solve(H, v)` is the scan's own choice."""
     sd = variance**0.5
 
@@ -138,12 +140,12 @@ def scan_hierarchical(payoffs: Callable, x0: Any, y0: Any, variance: float, box:
 
             return jax.vmap(one, (0, 0, 0, _axis(game)))(x, y, ids, game)
 
-        return _blocks(one_round, (x, y), ids)
+        return _blocks(one_round, (x, y), ids, rounds)
 
     return run
 
 
-def _blocks(one_round: Callable, carry: Any, ids: Any) -> Any:
+def _blocks(one_round: Callable, carry: Any, ids: Any, rounds: int) -> Any:
     """Strategies and mean payoffs after every `BLOCK` rounds."""
 
     def block(carry: Any, begin: Any) -> Any:
@@ -155,7 +157,7 @@ def _blocks(one_round: Callable, carry: Any, ids: Any) -> Any:
         carry, total = jax.lax.fori_loop(0, BLOCK, body, (carry, jnp.zeros((*ids.shape, 2))))
         return carry, (carry[0], carry[1], total / BLOCK)
 
-    return jax.lax.scan(block, carry, jnp.arange(0, ROUNDS, BLOCK))[1]
+    return jax.lax.scan(block, carry, jnp.arange(0, rounds, BLOCK))[1]
 
 
 def _axis(game: Any) -> int | None:
@@ -212,36 +214,34 @@ def cases() -> dict[str, dict[str, Callable]]:
     def divide(hessian: Any, v: Any) -> Any:
         return v / hessian  # the duopoly's 1 x 1 solve
 
-    noisy = {s: Noisy(g, s.payoff_variance) for s, g in ((DUOPOLY_HIC, duopoly), (QUADRATIC_HIC, one))}
     each = {"in_axes": (0, None, None)}
 
-    def hic(payoffs: Callable, settings: HiCSettings, start: Any, box: Any) -> Callable:
-        return scan_hic(payoffs, settings, *start, box)
-
     found = {}
-    found["hi-c, noisy duopoly"] = runs(
-        noisy[DUOPOLY_HIC],
-        DUOPOLY_HIC.learners(),
-        market_start,
-        hic(market, DUOPOLY_HIC, market_start, box),
-        (),
-        ROUNDS,
-    )
-    found["hierarchical, noisy duopoly"] = runs(
-        noisy[DUOPOLY_HIC],
-        hierarchical_learners(10.0),
-        market_start,
-        scan_hierarchical(market, *market_start, 10.0, box, divide),
-        (),
-        ROUNDS,
-    )
+    for rounds, suffix in ((ROUNDS, ""), (10 * ROUNDS, f", {10 * ROUNDS} rounds")):
+        noisy_market = Noisy(duopoly, DUOPOLY_HIC.payoff_variance)
+        found["hi-c, noisy duopoly" + suffix] = runs(
+            noisy_market,
+            DUOPOLY_HIC.learners(),
+            market_start,
+            scan_hic(market, DUOPOLY_HIC, *market_start, box, rounds),
+            (),
+            rounds,
+        )
+        found["hierarchical, noisy duopoly" + suffix] = runs(
+            noisy_market,
+            hierarchical_learners(10.0),
+            market_start,
+            scan_hierarchical(market, *market_start, 10.0, box, divide, rounds),
+            (),
+            rounds,
+        )
     for name, game, options in (("quadratic 3 x 4", one, {}), ("100 quadratics 3 x 4", hundred, each)):
         raw = (game.Q, game.b)
         found[f"hi-c, {name}"] = runs(
             Noisy(game, QUADRATIC_HIC.payoff_variance),
             QUADRATIC_HIC.learners(),
             start,
-            hic(quadratic, QUADRATIC_HIC, start, None),
+            scan_hic(quadratic, QUADRATIC_HIC, *start, None),
             raw,
             ROUNDS,
             **options,
@@ -292,9 +292,10 @@ def main(repetitions: int = 9) -> dict[str, Any]:
     found: dict[str, Any] = {}
     everything = cases()
     for name, case in everything.items():
+        rounds = 10 * ROUNDS if name.endswith("rounds") else ROUNDS
         seconds = interleaved(case, repetitions)
         entry: dict[str, Any] = {
-            f"{who}_million_rounds_per_second": spread([REPLICATES * ROUNDS / 1e6 / s for s in values])
+            f"{who}_million_rounds_per_second": spread([REPLICATES * rounds / 1e6 / s for s in values])
             for who, values in seconds.items()
         }
         if "scan" in case:
