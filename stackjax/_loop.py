@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from stackjax._dependence import depends
+from stackjax._derivatives import where_differentiable
 from stackjax._noise import BEFORE, round_key
 from stackjax.protocols import (
     Calls,
@@ -194,8 +195,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
 
     `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
     own. Returns the initial strategies, the records `[K, replicates, ...]`, the oracle calls of each block in units of
-    `THOUSAND` and the rest (`[K]` where
-    they are the same in all replicates, else `[K, replicates]`) and the final states, status and failing rounds.
+    `THOUSAND` and the rest (`[K]` where they are the same in all replicates, else `[K, replicates]`) and the final
+    states, status and failing rounds.
     """
     one = _OneReplicate(make, shared, plan)
     mapped1, id1 = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (mapped, ids))
@@ -275,22 +276,6 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 
 
-@jax.custom_jvp
-def _gate(x: Array, ok: Array) -> Array:
-    return jnp.where(ok, x, x)  # batched whenever its derivative is: vmap of a custom_jvp takes that for granted
-
-
-@_gate.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    return _gate(*primals), jnp.where(primals[1], tangents[0], 0)
-
-
-def _where_differentiable(ok: Array, tree: PyTree) -> PyTree:
-    """The tree itself, whose derivatives are 0 unless `ok`."""
-    floating = lambda x: jnp.issubdtype(x.dtype, jnp.floating)  # noqa: E731  (used once)
-    return jax.tree.map(lambda x: _gate(x, ok) if floating(x) else x, tree)
-
-
 def _part(spacing: int) -> int:
     """Rounds of a part: `_PART`, or a bit less if that divides the block, and no remainder is compiled then."""
     best = max(n for n in range(1, min(spacing, _PART) + 1) if spacing % n == 0)
@@ -338,7 +323,7 @@ class _OneReplicate:
             *_, finite, inside = self._play(t, replicate, *probe)
             now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
             status = jnp.where(status == OK, now, status)
-            shared, mapped, before = _where_differentiable(status == OK, (self.shared, mapped, c))
+            shared, mapped, before = where_differentiable(status == OK, (self.shared, mapped, c))
             states, actions, paid, counts, *_ = self._play(t, replicate, shared, mapped, before)
             states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
         else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates

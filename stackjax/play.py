@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax import _entry, _loop
+from stackjax import _batch, _derivatives, _entry, _loop
 from stackjax._noise import stream_words
 from stackjax.protocols import Game, Learner
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
@@ -132,12 +132,12 @@ def play(
     def run_part(part: np.ndarray | None) -> Any:
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
         arguments = (shared, cut(mapped), cut(ids), words, *clock, cut(carry))
-        return _entry.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
+        return _batch.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
 
-    parts = _entry.chunks(ids.size, chunk, len(where or (None,)))
-    initial, rows, calls, (states, status, failed_at) = _entry.join(run_part, parts, ids.size)
+    parts = _batch.chunks(ids.size, chunk, len(where or (None,)))
+    initial, rows, calls, (states, status, failed_at) = _batch.join(run_part, parts, ids.size)
     if spacing is None:
-        initial, rows, states = _entry.forward_only((initial, rows, states))
+        initial, rows, states = _derivatives.forward_only((initial, rows, states))
 
     if not batched:
         initial, rows, states, status, failed_at, ids = jax.tree.map(

@@ -15,11 +15,12 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
-    ["spaces", "schedules", "_noise", "_dependence"],
+    ["spaces", "schedules", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
     ["_calculus", "arms", "_loop"],
     ["trace", "games", "learners"],
     ["_entry"],
+    ["_batch"],
     ["play"],
     ["equilibria"],
     ["catalogue", "experiments"],
@@ -30,9 +31,9 @@ TOP = ("__init__", "__main__")
 OPEN = {("catalogue", "experiments"), ("experiments", "catalogue")}
 #: What a room may not import although it lies below: the loop knows no game and no learner, nor they the loop.
 FORBIDDEN = {
-    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_entry", "_loop", "trace")},
-    "learners": {"_noise", "_dependence", "_loop", "trace"},
-    "games": {"_noise", "_dependence", "_loop", "trace"},
+    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_batch", "_entry", "_loop", "trace")},
+    "learners": {"_noise", "_dependence", "_derivatives", "_loop", "trace"},
+    "games": {"_noise", "_dependence", "_derivatives", "_loop", "trace"},
 }
 #: Who may import a heavy library when it is itself imported; `import stackjax` must import none of them.
 HEAVY = {

@@ -1,0 +1,78 @@
+"""The replicates of a run: cut into calls of the compiled program, run, and put side by side again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from stackjax._entry import positive
+from stackjax.schedules import concrete
+
+
+def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray | None]:
+    """Indices of the replicates of each call, padded so that every call has the same size; None: all, in order."""
+    whole = -(-replicates // devices)
+    size = devices * (whole if chunk is None else min(positive("chunk", chunk), whole))
+    if size == replicates:
+        return [None]
+    return [np.minimum(np.arange(i, i + size), replicates - 1) for i in range(0, replicates, size)]
+
+
+def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
+    """Run without freezing; if a replicate failed run again with it, and take the failed replicates from there.
+
+    Freezing costs a pass over all states in every round, and failures are rare. The replicates that didn't fail come
+    from the first run, so that their bits don't depend on the others.
+    """
+    if not concrete(arguments):
+        return run(True)
+    first = run(False)
+    if not concrete(first):  # a function holds a traced value
+        return run(True)
+    failed = np.asarray(first[-1][1]) != 0
+    if not failed.any():
+        return first
+
+    def choose(frozen: Array, free: Array) -> Array:
+        return jnp.where(failed.reshape(-1, *[1] * (frozen.ndim - 1)), frozen, free)
+
+    (initial, rows, calls, last), (initial_, rows_, calls_, last_) = run(True), first
+    calls = jax.tree.map(lambda frozen, free: frozen if frozen.ndim == 1 else choose(frozen, free), calls, calls_)
+    return *jax.tree.map(choose, (initial, rows), (initial_, rows_)), calls, jax.tree.map(choose, last, last_)
+
+
+def _off_the_device(x: Any) -> Any:
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)  # NumPy has no keys
+
+
+def join(run: Callable[[Any], Any], parts: list[np.ndarray | None], replicates: int) -> Any:
+    """Run the parts and put their replicates side by side, without the padding; calls `[K]` have no replicates."""
+    if len(parts) == 1:
+        initial, rows, calls, last = run(parts[0])
+        if parts[0] is not None:
+            initial, rows, last = jax.tree.map(lambda x: x[:replicates], (initial, rows, last))
+            calls = jax.tree.map(lambda x: x[:replicates] if x.ndim > 1 else x, calls)
+        return initial, rows, calls, last
+    done = []
+    for part in parts:
+        one = run(part)  # off the device at once, or a chunk wouldn't bound its memory
+        done.append(jax.tree.map(_off_the_device, one) if concrete(one) else one)
+
+    def side_by_side(*xs: Any) -> Any:
+        xp = np if isinstance(xs[0], np.ndarray) else jnp
+        return xp.concatenate(xs)[:replicates]
+
+    def counts(*xs: Any) -> Any:
+        if all(x.ndim == 1 for x in xs):
+            return xs[0]
+        sizes = [one[3][1].shape[0] for one in done]  # a part in which a replicate failed has counts of its own
+        return side_by_side(
+            *(x if x.ndim > 1 else np.broadcast_to(x, (n, *x.shape)) for x, n in zip(xs, sizes, strict=True))
+        )
+
+    calls = jax.tree.map(counts, *(one[2] for one in done))
+    initial, rows, last = jax.tree.map(side_by_side, *((one[0], one[1], one[3]) for one in done))
+    return initial, rows, calls, last
