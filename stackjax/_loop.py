@@ -127,7 +127,9 @@ class Players:
         """The payoffs of a game as scalars of the run's type, one a player."""
         paid = game.payoffs(*actions)
         shapes = (
-            [getattr(p, "shape", () if isinstance(p, int | float) else None) for p in paid] if _plain(paid) else None
+            [getattr(p, "shape", () if isinstance(p, int | float) else None) for p in paid]
+            if isinstance(paid, tuple | list)
+            else None
         )
         if shapes != [()] * len(self.players):
             got = f"shapes {shapes}" if shapes is not None else f"{paid!r}"
@@ -146,10 +148,6 @@ class Players:
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
         return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
-
-
-def _plain(payoffs: Any) -> bool:
-    return isinstance(payoffs, tuple | list)
 
 
 def _dictionary(name: str, found: Any) -> None:

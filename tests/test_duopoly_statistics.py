@@ -1,7 +1,8 @@
 """What a correct implementation shows on the duopoly: the quick part of `benchmarks/papers/duopoly.py`.
 
-Fixed keys. The thresholds are the published ones; by the standard deviations that the benchmark measures (.025 and .08
-after 1e4 rounds) a correct implementation fails one of them with another key with a probability below 1e-3.
+Fixed keys; the thresholds are the published ones. By the standard deviations that the benchmark measures after 1e4
+rounds (.025 and .025; .036 and .08) and normal tails, a correct implementation would fail with another key at a rate
+below 1e-3, most of it for a third replicate of 1000 beyond .3.
 """
 
 import jax

@@ -13,30 +13,10 @@ from stackjax.games import CournotDuopoly, Noisy, Quadratic, from_payoffs
 from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Euclidean
+from tests.clock import LINE, Clock, linear
 
 KEY = jax.random.key(0)
-LINE = Euclidean(())
 DUOPOLY = CournotDuopoly()
-
-
-def linear(players, **options):
-    return from_payoffs(*[lambda *a: sum(a)] * players, spaces=[LINE] * players, **options)
-
-
-class Clock(Learner):
-    """Plays the number of its updates so far, plus `offset`: every round can be told from every other."""
-
-    offset: float = 0.0
-    wants = Signal(0)
-
-    def init(self, view, key):
-        return jnp.int32(0)
-
-    def act(self, view, state, noise, seen):
-        return state.astype(view.dtype) + self.offset
-
-    def update(self, view, state, noise, signals):
-        return state + 1
 
 
 # The round

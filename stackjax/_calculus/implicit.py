@@ -47,8 +47,8 @@ def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...],
 def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
     """Solve a general linear system; a singular one, to rounding, gives NaN.
 
-    Systems of up to `SMALL` unknowns are eliminated in place, which under vmap is many times faster than batched LAPACK
-    (see benchmarks/results); larger ones go through LAPACK.
+    Systems of up to `SMALL` unknowns are eliminated in plain arithmetic, which XLA fuses over the batch; larger ones go
+    through LAPACK.
     """
     if vector.size <= SMALL:
         return solve_small(matrix, vector)

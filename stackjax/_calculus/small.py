@@ -1,4 +1,4 @@
-"""Small linear systems as plain arithmetic, which XLA fuses over the batch; LAPACK calls would dominate it."""
+"""Small linear systems as plain arithmetic, which XLA fuses over the batch."""
 
 import jax
 import jax.numpy as jnp

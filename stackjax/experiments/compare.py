@@ -285,7 +285,7 @@ def _equilibrium_variables(game: Game, name: str, equilibrium: tuple[Action, ...
 def _named(method: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever it is, it goes on, with the method that it came from
         error.add_note(f"(in the method {method!r})")
         raise
 
