@@ -100,6 +100,14 @@ class Game(eqx.Module):
         """A known differential Stackelberg equilibrium as a joint action, or None."""
         return None
 
+    def nash_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """All known differential Nash equilibria; a game that knows several overrides it."""
+        return () if (one := self.nash()) is None else (one,)
+
+    def stackelberg_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """All known differential Stackelberg equilibria; a game that knows several overrides it."""
+        return () if (one := self.stackelberg()) is None else (one,)
+
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
         """The player's best response to the others' `actions` in closed form, or None where there is no such form."""
         return None
@@ -144,6 +152,14 @@ class RealisedGame(Game):
     def stackelberg(self) -> tuple[Action, ...] | None:
         """The game's."""
         return self.game.stackelberg()
+
+    def nash_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """The game's."""
+        return self.game.nash_equilibria()
+
+    def stackelberg_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """The game's."""
+        return self.game.stackelberg_equilibria()
 
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
         """The game's closed form, if it has one."""

@@ -1,4 +1,4 @@
-"""Where actions live: sample, project, difference, contains.
+"""Where actions live: sample, project, difference, contains; and, for derivatives, move along the tangent.
 
 A space's shape is static; its bounds are leaves, so that games with other bounds batch and don't recompile.
 """
@@ -9,7 +9,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree, Scalar
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Scalar
 
 Shape = tuple[int, ...]
 
@@ -54,15 +56,25 @@ class Space(eqx.Module):
         """Whether there are such actions."""
         raise ValueError(f"{type(self).__name__} has no margin to keep perturbed actions in")
 
+    def move(self, action: PyTree[Array], displacement: Float[Array, " dimension"]) -> PyTree[Array]:
+        """The action moved along the space, by coordinates of an orthonormal basis of its tangent. Not projected."""
+        flat, unravel = ravel_pytree(action)
+        return unravel(flat + displacement)
+
     @property
     def bounded(self) -> bool:
-        """Whether projection can move an action."""
+        """Whether the space has a boundary, at which a step can end."""
         return True
 
     @property
     def size(self) -> int:
         """The number of real coordinates."""
         return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self.struct(jnp.float32)))
+
+    @property
+    def dimension(self) -> int:
+        """The degrees of freedom: the number of coordinates of `move`."""
+        return self.size
 
 
 def _finite(action: PyTree[Array]) -> Bool[Array, ""]:
@@ -131,8 +143,7 @@ class Box(Space):
     shape: Shape = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
-        if not _is_shape(self.shape) or min(self.shape, default=0) < 0:
-            raise ValueError(f"shape: expected a tuple of integers, got {self.shape!r}")
+        _check_shape(self.shape)
         if not all(eqx.is_array_like(bound) for bound in (self.low, self.high)):
             if any(isinstance(bound, str) for bound in (self.low, self.high)):  # JAX may put other things in a pytree
                 raise TypeError(f"low, high: expected numbers or arrays, got {self.low!r} and {self.high!r}")
@@ -179,6 +190,107 @@ class Box(Space):
         """Whether every side is at least twice as long as the margin."""
         low, high = self._bounds(jnp.result_type(margin))
         return jnp.all(high - low >= 2 * margin)
+
+
+class Torus(Space):
+    """Angles in radians, as an array of `shape` (default: a scalar); sampled uniformly.
+
+    Every finite number is an angle. `project` brings it to [-pi, pi] and `difference` goes the shorter way round, so
+    that no learner needs to know of the seam.
+    """
+
+    shape: Shape = eqx.field(static=True, default=())
+
+    def __check_init__(self) -> None:
+        _check_shape(self.shape)
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """The shape and type of an action."""
+        return jax.ShapeDtypeStruct(self.shape, dtype)
+
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
+        """Uniform angles."""
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        return jax.random.uniform(key, self.shape, dtype, -jnp.pi, jnp.pi)
+
+    def project(self, action: Array) -> Array:
+        """The same angles in [-pi, pi]."""
+        action = _floating(action)
+        return action - 2 * jnp.pi * jnp.round(action / (2 * jnp.pi))
+
+    def difference(self, a: Array, b: Array) -> Array:
+        """`a - b` the shorter way round, in [-pi, pi]."""
+        return self.project(_floating(a) - _floating(b))
+
+    def contains(self, action: Array) -> Bool[Array, ""]:
+        """Whether every angle is finite."""
+        return _finite(action)
+
+    def shrunk(self, margin: Array) -> Space:
+        """The space itself: it has no boundary."""
+        return self
+
+    def fits(self, margin: Array) -> Bool[Array, ""]:
+        """Whether a perturbation by the margin is less than half a turn: beyond that it goes the other way round."""
+        return jnp.asarray(margin) < jnp.pi
+
+    @property
+    def bounded(self) -> bool:
+        """No."""
+        return False
+
+
+class Simplex(Space):
+    """The probability vectors of length n: no entry negative, their sum 1; sampled uniformly.
+
+    Its tangent are the vectors whose entries add up to 0, n - 1 dimensions; `move` uses Helmert's basis of them.
+    """
+
+    n: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"n: expected a whole number of outcomes, at least 1, got {self.n!r}")
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """The shape and type of an action."""
+        return jax.ShapeDtypeStruct((self.n,), dtype)
+
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
+        """Uniform in the simplex (Dirichlet with all parameters 1)."""
+        draws = jax.random.exponential(key, (self.n,), jnp.result_type(float) if dtype is None else dtype)
+        return draws / jnp.sum(draws)
+
+    def project(self, action: Array) -> Array:
+        """The nearest probability vector; NaN if an entry isn't finite."""
+        action = _floating(action)
+        return jnp.where(_finite(action), optax.projections.projection_simplex(action), jnp.nan)
+
+    def contains(self, action: Array) -> Bool[Array, ""]:
+        """Whether the entries are non-negative and their sum 1, to four units of rounding an entry."""
+        action = _floating(action)
+        slack = 4 * self.n * jnp.finfo(action.dtype).eps
+        return jnp.all(action >= -slack) & (jnp.abs(jnp.sum(action) - 1) <= slack)
+
+    def move(self, action: Array, displacement: Float[Array, " dimension"]) -> Array:
+        """The action moved by coordinates in Helmert's basis of the vectors that add up to 0. Not projected."""
+        return _floating(action) + jnp.asarray(_helmert(self.n), displacement.dtype) @ displacement
+
+    @property
+    def dimension(self) -> int:
+        """One less than the number of outcomes."""
+        return self.n - 1
+
+
+def _helmert(n: int) -> np.ndarray:
+    """An orthonormal basis of the vectors of length n that add up to 0, as columns `[n, n - 1]`."""
+    columns = [np.r_[np.ones(k), -k, np.zeros(n - k - 1)] / np.sqrt(k * (k + 1.0)) for k in range(1, n)]
+    return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
+
+
+def _check_shape(shape: Any) -> None:
+    if not _is_shape(shape) or min(shape, default=0) < 0:
+        raise ValueError(f"shape: expected a tuple of integers, got {shape!r}")
 
 
 def _floating(action: Any) -> Array:

@@ -12,28 +12,23 @@ from stackjax.protocols import Action, Game, level_of, partial_gradient
 
 
 def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0) -> Action:
-    """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of the level below `player`.
+    """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of all levels below `player`.
 
     With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its
-    own action, and `F_y` isn't symmetric. In the last level the direction is the player's own gradient.
+    own action, and `F_y` isn't symmetric. Players who have levels below them in turn enter F with this same direction,
+    a total derivative, not with their partial gradient. In the last level the direction is the player's own gradient.
     """
-    level = level_of(game, player)
-    if level + 1 == len(game.levels):
+    later = tuple(j for level in game.levels[level_of(game, player) + 1 :] for j in level)
+    if not later:
         return partial_gradient(game, player, actions)
-    if level + 2 != len(game.levels):
-        raise ValueError(
-            f"HierarchicalAscent: player {player} has {len(game.levels) - level - 1} levels below its own in "
-            f"{type(game).__name__}; only the last two levels of a hierarchy are supported"
-        )
-    below = game.levels[level + 1]
-    y, unravel = ravel_pytree(tuple(actions[j] for j in below))
+    y, unravel = ravel_pytree(tuple(actions[j] for j in later))
 
     def joint(x: Action, y: Float[Array, " d2"]) -> tuple[Action, ...]:
-        return (*actions[:player], x, *actions[player + 1 : below[0]], *unravel(y))
+        return (*actions[:player], x, *actions[player + 1 : later[0]], *unravel(y))
 
     def conditions(x: Action, y: Float[Array, " d2"]) -> Float[Array, " d2"]:
         z = joint(x, y)
-        return ravel_pytree(tuple(partial_gradient(game, j, z) for j in below))[0]
+        return ravel_pytree(tuple(hierarchical_direction(game, j, z, damping) for j in later))[0]
 
     x = actions[player]
     grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)

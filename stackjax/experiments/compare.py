@@ -36,8 +36,8 @@ def compare(
     key: PRNGKeyArray | None = None,
     start: tuple[Any, ...] | None = None,
     record: Record | None = None,
-    nash: tuple[Action, ...] | None = None,
-    stackelberg: tuple[Action, ...] | None = None,
+    nash: tuple[Action, ...] | list[tuple[Action, ...]] | None = None,
+    stackelberg: tuple[Action, ...] | list[tuple[Action, ...]] | None = None,
     devices: Sequence[Any] | int | None = None,
     progress: bool | None = None,
     title: str | None = None,
@@ -57,7 +57,8 @@ def compare(
     - `rounds`, `replicates`, `start`, `devices`: as in `stackjax.play`; `replicates` is a number or ids.
     - `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
     - `record`: default `Record.log_spaced(150)`. `strategies=False` leaves out the distances too.
-    - `nash`, `stackelberg`: equilibria as joint actions; default: those that the game knows.
+    - `nash`, `stackelberg`: an equilibrium as a joint action (a tuple), or a list of them; default: those that the
+      game knows.
     - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
     - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
     - `command`: the command line, if this is part of one.
@@ -70,8 +71,9 @@ def compare(
     - `distance_to_nash`, `distance_to_stackelberg` `[methods, replicate, rounds, player]` where the
       equilibria are known: how far each player's strategy is from its part of the equilibrium, in its own
       space. (They aren't joined into one number: a follower that tracks a perturbed leader would hide how
-      close the leader is.) `nash_0`, `nash_payoffs` `[player]`, ... are the equilibria and the exact payoffs
-      there;
+      close the leader is.) Of several equilibria the one nearest to the joint strategy counts. `nash_0`,
+      `nash_payoffs` `[player]`, ... are the equilibria and the exact payoffs there, with a leading dimension
+      `nash_equilibrium`, ... if there are several;
     - `seconds` `[methods]`, the wall time without compilation, and `compile_seconds` `[methods]`, the wall
       time that JAX reports for tracing, lowering and compiling. A program that was compiled before costs no
       time again;
@@ -110,9 +112,9 @@ def compare(
     roles = _roles(game)
     actions = _labels("action_labels", action_labels, [f"action of {role}" for role in roles])
     payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
-    known = {"nash": game.nash() if nash is None else nash}
-    known["stackelberg"] = game.stackelberg() if stackelberg is None else stackelberg
-    equilibria = {name: e for name, actions_ in known.items() if (e := _equilibrium(game, name, actions_)) is not None}
+    known = {"nash": game.nash_equilibria() if nash is None else _several(nash)}
+    known["stackelberg"] = game.stackelberg_equilibria() if stackelberg is None else _several(stackelberg)
+    equilibria = {name: found for name, points in known.items() if (found := _finite(game, name, points))}
 
     run_key = jax.random.key(seed) if key is None else key
     where = _entry.device_list(devices) or (jnp.zeros(()).device,)
@@ -216,20 +218,27 @@ def _labels(name: str, given: Sequence[str] | None, default: list[str]) -> list[
     return list(given)
 
 
-def _equilibrium(game: Game, name: str, actions: Any) -> tuple[Action, ...] | None:
-    """A joint action of the spaces' shapes; None where there is none, or a game says so with NaN."""
-    if actions is None:
-        return None
-    if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
-        raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
-    actions = tuple(jax.tree.map(jnp.asarray, action) for action in actions)
-    for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
-        expected = space.struct(jnp.float32)
-        try:
-            chex.assert_trees_all_equal_shapes(expected, action)
-        except AssertionError:
-            raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
-    return actions if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)) else None
+def _several(points: Any) -> list[Any]:
+    """One joint action, or a list of them, as a list."""
+    return points if isinstance(points, list) and all(isinstance(point, tuple) for point in points) else [points]
+
+
+def _finite(game: Game, name: str, points: Sequence[Any]) -> list[tuple[Action, ...]]:
+    """Joint actions of the spaces' shapes, without those of which a game says with NaN that there are none."""
+    found = []
+    for actions in points:
+        if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
+            raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
+        actions = tuple(jax.tree.map(jnp.asarray, action) for action in actions)
+        for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
+            expected = space.struct(jnp.float32)
+            try:
+                chex.assert_trees_all_equal_shapes(expected, action)
+            except AssertionError:
+                raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
+        if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)):
+            found.append(actions)
+    return found
 
 
 def _cut(game: Game, start: Any, replicates: int, part: np.ndarray) -> Any:
@@ -248,36 +257,47 @@ def _cut(game: Game, start: Any, replicates: int, part: np.ndarray) -> Any:
     return tuple(entries)
 
 
-def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, tuple[Action, ...]]) -> "xarray.Dataset":
+def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, list[tuple[Action, ...]]]) -> "xarray.Dataset":
     """A trace as a dataset, with the distances."""
     dataset = trace.to_xarray()
     if not jax.tree.leaves(trace.strategies):
         return dataset
-    for name, equilibrium in equilibria.items():
-        distances = [np.asarray(distance) for distance in _distances(game, trace.strategies, equilibrium)]
-        dataset[f"distance_to_{name}"] = (("replicate", "rounds", "player"), np.stack(distances, -1))
+    for name, points in equilibria.items():
+        distances = np.stack([_distances(game, trace.strategies, point) for point in points])
+        joint = np.sum(np.square(distances), axis=-1, keepdims=True)
+        # NaN, a failed replicate, is equally far from all: the first one's NaN is kept.
+        nearest = np.argmin(np.where(np.isnan(joint), np.inf, joint), axis=0, keepdims=True)
+        dataset[f"distance_to_{name}"] = (
+            ("replicate", "rounds", "player"),
+            np.take_along_axis(distances, nearest, axis=0)[0],
+        )
     return dataset
 
 
-def _distances(game: Game, strategies: Any, equilibrium: tuple[Action, ...]) -> Iterator[Float[Array, "replicates K"]]:
-    """Each player's distance to the equilibrium, in its own space."""
-    for space, strategy, action in zip(game.spaces, strategies, equilibrium, strict=True):
-        point = jax.tree.map(lambda x, like: x.astype(like.dtype), action, strategy)
-        yield jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, point)
+def _distances(game: Game, strategies: Any, point: tuple[Action, ...]) -> Float[np.ndarray, "replicates K players"]:
+    """Each player's distance to its part of the equilibrium, in its own space."""
+    found = []
+    for space, strategy, action in zip(game.spaces, strategies, point, strict=True):
+        target = jax.tree.map(lambda x, like: x.astype(like.dtype), action, strategy)
+        found.append(np.asarray(jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, target)))
+    return np.stack(found, axis=-1)
 
 
-def _equilibrium_variables(game: Game, name: str, equilibrium: tuple[Action, ...]) -> dict[str, Any]:
+def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:
     """`nash_0`, ..., named like the strategies, and `nash_payoffs` unless the game has no exact payoffs."""
     found: dict[str, Any] = {}
-    for i, action in enumerate(equilibrium):
-        for path, leaf in jax.tree_util.tree_flatten_with_path(action)[0]:
+    several = (f"{name}_equilibrium",) if len(points) > 1 else ()
+
+    def put(variable: str, dims: tuple[str, ...], values: list[Any]) -> None:
+        found[variable] = (several + dims, np.stack(values) if several else np.asarray(values[0]))
+
+    for i in range(len(game.spaces)):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(points[0][i])[0]:
             at = jax.tree_util.keystr(path)
-            found[f"{name}_{i}{at}"] = (
-                tuple(f"strategy_{i}{at}_{j}" for j in range(leaf.ndim)),
-                np.asarray(leaf),
-            )
+            leaves = [dict(jax.tree_util.tree_flatten_with_path(point[i])[0])[path] for point in points]
+            put(f"{name}_{i}{at}", tuple(f"strategy_{i}{at}_{j}" for j in range(leaf.ndim)), leaves)
     with contextlib.suppress(NotImplementedError):
-        found[f"{name}_payoffs"] = ("player", np.asarray([float(p) for p in game.payoffs(*equilibrium)]))
+        put(f"{name}_payoffs", ("player",), [np.asarray([float(p) for p in game.payoffs(*point)]) for point in points])
     return found
 
 

@@ -5,4 +5,9 @@ from stackjax.games.functions import FunctionGame as FunctionGame
 from stackjax.games.functions import from_costs as from_costs
 from stackjax.games.functions import from_payoffs as from_payoffs
 from stackjax.games.noisy import Noisy as Noisy
+from stackjax.games.planar import Hamiltonian as Hamiltonian
+from stackjax.games.planar import Tandem as Tandem
+from stackjax.games.planar import ZeroSumPolynomial as ZeroSumPolynomial
+from stackjax.games.planar import ZeroSumQuartic as ZeroSumQuartic
 from stackjax.games.quadratic import Quadratic as Quadratic
+from stackjax.games.torus import TorusLocation as TorusLocation

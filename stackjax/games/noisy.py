@@ -67,6 +67,14 @@ class Noisy(Game):
         """The game's."""
         return self.game.stackelberg()
 
+    def nash_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """The game's."""
+        return self.game.nash_equilibria()
+
+    def stackelberg_equilibria(self) -> tuple[tuple[Action, ...], ...]:
+        """The game's."""
+        return self.game.stackelberg_equilibria()
+
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
         """The game's."""
         return self.game.best_response(player, actions)

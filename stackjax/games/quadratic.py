@@ -62,12 +62,24 @@ class Quadratic(Game):
         is shifted until its smallest eigenvalue is `concavity`, and the leader's until that holds for its own block and
         for its reduced Hessian `T' Q_1 T`, `T = [I; dr/dx]`. `batch` puts that many games on a leading axis.
         """
-        draw = functools.partial(_random, dims=tuple(dims), concavity=concavity, coupling=coupling)
-        Q, b = draw(key) if batch is None else jax.vmap(draw)(jax.random.split(key, batch))
-        if batch is None:
-            return Quadratic(Q, b, dims)
-        first = jax.tree.map(lambda x: x[0], (Q, b))
-        return eqx.tree_at(lambda game: (game.Q, game.b), Quadratic(first[0], first[1], dims), (Q, b))
+        return _drawn(_random, key, dims, concavity, coupling, batch)
+
+    @staticmethod
+    def random_zero_sum(
+        key: PRNGKeyArray,
+        dims: tuple[int, int],
+        *,
+        concavity: float = 1.0,
+        coupling: float = 1.0,
+        batch: int | None = None,
+    ) -> "Quadratic":
+        """A random zero-sum game with one Stackelberg equilibrium, which is also a critical point for Nash.
+
+        As `random`, with `Q_2 = -Q_1` and `b_2 = -b_1`, but the leader's block is only shifted until the smallest
+        eigenvalue of its reduced Hessian is `concavity`. Its own block then may or may not be positive definite: where
+        it isn't, the point is no Nash equilibrium.
+        """
+        return _drawn(_random_zero_sum, key, dims, concavity, coupling, batch)
 
     @property
     def spaces(self) -> tuple[Euclidean, ...]:
@@ -128,25 +140,55 @@ class Quadratic(Game):
         return tuple(z[self._own(i)] for i in range(len(self.dims)))
 
 
+def _drawn(draw: Any, key: PRNGKeyArray, dims: Any, concavity: Any, coupling: Any, batch: int | None) -> Quadratic:
+    one = functools.partial(draw, dims=tuple(dims), concavity=concavity, coupling=coupling)
+    Q, b = one(key) if batch is None else jax.vmap(one)(jax.random.split(key, batch))
+    if batch is None:
+        return Quadratic(Q, b, dims)
+    first = jax.tree.map(lambda x: x[0], (Q, b))
+    return eqx.tree_at(lambda game: (game.Q, game.b), Quadratic(first[0], first[1], dims), (Q, b))
+
+
+def _drawn_pair(key: PRNGKeyArray, d: int, coupling: Any) -> tuple[list[Array], list[Array]]:
+    keys = jax.random.split(key, 4)
+    q = [coupling * _symmetric(jax.random.normal(k, (d, d))) / d**0.5 for k in keys[:2]]
+    return q, [jax.random.normal(k, (d,)) for k in keys[2:]]
+
+
+def _shifted(q: Array, block: slice, least: Any, *own: Array) -> Array:
+    """`q` plus the multiple of the identity on a block that would bring the eigenvalues of `own` up to `least`."""
+    lowest = jnp.min(jnp.stack([jnp.linalg.eigvalsh(m)[0] for m in own]))
+    diagonal = jnp.zeros(q.shape[0], q.dtype).at[block].set(1.0)
+    return q + jnp.maximum(least - lowest, 0.0) * jnp.diag(diagonal)
+
+
+def _spread(q2: Array, d1: int) -> Array:
+    """`[I; dr/dx]`: how the joint action moves with the leader's."""
+    return jnp.concatenate([jnp.eye(d1, dtype=q2.dtype), -jnp.linalg.solve(q2[d1:, d1:], q2[d1:, :d1])])
+
+
 @functools.partial(jax.jit, static_argnames="dims")
 def _random(
     key: PRNGKeyArray, *, dims: tuple[int, int], concavity: Any, coupling: Any
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     d1, d = dims[0], sum(dims)
-    keys = jax.random.split(key, 4)
-    q1, q2 = (coupling * _symmetric(jax.random.normal(k, (d, d))) / d**0.5 for k in keys[:2])
-    b1, b2 = (jax.random.normal(k, (d,)) for k in keys[2:])
-
-    def shifted(q: Array, block: slice, *least: Array) -> Array:
-        lowest = jnp.min(jnp.stack([jnp.linalg.eigvalsh(m)[0] for m in least]))
-        own = jnp.zeros(d, q.dtype).at[block].set(1.0)
-        return q + jnp.maximum(concavity - lowest, 0.0) * jnp.diag(own)
-
-    q2 = shifted(q2, slice(d1, d), q2[d1:, d1:])
-    response = -jnp.linalg.solve(q2[d1:, d1:], q2[d1:, :d1])
-    spread = jnp.concatenate([jnp.eye(d1, dtype=q1.dtype), response])
-    q1 = shifted(q1, slice(0, d1), q1[:d1, :d1], spread.T @ q1 @ spread)
+    (q1, q2), (b1, b2) = _drawn_pair(key, d, coupling)
+    q2 = _shifted(q2, slice(d1, d), concavity, q2[d1:, d1:])
+    spread = _spread(q2, d1)
+    q1 = _shifted(q1, slice(0, d1), concavity, q1[:d1, :d1], spread.T @ q1 @ spread)
     return (q1, q2), (b1, b2)
+
+
+@functools.partial(jax.jit, static_argnames="dims")
+def _random_zero_sum(
+    key: PRNGKeyArray, *, dims: tuple[int, int], concavity: Any, coupling: Any
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    d1, d = dims[0], sum(dims)
+    (_, q2), (_, b2) = _drawn_pair(key, d, coupling)
+    q2 = _shifted(q2, slice(d1, d), concavity, q2[d1:, d1:])
+    spread = _spread(q2, d1)
+    q1 = _shifted(-q2, slice(0, d1), concavity, -spread.T @ q2 @ spread)
+    return (q1, -q1), (-b2, b2)
 
 
 def _symmetric(q: Array) -> Array:

@@ -5,10 +5,9 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optimistix
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray, Scalar
 
+from stackjax._calculus.response import best_reply
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View
 from stackjax.schedules import as_number, number
 
@@ -17,10 +16,10 @@ class BestResponse(Learner):
     """Plays `argmax_y f_i(earlier actions, y)` against the actions of this round.
 
     In closed form where the game gives one (`Game.best_response`), else by a numerical search that starts from its last
-    action: BFGS (Optimistix) where the space has no boundary; in a `Box` projected gradient ascent, whose step for
-    coordinate j is `1 / sum_k |H_jk|`, H the Hessian. The search finds a local maximum, which is the best response
-    where the payoff is concave. If it doesn't converge the action is NaN, so that the replicate ends with that status
-    and no made-up answer is played.
+    action: BFGS (Optimistix) where the space has no boundary, else projected gradient ascent, whose step for coordinate
+    j is in a `Box` `1 / sum_k |H_jk|`, H the Hessian, and in other spaces the smallest of these. The search finds a
+    local maximum, which is the best response where the payoff is concave. If it doesn't converge the action is NaN, so
+    that the replicate ends with that status and no made-up answer is played.
 
     **Arguments:**
 
@@ -65,24 +64,12 @@ class BestResponse(Learner):
         return Calls(solves=1)
 
     def _search(self, view: View, state: Action, seen: Seen) -> Action:
-        guess, unravel = ravel_pytree(state)
-        tolerance: Any = jnp.sqrt(jnp.finfo(guess.dtype).eps) if self.tolerance is None else self.tolerance
+        dtype = jax.tree.leaves(state)[0].dtype
+        tolerance: Any = jnp.sqrt(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
 
-        def cost(y: Float[Array, " d"], _: Any = None) -> Float[Array, ""]:
+        def payoff(action: Action) -> Scalar:
             joint = list(seen.actions)
-            joint[view.player] = unravel(y)
-            return -view.payoff_function(*joint)
+            joint[view.player] = action
+            return view.payoff_function(*joint)
 
-        if not view.space.bounded:
-            bfgs: Any = optimistix.BFGS(rtol=tolerance, atol=tolerance)
-            found: Any = optimistix.minimise(cost, bfgs, guess, max_steps=self.max_steps, throw=False)
-        else:
-
-            def climb(y: Float[Array, " d"], _: Any) -> Float[Array, " d"]:
-                # The row sums bound the Hessian, and a box lets every coordinate have its own step.
-                step = 1 / (jnp.sum(jnp.abs(jax.hessian(cost)(y)), axis=1) + jnp.finfo(y.dtype).tiny)
-                return ravel_pytree(view.space.project(unravel(y - step * jax.grad(cost)(y))))[0]
-
-            iteration: Any = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
-            found = optimistix.fixed_point(climb, iteration, guess, max_steps=self.max_steps, throw=False)
-        return unravel(jnp.where(found.result == optimistix.RESULTS.successful, found.value, jnp.nan))
+        return best_reply(payoff, view.space, state, tolerance, self.max_steps)

@@ -47,6 +47,12 @@ class HierarchicalAscent(Ascent):
         self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
     ) -> Action:
         """The total derivative of the player's payoff along the response of the level below."""
+        below = len(game.levels) - level_of(game, player) - 1
+        if below > 1:
+            raise ValueError(
+                f"HierarchicalAscent: player {player} has {below} levels below its own in {type(game).__name__}; only "
+                "the last two levels of a hierarchy are supported"
+            )
         return hierarchical_direction(game, player, actions, self.damping)
 
     def _signal(self, view: View, state: AscentState, signals: Signals) -> Action:
