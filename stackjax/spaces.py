@@ -264,7 +264,9 @@ class Simplex(Space):
     def project(self, action: Array) -> Array:
         """The nearest probability vector; NaN if an entry isn't finite."""
         action = _floating(action)
-        return jnp.where(_finite(action), optax.projections.projection_simplex(action), jnp.nan)
+        with jax.numpy_dtype_promotion("standard"):  # Optax divides by integers there
+            nearest = optax.projections.projection_simplex(action)
+        return jnp.where(_finite(action), nearest, jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether the entries are non-negative and their sum 1, to four units of rounding an entry."""

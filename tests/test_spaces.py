@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax.spaces import Box, Euclidean, Space
+from stackjax.spaces import Box, Euclidean, Simplex, Space, Torus
 
 KEY = jax.random.key(0)
 SPACES = {
@@ -15,6 +15,9 @@ SPACES = {
     "interval": Box(-2.0, 3.0),
     "cube": Box(0.0, 1.0, (4,)),
     "bounds of its own for each coordinate": Box(jnp.array([-1.0, 0.0]), jnp.array([1.0, 10.0]), (2,)),
+    "angle": Torus(),
+    "angles": Torus((2, 2)),
+    "simplex": Simplex(4),
 }
 each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 each_box = pytest.mark.parametrize("box", [s for s in SPACES.values() if isinstance(s, Box)])
@@ -57,25 +60,26 @@ def test_samples_are_float64_where_asked(space, x64):
 
 @each_space
 def test_projection_leaves_the_space_alone_and_is_idempotent(space):
+    rounding = 3e-7 if isinstance(space, Simplex) else 0.0  # of its sum
     action = space.sample(KEY)
     for got, expected in zip(jax.tree.leaves(space.project(action)), jax.tree.leaves(action), strict=True):
-        np.testing.assert_array_equal(got, expected)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=rounding)
     once = space.project(scaled(action, 50.0))
     assert bool(space.contains(once))
     for got, expected in zip(jax.tree.leaves(space.project(once)), jax.tree.leaves(once), strict=True):
-        np.testing.assert_array_equal(got, expected)
+        np.testing.assert_allclose(got, expected, rtol=0, atol=rounding)
 
 
-@each_box
-def test_projection_finds_the_nearest_action(box):
-    outside = jax.tree.map(lambda x: 4 * x - 1.5, samples(box, 50))
-    others = samples(box, 50, jax.random.key(1))
+@pytest.mark.parametrize("space", [s for s in SPACES.values() if s.bounded], ids=str)
+def test_projection_finds_the_nearest_action(space):
+    outside = jax.tree.map(lambda x: 4 * x - 1.5, samples(space, 50))
+    others = samples(space, 50, jax.random.key(1))
 
     @jax.jit
     def distances(a, b):  # [50, 50]
-        return jax.vmap(jax.vmap(box.distance, (None, 0)), (0, None))(a, b)
+        return jax.vmap(jax.vmap(lambda x, y: jnp.linalg.norm(jnp.ravel(x - y)), (None, 0)), (0, None))(a, b)
 
-    nearest = jnp.diagonal(distances(outside, jax.vmap(box.project)(outside)))
+    nearest = jnp.diagonal(distances(outside, jax.vmap(space.project)(outside)))
     assert bool(jnp.all(nearest[:, None] <= distances(outside, others) + 1e-6))
 
 
@@ -95,8 +99,11 @@ def test_difference_and_distance(space):
     difference = space.difference(a, b)
     assert jax.tree.structure(difference) == jax.tree.structure(a)
     flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (a, b, difference)]
-    np.testing.assert_allclose(flat[2], flat[0] - flat[1], rtol=1e-6)
-    np.testing.assert_allclose(space.distance(a, b), np.linalg.norm(flat[0] - flat[1]), rtol=1e-6)
+    plain = flat[0] - flat[1]
+    if isinstance(space, Torus):
+        plain = np.angle(np.exp(1j * plain))
+    np.testing.assert_allclose(flat[2], plain, rtol=1e-5)
+    np.testing.assert_allclose(space.distance(a, b), np.linalg.norm(plain), rtol=1e-5)
     assert float(space.distance(a, a)) == 0
 
 
@@ -146,6 +153,58 @@ def test_euclidean_space_has_no_boundary_to_shrink():
     assert SPACES["vector"].shrunk(3.0) is SPACES["vector"]
 
 
+@each_space
+def test_moves_go_along_the_space_by_their_own_length(space):
+    action, u = space.sample(KEY), 1e-2 * jax.random.normal(jax.random.key(2), (space.dimension,))
+    moved = space.move(action, u)
+    assert jax.tree.structure(moved) == jax.tree.structure(action)
+    np.testing.assert_allclose(space.distance(moved, action), np.linalg.norm(u), rtol=1e-3)
+    if isinstance(space, Simplex):
+        assert space.dimension == space.size - 1
+        np.testing.assert_allclose(jnp.sum(moved), 1.0, atol=1e-6)
+    else:
+        assert space.dimension == space.size
+    unmoved = space.move(action, jnp.zeros(space.dimension))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(unmoved), jax.tree.leaves(action), strict=True))
+
+
+def test_angles_know_no_seam():
+    torus = Torus()
+    np.testing.assert_allclose(torus.project(jnp.pi + 0.1), -jnp.pi + 0.1, atol=1e-6)
+    np.testing.assert_allclose(torus.project(-7 * jnp.pi / 2), jnp.pi / 2, atol=1e-6)
+    np.testing.assert_allclose(torus.difference(3.0, -3.0), 6 - 2 * jnp.pi, atol=1e-6)
+    np.testing.assert_allclose(torus.distance(-jnp.pi, jnp.pi), 0.0, atol=1e-6)
+    assert bool(torus.contains(100.0))  # it is an angle, not in its normal form
+    assert float(jax.grad(torus.project)(4.0)) == 1.0
+    assert torus.shrunk(1.0) is torus and bool(torus.fits(3.0)) and not bool(torus.fits(4.0))
+
+
+def test_simplex_samples_are_uniform():
+    """A coordinate of a uniform point of a simplex is Beta(1, n - 1). False alarms: 4e-6."""
+    from scipy.stats import beta, kstest
+
+    drawn = np.asarray(samples(Simplex(4), 3000), np.float64)
+    for i in range(4):
+        assert kstest(drawn[:, i], beta(1, 3).cdf).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True, "3"], ids=str)
+def test_a_simplex_has_a_whole_number_of_outcomes(n):
+    with pytest.raises(ValueError, match=r"^n: "):
+        Simplex(n)
+
+
+def test_one_outcome_is_certain():
+    one = Simplex(1)
+    assert one.dimension == 0 and float(one.sample(KEY)[0]) == 1.0
+    np.testing.assert_array_equal(one.project(jnp.array([7.0])), [1.0])
+
+
+def test_perturbed_play_has_no_room_in_a_simplex():
+    with pytest.raises(ValueError, match="Simplex has no margin"):
+        Simplex(3).shrunk(0.1)
+
+
 def test_bounds_are_leaves():
     @jax.jit
     def clipped(box, action):
@@ -178,9 +237,11 @@ def test_a_euclidean_shape_is_tuples_of_integers(shape):
 
 
 @pytest.mark.parametrize("shape", [3, [3], (2.0,), (-1,), {"w": (3,)}], ids=str)
-def test_a_box_shape_is_a_tuple_of_integers(shape):
+def test_a_shape_is_a_tuple_of_integers(shape):
     with pytest.raises(ValueError, match=r"^shape"):
         Box(0.0, 1.0, shape)
+    with pytest.raises(ValueError, match=r"^shape"):
+        Torus(shape)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,161 @@
+"""First and second derivatives of a game about joint actions, in float64 and in coordinates of the spaces' tangents."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
+
+from stackjax._calculus.implicit import hierarchical_direction
+from stackjax._calculus.response import best_reply
+from stackjax.protocols import Action, Game, partial_gradient
+from stackjax.spaces import Euclidean
+
+#: Steps of the differences that tell whether payoffs are smooth, relative to the coordinate.
+_STEPS = (1e-3, 1e-3 / 8, 1e-3 / 64)
+
+
+class Local(NamedTuple):
+    """Derivatives at one joint action, d coordinates in all.
+
+    **Attributes:** `payoffs` `[players]`; `gradient`, every player's own `[d]`; `jacobian` of it `[d, d]`; `total`,
+    every player's total derivative along the response of later levels `[d]`; `total_jacobian` of that `[d, d]`;
+    `derivatives`, of every payoff in all coordinates `[players, d]`.
+    """
+
+    payoffs: Any
+    gradient: Any
+    jacobian: Any
+    total: Any
+    total_jacobian: Any
+    derivatives: Any
+
+
+class Tangent(Game):
+    """A game about a joint action: its actions are displacements in coordinates of the spaces' tangents."""
+
+    game: Game
+    center: tuple[Any, ...]
+
+    @property
+    def spaces(self) -> tuple[Euclidean, ...]:
+        """One coordinate for each degree of freedom."""
+        return tuple(Euclidean((space.dimension,)) for space in self.game.spaces)
+
+    @property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """The game's."""
+        return self.game.levels
+
+    def moved(self, *actions: Action) -> tuple[Action, ...]:
+        """The joint action at a displacement."""
+        return tuple(s.move(c, u) for s, c, u in zip(self.game.spaces, self.center, actions, strict=True))
+
+    def payoffs(self, *actions: Action) -> tuple[Any, ...]:
+        """What is paid there."""
+        return self.game.payoffs(*self.moved(*actions))
+
+    def split(self, u: Float[Array, " d"]) -> tuple[Array, ...]:
+        """A vector of all coordinates as one a player."""
+        return tuple(jnp.split(u, np.cumsum([s.dimension for s in self.game.spaces])[:-1].tolist()))
+
+    def gradient(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Every player's partial gradient of its own payoff."""
+        z = self.split(u)
+        return jnp.concatenate([partial_gradient(self, i, z) for i in range(len(z))])
+
+    def total(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        """Every player's total derivative along the response of later levels."""
+        z = self.split(u)
+        return jnp.concatenate([hierarchical_direction(self, i, z) for i in range(len(z))])
+
+    def zero(self) -> Float[Array, " d"]:
+        """No displacement."""
+        return jnp.zeros(sum(s.dimension for s in self.game.spaces), jnp.result_type(*jax.tree.leaves(self.center)))
+
+
+def in_float64(tree: Any) -> Any:
+    """Every floating-point number as a NumPy array of type float64."""
+
+    def cast(leaf: Any) -> Any:
+        if isinstance(leaf, bool) or not eqx.is_array_like(leaf):
+            return leaf
+        is_float = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return np.asarray(leaf, np.float64) if is_float else np.asarray(leaf)
+
+    return jax.tree.map(cast, tree)
+
+
+def _derivatives(game: Tangent, u: Float[Array, " d"]) -> Float[Array, "players d"]:
+    """Of every payoff in all coordinates."""
+    return jax.jacrev(lambda u: jnp.stack([jnp.asarray(p) for p in game.payoffs(*game.split(u))]))(u)
+
+
+def _evaluate(game: Game, actions: tuple[Action, ...]) -> Local:
+    at = Tangent(game, actions)
+    zero = at.zero()
+
+    def with_value(f: Any) -> tuple[Any, Any]:
+        jacobian, value = jax.jacfwd(lambda u: (f(u),) * 2, has_aux=True)(zero)
+        return value, jacobian
+
+    payoffs = jnp.stack([jnp.asarray(p) for p in at.payoffs(*at.split(zero))])
+    return Local(payoffs, *with_value(at.gradient), *with_value(at.total), _derivatives(at, zero))
+
+
+@eqx.filter_jit
+def evaluate(game: Game, actions: tuple[Action, ...]) -> Local:
+    """At one joint action."""
+    return _evaluate(game, actions)
+
+
+@eqx.filter_jit
+def evaluate_many(game: Game, actions: tuple[Action, ...]) -> Local:
+    """At joint actions with a leading axis."""
+    return jax.vmap(lambda z: _evaluate(game, z))(actions)
+
+
+@eqx.filter_jit
+def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "steps players d d"]:
+    """How far differences of the payoffs' gradients, to both sides, are from the second derivatives, for three steps.
+
+    Entry `[k, i, a, b]` is of payoff i's derivative in coordinate a, along coordinate b. Where payoffs have three
+    derivatives it is proportional to the step; where a second derivative is missing it doesn't shrink with the step.
+    """
+    at = Tangent(game, actions)
+    zero = at.zero()
+    here, second = _derivatives(at, zero), jax.jacfwd(lambda u: _derivatives(at, u))(zero)
+    size = jnp.concatenate([jnp.ravel(jnp.abs(x)) for x in jax.tree.leaves(at.center)])
+    scale = jnp.maximum(jnp.max(size, initial=0.0), 1.0)
+
+    def along(b: Array) -> Any:
+        unit = jnp.zeros_like(zero).at[b].set(1.0)
+
+        def off(step: Array) -> Any:
+            ahead = (_derivatives(at, step * unit) - here) / step
+            behind = (here - _derivatives(at, -step * unit)) / step
+            return jnp.maximum(jnp.abs(ahead - second[..., b]), jnp.abs(behind - second[..., b]))
+
+        return jax.vmap(off)(scale * jnp.asarray(_STEPS, zero.dtype))
+
+    return jnp.moveaxis(jax.lax.map(along, jnp.arange(zero.size)), 0, -1)
+
+
+@eqx.filter_jit
+def replies(game: Game, player: int, actions: tuple[Action, ...], starts: Any, max_steps: int) -> tuple[Any, Any]:
+    """Local best responses of a player, searched from its action and from `starts`, and their payoffs."""
+
+    def payoff(action: Action) -> Any:
+        return game.payoffs(*actions[:player], action, *actions[player + 1 :])[player]
+
+    guesses = jax.tree.map(lambda a, s: jnp.concatenate([a[None], s]), actions[player], starts)
+    found = jax.vmap(lambda guess: best_reply(payoff, game.spaces[player], guess, 1e-10, max_steps))(guesses)
+    return found, jax.vmap(payoff)(found)
+
+
+def flat(actions: tuple[Action, ...]) -> np.ndarray:
+    """All numbers of a joint action in a row."""
+    return np.asarray(ravel_pytree(actions)[0])

@@ -1,0 +1,263 @@
+"""Where the differential equilibria of a game lie: Newton's method from many starts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax
+import numpy as np
+import optimistix
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from stackjax.equilibria import _local
+from stackjax.equilibria.certify import (
+    Certificate,
+    Options,
+    certificate,
+    check_tolerances,
+    differentiated,
+    known_payoffs,
+    prepared,
+)
+from stackjax.protocols import Action, Game
+from stackjax.schedules import number
+from stackjax.spaces import Space
+
+_STEPS = 100
+_SINGULAR = 1e-7  # a smaller ratio of singular values means that a critical point isn't isolated
+_EXAMPLES = 8  # points of a continuum that are kept
+
+
+@dataclass(frozen=True)
+class Found:
+    """What `find` found; `str` gives a table.
+
+    **Attributes:**
+
+    - `critical`: certificates of all critical points of the simultaneous or of the hierarchical direction.
+    - `starts`, how many starts there were; `converged`: how many of them led to a critical point of the simultaneous,
+      and how many to one of the hierarchical direction.
+    - `notes`: sentences about what may be missing.
+    """
+
+    critical: tuple[Certificate, ...]
+    starts: int
+    converged: tuple[int, int]
+    notes: tuple[str, ...]
+
+    @property
+    def equilibria(self) -> tuple[Certificate, ...]:
+        """Those that are differential Nash or Stackelberg equilibria."""
+        return tuple(c for c in self.critical if c.is_nash or c.is_stackelberg)
+
+    @property
+    def nash(self) -> tuple[Certificate, ...]:
+        """The differential Nash equilibria."""
+        return tuple(c for c in self.critical if c.is_nash)
+
+    @property
+    def stackelberg(self) -> tuple[Certificate, ...]:
+        """The differential Stackelberg equilibria."""
+        return tuple(c for c in self.critical if c.is_stackelberg)
+
+    @property
+    def critical_simultaneous(self) -> tuple[Certificate, ...]:
+        """Where all partial gradients vanish."""
+        return tuple(c for c in self.critical if c.simultaneous.at_rest)
+
+    @property
+    def critical_hierarchical(self) -> tuple[Certificate, ...]:
+        """Where all total derivatives vanish."""
+        return tuple(c for c in self.critical if c.hierarchical.at_rest)
+
+    def __str__(self) -> str:
+        """A table of the critical points."""
+        from stackjax.equilibria._text import table
+
+        return table(self)
+
+
+def find(
+    game: Game,
+    key: PRNGKeyArray,
+    starts: int | tuple[Action, ...] = 256,
+    *,
+    tolerance: float = 1e-9,
+    separation: float = 1e-4,
+    limits: Any = None,
+    certify_tolerance: float = 1e-6,
+    curvature: float = 1e-8,
+    timescale: float = 1.0,
+    replies: int = 32,
+) -> Found:
+    """Find the differential Nash and Stackelberg equilibria of a game, and certify each.
+
+    The zeros of both directions, the simultaneous and the hierarchical one, are searched from many starts at once with
+    Newton's method (Optimistix), which is drawn to every kind of critical point, stable or not. What converged inside
+    the spaces is freed of duplicates. That all are found is likely with many starts, and never
+    certain. Points on the boundary of a space aren't searched: an equilibrium there needn't be a critical point.
+
+    **Arguments:**
+
+    - `game`; `key` draws the starts.
+    - `starts`: how many, sampled from the spaces; or the starts themselves, one action a player with a leading axis.
+    - `tolerance`: the largest norm of a direction at a critical point, in units of payoff per action.
+    - `separation`: critical points that are nearer to each other, in the spaces' distance, are one.
+    - `limits`: numbers (low, high), or one such pair a player, between which all coordinates are searched: starts are
+      drawn uniformly there, and what lies outside isn't returned. Default: the spaces, with samples of them as starts
+      (from a standard normal distribution where a space is all of R^d).
+    - `certify_tolerance`, `curvature`, `timescale`, `replies`: `certify`'s.
+
+    **Returns:** a `Found`, the points ordered by the leader's payoff, the highest first. If critical points aren't
+    isolated (`find` sees it by the singular Jacobian), it keeps a few of them and says so in the notes.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
+    """
+    check_tolerances(
+        tolerance=tolerance,
+        separation=separation,
+        certify_tolerance=certify_tolerance,
+        curvature=curvature,
+        timescale=timescale,
+    )
+    number(replies, "replies", 0, open_low=False, whole=True)
+    with jax.enable_x64(True):
+        first, bounds = _starts(game, key, starts, limits)
+        wide = _local.in_float64(game)
+        n = jax.tree.leaves(first)[0].shape[0]
+        converged, points = [], []
+        for hierarchical in (False, True):
+            found, good = differentiated(
+                game,
+                lambda: _search(wide, first, tolerance, separation, hierarchical=hierarchical),  # noqa: B023  (called at once)
+            )
+            good = good & _within(found, bounds)
+            converged.append(int(good.sum()))
+            points.append(jax.tree.map(lambda x: x[good], found))  # noqa: B023  (called at once)
+        together = jax.tree.map(lambda *xs: np.concatenate(xs), *points)
+        chosen = _distinct(wide, together, separation)
+        together = jax.tree.map(lambda x: x[chosen], together)
+        notes = []
+        if chosen.size:
+            local = differentiated(game, lambda: _local.evaluate_many(wide, together))
+            keep, dropped = _isolated(local, chosen < converged[0])
+            if dropped is not None:
+                notes.append(
+                    f"{dropped} of the critical points aren't isolated (the direction's Jacobian is singular there): "
+                    f"there seems to be a continuum of them, of which at most {_EXAMPLES} points are listed"
+                )
+            pieces = [(jax.tree.map(lambda x: x[i], together), jax.tree.map(lambda x: x[i], local)) for i in keep]  # noqa: B023  (called at once)
+        else:
+            pieces = []
+        options = Options(max(certify_tolerance, tolerance), curvature, timescale, replies, 0.0, None)
+        known = known_payoffs(wide)
+        certificates = [certificate(game, wide, at, values, known, options) for at, values in pieces]
+        if not known and (nash := [c.payoffs for c in certificates if c.is_nash]):
+            certificates = [certificate(game, wide, at, values, nash, options) for at, values in pieces]
+    # Rounded, so that mirror images with equal payoffs come in the same order whatever led to them.
+    certificates.sort(key=lambda c: (*np.round(-c.payoffs[:1], 6), *np.round(_local.flat(c.actions), 6)))
+    if min(converged) == 0:
+        which = [name for name, c in zip(("simultaneous", "hierarchical"), converged, strict=True) if c == 0]
+        notes.append(f"no start led to a critical point of the {' nor of the '.join(which)} direction")
+    return Found(tuple(certificates), n, (converged[0], converged[1]), tuple(notes))
+
+
+def _starts(game: Game, key: PRNGKeyArray, starts: Any, limits: Any) -> tuple[tuple[Any, ...], np.ndarray]:
+    """One action a player with a leading axis, in float64; and the limits `[players, 2]`."""
+    if not isinstance(game, Game):
+        raise TypeError(f"game: expected a stackjax Game, got {game!r}")
+    players = len(game.spaces)
+    bounds = np.asarray((-np.inf, np.inf) if limits is None else limits, np.float64)
+    if bounds.shape not in ((2,), (players, 2)) or not np.all(bounds[..., 0] < bounds[..., 1]):
+        raise ValueError(f"limits: expected (low, high) with low < high, or one such pair a player, got {limits!r}")
+    bounds = np.broadcast_to(bounds, (players, 2))
+    if isinstance(starts, tuple | list):
+        sizes = {np.shape(x)[:1] for x in jax.tree.leaves(tuple(starts))}
+        if len(sizes) != 1 or () in sizes or (0,) in sizes:
+            raise ValueError(f"starts: expected one action a player, each with the same leading axis, got {starts!r}")
+        prepared(game, jax.tree.map(lambda x: np.asarray(x)[0], tuple(starts)), "starts")
+        return jax.tree.map(lambda x: np.asarray(x, np.float64), tuple(starts)), bounds
+    number(starts, "starts", 1, open_low=False, whole=True)
+
+    def draw(i: int, space: Space, k: PRNGKeyArray) -> Any:
+        if limits is None:
+            return space.sample(k, jnp.float64)
+        leaves, structure = jax.tree.flatten(space.struct(jnp.float64))
+        parts = zip(jax.random.split(k, len(leaves)), leaves, strict=True)
+        drawn = [jax.random.uniform(q, s.shape, s.dtype, *bounds[i]) for q, s in parts]
+        return space.project(jax.tree.unflatten(structure, drawn))
+
+    spaces = enumerate(_local.in_float64(game).spaces)
+    keys = jax.random.split(key, (players, starts))
+    return tuple(jax.vmap(lambda k, i=i, s=s: draw(i, s, k))(keys[i]) for i, s in spaces), bounds
+
+
+def _within(points: tuple[Any, ...], bounds: np.ndarray) -> np.ndarray:
+    """Which points have all coordinates within the limits."""
+    good = [
+        np.all((x >= low) & (x <= high), axis=tuple(range(1, x.ndim)))
+        for action, (low, high) in zip(points, bounds, strict=True)
+        for x in jax.tree.leaves(action)
+    ]
+    return np.asarray(np.all(np.stack(good), axis=0))
+
+
+@eqx.filter_jit
+def _search(
+    game: Game, starts: tuple[Any, ...], tolerance: Any, separation: Any, *, hierarchical: bool
+) -> tuple[tuple[Any, ...], Bool[Array, " n"]]:
+    """Where each start leads, and whether that is a critical point inside the spaces."""
+    # Singular Jacobians are met on the way, and at the end if critical points aren't isolated.
+    solver = lineax.AutoLinearSolver(well_posed=False)
+    newton: Any = optimistix.Newton(rtol=1e-13, atol=1e-13, linear_solver=solver)
+
+    def one(start: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
+        at = _local.Tangent(game, start)
+
+        def direction(u: Float[Array, " d"], _: Any = None) -> Float[Array, " d"]:
+            return at.total(u) if hierarchical else at.gradient(u)
+
+        best: Any = optimistix.root_find(direction, newton, at.zero(), max_steps=_STEPS, throw=False)
+        u = best.value
+        moved = at.moved(*at.split(u))
+        inside = jnp.all(jnp.stack([s.contains(a) for s, a in zip(game.spaces, moved, strict=True)]))
+        end = tuple(s.project(a) for s, a in zip(game.spaces, moved, strict=True))
+        # A direction that is small but doesn't come nearer to 0 in steps (an exponential's tail) has no zero there.
+        left = lineax.linear_solve(
+            lineax.MatrixLinearOperator(jax.jacfwd(direction)(u)), direction(u), solver, throw=False
+        )
+        return end, inside & (jnp.linalg.norm(direction(u)) <= tolerance) & (jnp.linalg.norm(left.value) <= separation)
+
+    return jax.vmap(one)(starts)
+
+
+def _distinct(game: Game, points: tuple[Any, ...], separation: float) -> np.ndarray:
+    """The indices of points that no earlier one of them is near to."""
+
+    @jax.jit
+    def distances(one: tuple[Any, ...], all_: tuple[Any, ...]) -> Array:
+        def apart(other: tuple[Any, ...]) -> Array:
+            return jnp.sqrt(sum(s.distance(a, b) ** 2 for s, a, b in zip(game.spaces, one, other, strict=True)))
+
+        return jax.vmap(apart)(all_)
+
+    left = np.ones(jax.tree.leaves(points)[0].shape[0], bool)
+    chosen = []
+    while left.any():
+        i = int(np.argmax(left))
+        chosen.append(i)
+        left &= np.asarray(distances(jax.tree.map(lambda x: x[i], points), points)) > separation  # noqa: B023  (called at once)
+        left[i] = False
+    return np.asarray(chosen, int)
+
+
+def _isolated(local: Any, simultaneous: np.ndarray) -> tuple[list[int], int | None]:
+    """Which points to keep, and how many of all aren't isolated (None if there are none)."""
+    jacobians = np.where(simultaneous[:, None, None], local.jacobian, local.total_jacobian)
+    values = np.linalg.svd(np.nan_to_num(jacobians), compute_uv=False)
+    singular = values[:, -1] <= _SINGULAR * np.maximum(values[:, 0], np.finfo(float).tiny)
+    examples = np.flatnonzero(singular)
+    keep = sorted({*np.flatnonzero(~singular).tolist(), *examples[:_EXAMPLES].tolist()})
+    return keep, len(examples) if len(examples) > 1 else None
