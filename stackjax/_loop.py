@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 
 from stackjax._dependence import depends
 from stackjax._derivatives import where_differentiable
-from stackjax._noise import BEFORE, round_key
+from stackjax._noise import BEFORE, computed_once, round_key
 from stackjax.protocols import (
     Calls,
     Game,
@@ -104,7 +104,9 @@ class Players:
 
     def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """Play round `t`: the new states, the actions, the payments and the oracle calls."""
-        noise = [self.learners[i].draw(self.views[i], self.key(i, t, replicate)) for i in self.players]
+        noise = [
+            computed_once(self.learners[i].draw(self.views[i], self.key(i, t, replicate)), t) for i in self.players
+        ]
         game_noise = self.game.draw(self.key(None, t, replicate))
         actions = self.in_order(
             "act", lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise

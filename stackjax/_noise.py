@@ -88,3 +88,23 @@ def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) 
     """The key of one stream, one round and one replicate."""
     parts = [words[0], words[1], jnp.asarray(round_).astype(jnp.uint32), replicate.astype(jnp.uint32)]
     return jax.random.wrap_key_data(jnp.stack(parts), impl=_ROUND_KEYS)
+
+
+def computed_once(noise: Any, round_: Array) -> Any:
+    """The same noise, which on a CPU is computed here and not again in whatever uses it. Changes no number.
+
+    XLA:CPU puts a producer into each of its consumers; of an array the hash and the normal distribution's quantiles are
+    then computed several times for each entry. A branch whose condition is known only at run time (rounds aren't
+    negative) ends that. A number alone fuses well: for it the branch would cost more than it saves.
+    """
+
+    def held(leaves: list[Array]) -> list[Array]:
+        return jax.lax.cond(round_ >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), leaves)
+
+    leaves, structure = jax.tree.flatten(noise)
+    arrays = [i for i, x in enumerate(leaves) if jnp.size(x) > 1 and jnp.issubdtype(x.dtype, jnp.floating)]
+    if arrays:
+        kept = jax.lax.platform_dependent([leaves[i] for i in arrays], cpu=held, default=lambda x: x)
+        for i, x in zip(arrays, kept, strict=True):
+            leaves[i] = x
+    return jax.tree.unflatten(structure, leaves)

@@ -14,6 +14,8 @@ from stackjax.protocols import Action, Game
 from stackjax.schedules import concrete
 from stackjax.spaces import Euclidean
 
+_UNROLLED = 8  # coordinates up to which payoffs are spelled out; the program grows with their square
+
 
 class Quadratic(Game):
     """`f_i(z) = -z' Q_i z / 2 + b_i' z`, z the players' actions one after the other, in order of play.
@@ -88,8 +90,23 @@ class Quadratic(Game):
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """`-z' Q_i z / 2 + b_i' z`."""
-        z = jnp.concatenate(actions)
-        return tuple(z @ (b - 0.5 * (q @ z)) for q, b in zip(self.Q, self.b, strict=True))
+        if sum(self.dims) > _UNROLLED:
+            z = jnp.concatenate(actions)
+            return tuple(z @ (b - 0.5 * (q @ z)) for q, b in zip(self.Q, self.b, strict=True))
+        # Over a batch the entries one by one make plain vector arithmetic; products of small matrices cost several
+        # times as much, most of all where every replicate has its own.
+        entries = [action[i] for action in actions for i in range(action.shape[0])]
+
+        def payoff(q: Array, b: Array) -> Array:
+            total = jnp.zeros((), q.dtype)
+            for k, z in enumerate(entries):
+                slope = b[k] - 0.5 * q[k, k] * z
+                for j, other in enumerate(entries[:k]):
+                    slope = slope - 0.5 * (q[k, j] + q[j, k]) * other
+                total = total + z * slope
+            return total
+
+        return tuple(payoff(q, b) for q, b in zip(self.Q, self.b, strict=True))
 
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
         """The zero of the own gradient; NaN where there is no maximum, its block not being positive definite."""
