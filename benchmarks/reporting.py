@@ -1,4 +1,4 @@
-"""Result files: what was measured, on which machine, with which versions, and when."""
+"""Claims with what was measured; result files with the machine, the versions and the date."""
 
 import datetime
 import json
@@ -10,8 +10,12 @@ from typing import Any
 import jax
 import jaxlib
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 import stackjax
+
+Row = dict[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -47,3 +51,19 @@ def write(name: str, results: Any, command: str) -> Path:
     content = {"command": command, "date": today, "machine": where, "results": results}
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
+
+
+def row(claim: str, ours: Any, holds: bool, control: bool = False) -> Row:
+    """One claim, what was found, and whether that bears it out; a control is shown to fail where it should."""
+    return {"claim": claim, "ours": ours, "verdict": "holds" if holds else "FAILS", "control": control}
+
+
+def report(name: str, rows: list[Row], command: str) -> int:
+    """Print the claims as a table and write the file; 1 if a claim fails, else 0."""
+    table = Table("claim", "ours", "verdict")
+    for r in rows:
+        ours = ", ".join(f"{x:.4g}" for x in np.atleast_1d(r["ours"]))
+        table.add_row(r["claim"] + (" (control)" if r["control"] else ""), ours, r["verdict"])
+    Console(width=130).print(table)
+    write(name, rows, command)
+    return int(any(r["verdict"] != "holds" for r in rows))

@@ -10,10 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-from benchmarks.reporting import write
+from benchmarks.reporting import Row, report, row
 from stackjax import Record, Trace, play
 from stackjax.games import CournotDuopoly, Noisy
 from stackjax.learners import GradientAscent, HiC, HierarchicalAscent
@@ -23,8 +21,6 @@ GAME = CournotDuopoly()
 NASH, STACKELBERG = (np.asarray(e, np.float64) for e in (GAME.nash(), GAME.stackelberg()))
 VARIANCE = 10.0
 HORIZONS = (1_000, 10_000, 100_000)
-
-Row = dict[str, Any]
 
 
 def run(learners: Any, rounds: int, replicates: int, *, game: Any = GAME, points: int = 1) -> Trace:
@@ -38,11 +34,6 @@ def at(trace: Trace, rounds: int) -> np.ndarray:
     k = int(np.flatnonzero(np.asarray(trace.rounds) == rounds)[0])
     assert not np.any(trace.status), "a replicate failed"
     return np.stack([np.asarray(s, np.float64)[:, k] for s in trace.strategies], -1)
-
-
-def row(claim: str, ours: Any, holds: bool, control: bool = False) -> Row:
-    """One line of the table; a control is shown to fail where it should."""
-    return {"claim": claim, "ours": ours, "verdict": "holds" if holds else "FAILS", "control": control}
 
 
 def two_timescale() -> list[Row]:
@@ -152,13 +143,7 @@ def short_commitments() -> list[Row]:
 def main() -> int:
     """Print the table and write the file."""
     rows = two_timescale() + baseline() + short_commitments()
-    table = Table("claim", "ours", "verdict")
-    for r in rows:
-        ours = ", ".join(f"{x:.4g}" for x in np.atleast_1d(r["ours"]))
-        table.add_row(r["claim"] + (" (control)" if r["control"] else ""), ours, r["verdict"])
-    Console(width=130).print(table)
-    write("duopoly", rows, "python -m benchmarks.papers.duopoly")
-    return int(any(r["verdict"] != "holds" for r in rows))
+    return report("duopoly", rows, "python -m benchmarks.papers.duopoly")
 
 
 if __name__ == "__main__":
