@@ -1,8 +1,9 @@
 """Learning in leader-follower (Stackelberg) games: a game, learners, and one loop in which they meet.
 
 `stackjax.play` is that loop; `stackjax.games`, `stackjax.learners`, `stackjax.spaces` and `stackjax.schedules` are what
-goes into it; `stackjax.experiments` compares methods. A game subclasses `Game` (or comes from `games.from_payoffs`), a
-learner subclasses `Learner` and declares in `wants` which `Signal`s it is shown.
+goes into it; `stackjax.equilibria` certifies and finds equilibria, `stackjax.experiments` compares methods. A game
+subclasses `Game` (or comes from `games.from_payoffs`), a learner subclasses `Learner` and declares in `wants` which
+`Signal`s it is shown.
 """
 
 import importlib
@@ -31,6 +32,6 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """What isn't needed to play is imported when it is asked for."""
-    if name in ("catalogue", "experiments", "plots"):
+    if name in ("catalogue", "equilibria", "experiments", "plots"):
         return importlib.import_module(f"stackjax.{name}")
     raise AttributeError(f"module 'stackjax' has no attribute {name!r}")

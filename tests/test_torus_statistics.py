@@ -1,8 +1,8 @@
 """What a correct implementation shows on the torus: the quick part of `benchmarks/papers/torus.py`.
 
-A fixed key; the thresholds are the spec's. Over five other keys (`benchmarks/results/torus.json`) the largest distance to
-Nash was .036 (limit .05) and the share near a Stackelberg equilibrium .988 to .995 (limit .98; by the binomial law a
-share of .99 falls below it at a rate of 3e-3).
+A fixed key; the thresholds are the spec's. Over five other keys (`benchmarks/results/torus.json`) the largest distance
+to Nash was below .036 (limit .05) and the share near a Stackelberg equilibrium .988 or more (limit .98; by the binomial
+law a share of .99 falls below it at a rate of 2e-3).
 """
 
 import numpy as np

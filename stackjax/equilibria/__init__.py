@@ -1,0 +1,11 @@
+"""What points are and where equilibria lie: certificates, searches, and optimal commitments."""
+
+from stackjax.equilibria.certify import Certificate as Certificate
+from stackjax.equilibria.certify import Dynamics as Dynamics
+from stackjax.equilibria.certify import certify as certify
+from stackjax.equilibria.commitment import Commitment as Commitment
+from stackjax.equilibria.commitment import optimal_commitment as optimal_commitment
+from stackjax.equilibria.commitment import pure_commitment as pure_commitment
+from stackjax.equilibria.implicit import implicit_gradient as implicit_gradient
+from stackjax.equilibria.search import Found as Found
+from stackjax.equilibria.search import find as find
