@@ -1,5 +1,6 @@
 """The implicit function theorem: how the level below answers, and the total derivative along its answer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,12 +12,19 @@ from stackjax._calculus.small import SMALL, nonsingular, solve_small
 from stackjax.protocols import Action, Game, level_of, partial_gradient
 
 
-def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0) -> Action:
+def hierarchical_direction(
+    game: Game,
+    player: int,
+    actions: tuple[Action, ...],
+    damping: Any = 0.0,
+    solve: Callable[[Array, Array], Array] | None = None,
+) -> Action:
     """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of all levels below `player`.
 
     With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its
     own action, and `F_y` isn't symmetric. Players who have levels below them in turn enter F with this same direction,
     a total derivative, not with their partial gradient. In the last level the direction is the player's own gradient.
+    `solve(matrix, vector)` solves the linear systems; default `dense_solve`.
     """
     later = tuple(j for level in game.levels[level_of(game, player) + 1 :] for j in level)
     if not later:
@@ -28,13 +36,13 @@ def hierarchical_direction(game: Game, player: int, actions: tuple[Action, ...],
 
     def conditions(x: Action, y: Float[Array, " d2"]) -> Float[Array, " d2"]:
         z = joint(x, y)
-        return ravel_pytree(tuple(hierarchical_direction(game, j, z, damping) for j in later))[0]
+        return ravel_pytree(tuple(hierarchical_direction(game, j, z, damping, solve) for j in later))[0]
 
     x = actions[player]
     grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)
     jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
     jacobian = jacobian - damping * jnp.eye(y.size, dtype=y.dtype)
-    weights = dense_solve(jacobian.T, grad_y)
+    weights = (solve or dense_solve)(jacobian.T, grad_y)
     (shaping,) = jax.vjp(lambda x: conditions(x, y), x)[1](weights)
     return jax.tree.map(jnp.subtract, grad_x, shaping)
 
@@ -45,8 +53,11 @@ def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Floa
     Systems of up to `SMALL` unknowns are eliminated in plain arithmetic, which XLA fuses over the batch; larger ones go
     through LAPACK.
     """
-    if vector.size <= SMALL:
-        return solve_small(matrix, vector)
+    return solve_small(matrix, vector) if vector.size <= SMALL else lapack_solve(matrix, vector)
+
+
+def lapack_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The same by LU factors from LAPACK, whatever the size."""
     factors = jax.scipy.linalg.lu_factor(matrix)
     regular = nonsingular(jnp.diag(factors[0]), jnp.max(jnp.abs(matrix)))
     return jnp.where(regular, jax.scipy.linalg.lu_solve(factors, vector), jnp.nan)

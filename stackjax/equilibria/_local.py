@@ -9,13 +9,13 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.implicit import hierarchical_direction
+from stackjax._calculus.implicit import hierarchical_direction, lapack_solve
 from stackjax._calculus.response import best_reply
 from stackjax.protocols import Action, Game, partial_gradient
 from stackjax.spaces import Euclidean
 
 #: Steps of the differences that tell whether payoffs are smooth, relative to the coordinate.
-_STEPS = (1e-3, 1e-3 / 8, 1e-3 / 64)
+_STEPS = (1e-3, 1e-3 / 8, 1e-3 / 64, 1e-3 / 512)
 
 
 class Local(NamedTuple):
@@ -68,9 +68,12 @@ class Tangent(Game):
         return jnp.concatenate([partial_gradient(self, i, z) for i in range(len(z))])
 
     def total(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
-        """Every player's total derivative along the response of later levels."""
+        """Every player's total derivative along the response of later levels.
+
+        With LAPACK's solver, whatever the size: here a program runs once, and its compilation is what takes time.
+        """
         z = self.split(u)
-        return jnp.concatenate([hierarchical_direction(self, i, z) for i in range(len(z))])
+        return jnp.concatenate([hierarchical_direction(self, i, z, solve=lapack_solve) for i in range(len(z))])
 
     def zero(self) -> Float[Array, " d"]:
         """No displacement."""
@@ -90,8 +93,12 @@ def in_float64(tree: Any) -> Any:
 
 
 def _derivatives(game: Tangent, u: Float[Array, " d"]) -> Float[Array, "players d"]:
-    """Of every payoff in all coordinates."""
-    return jax.jacrev(lambda u: jnp.stack([jnp.asarray(p) for p in game.payoffs(*game.split(u))]))(u)
+    """Of every payoff in all coordinates; one by one, lest one payoff's NaN spread to the others."""
+
+    def own(i: int) -> Array:
+        return jax.grad(lambda u: jnp.asarray(game.payoffs(*game.split(u))[i]))(u)
+
+    return jnp.stack([own(i) for i in range(len(game.spaces))])
 
 
 def _evaluate(game: Game, actions: tuple[Action, ...]) -> Local:
@@ -119,27 +126,30 @@ def evaluate_many(game: Game, actions: tuple[Action, ...]) -> Local:
 
 
 @eqx.filter_jit
-def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "steps players d d"]:
-    """How far differences of the payoffs' gradients, to both sides, are from the second derivatives, for three steps.
+def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "3 players d d"]:
+    """The spread of the slopes of the payoffs' gradients to both sides, over pairs of ever shorter steps.
 
     Entry `[k, i, a, b]` is of payoff i's derivative in coordinate a, along coordinate b. Where payoffs have three
     derivatives it is proportional to the step; where a second derivative is missing it doesn't shrink with the step.
     """
     at = Tangent(game, actions)
     zero = at.zero()
-    here, second = _derivatives(at, zero), jax.jacfwd(lambda u: _derivatives(at, u))(zero)
-    size = jnp.concatenate([jnp.ravel(jnp.abs(x)) for x in jax.tree.leaves(at.center)])
-    scale = jnp.maximum(jnp.max(size, initial=0.0), 1.0)
+    here = _derivatives(at, zero)
+    sizes = [
+        jnp.full(space.dimension, jnp.max(jnp.abs(ravel_pytree(action)[0]), initial=1.0))
+        for space, action in zip(game.spaces, at.center, strict=True)
+    ]
+    scale, steps = jnp.concatenate(sizes), jnp.asarray(_STEPS, zero.dtype)
 
     def along(b: Array) -> Any:
         unit = jnp.zeros_like(zero).at[b].set(1.0)
 
-        def off(step: Array) -> Any:
-            ahead = (_derivatives(at, step * unit) - here) / step
-            behind = (here - _derivatives(at, -step * unit)) / step
-            return jnp.maximum(jnp.abs(ahead - second[..., b]), jnp.abs(behind - second[..., b]))
+        def slope(step: Array) -> Any:
+            return (_derivatives(at, step * unit) - here) / step
 
-        return jax.vmap(off)(scale * jnp.asarray(_STEPS, zero.dtype))
+        ahead, behind = (jax.vmap(slope)(sign * scale[b] * steps) for sign in (1.0, -1.0))  # [steps, players, d]
+        four = jnp.stack([ahead[:-1], ahead[1:], behind[:-1], behind[1:]])
+        return jnp.max(four, axis=0) - jnp.min(four, axis=0)
 
     return jnp.moveaxis(jax.lax.map(along, jnp.arange(zero.size)), 0, -1)
 

@@ -49,7 +49,7 @@ def kinks(game: Game, actions: tuple[Action, ...], local: Local, roles: tuple[st
     if found:
         return found
     rough = np.asarray(_local.roughness(game, actions))
-    scale = max(1.0, float(np.nanmax(np.abs(local.jacobian), initial=0.0)))
+    scale = max(1.0, float(np.max(np.abs(local.jacobian), initial=0.0, where=np.isfinite(local.jacobian))))
     # It should shrink with the step, which is divided by 8 each time; NaN doesn't either.
     smooth = (rough[1] <= rough[0] / 2) | (rough[2] <= rough[1] / 2) | (rough[2] <= least * scale)
     for i, role in enumerate(roles):
@@ -90,6 +90,23 @@ def follower_curvature(
         else:
             found.append(f"{roles[j]}'s Hessian is indefinite ({at}): its action is no best response, even locally")
     return found
+
+
+def joint_response(
+    levels: list[int], own: list[slice], local: Local, roles: tuple[str, ...], curvature: float
+) -> list[str]:
+    """Players of one level whose conditions together are singular, though each one's Hessian may not be."""
+    for level in sorted(set(levels) - {0}):
+        members = [j for j, each in enumerate(levels) if each == level]
+        block = slice(own[members[0]].start, own[members[-1]].stop)
+        matrix = local.total_jacobian[block, block]
+        if len(members) < 2 or not np.all(np.isfinite(matrix)):
+            continue
+        values = np.linalg.svd(matrix, compute_uv=False)
+        if values.min() <= curvature * max(1.0, float(values.max())):
+            who = " and ".join(roles[j] for j in members)
+            return [f"the Jacobian of the conditions of {who} together is singular: they have no unique joint response"]
+    return []
 
 
 def other_replies(

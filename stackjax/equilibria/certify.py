@@ -186,7 +186,10 @@ def prepared(game: Game, actions: tuple[Action, ...], name: str = "actions") -> 
         shapes = jax.tree.map(lambda s: s.shape, struct), jax.tree.map(np.shape, action)
         if not same_structure(struct, action) or shapes[0] != shapes[1]:
             raise ValueError(f"{name}: player {i}: expected an action of shape {shapes[0]}, got {shapes[1]}")
-        action = jax.tree.map(lambda x: np.asarray(x, np.float64), action)
+        try:
+            action = jax.tree.map(lambda x: np.asarray(x, np.float64), action)
+        except (TypeError, ValueError):
+            raise TypeError(f"{name}: player {i}: expected numbers, got {action!r}") from None
         if not all(np.all(np.isfinite(x)) for x in jax.tree.leaves(action)):
             raise ValueError(f"{name}: player {i}: expected finite numbers, got {action}")
         found.append(action)
@@ -267,7 +270,10 @@ def certificate(
             return matrix
         if not np.all(np.isfinite(local.total_jacobian[own[i]])) or not np.all(np.isfinite(below)):
             return np.full_like(matrix, np.nan)
-        answer = -np.linalg.solve(below, local.total_jacobian[later, own[i]])
+        try:
+            answer = -np.linalg.solve(below, local.total_jacobian[later, own[i]])
+        except np.linalg.LinAlgError:  # the later levels have no response of their own here
+            return np.full_like(matrix, np.nan)
         return matrix + local.total_jacobian[own[i], later] @ answer
 
     own_spectra = tuple(spectrum(local.jacobian[o, o]) for o in own)
@@ -278,7 +284,7 @@ def certificate(
     size = max([1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in jax.tree.leaves(actions))])
 
     def allowed(jacobian: np.ndarray) -> np.ndarray:
-        rounding = eps * size * np.sum(np.abs(np.nan_to_num(jacobian)), axis=1)
+        rounding = eps * size * np.sum(np.where(np.isfinite(jacobian), np.abs(jacobian), 0.0), axis=1)
         return tolerance + np.asarray([np.linalg.norm(rounding[o]) for o in own])
 
     limits = allowed(local.jacobian), allowed(local.total_jacobian)
@@ -322,6 +328,7 @@ def certificate(
     rough = _notes.kinks(wide, actions, local, roles, _KINK) if ends[-1] <= _SMOOTH_UP_TO else []
     notes += rough
     notes += _notes.follower_curvature(levels, own, local, own_spectra, roles, curvature)
+    notes += _notes.joint_response(levels, own, local, roles, curvature)
     last = [i for i, level in enumerate(levels) if level == max(levels)]
     if replies and len(last) == 1 and len(levels) > 1 and not outside and not rough:
         (j,) = last
