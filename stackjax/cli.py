@@ -1,7 +1,8 @@
-"""The command line: `stackjax list | compare | plot`. What a command needs is imported when it runs."""
+"""The command line: `stackjax list | compare | certify | plot`. What a command needs is imported when it runs."""
 
 import contextlib
 import difflib
+import json
 import os
 import shlex
 from collections.abc import Iterable
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import xarray
     from rich.console import Console
 
-    from stackjax.protocols import Learner
+    from stackjax.catalogue import GameEntry
+    from stackjax.equilibria import Certificate
+    from stackjax.protocols import Game, Learner
 
 #: Where the output isn't a terminal there is no width to fit.
 _WIDTH = 120
@@ -53,6 +56,14 @@ def _nearest(kind: str, name: str, names: Iterable[str]) -> str:
     names = list(names)
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
     return f"unknown {kind} {name!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}")
+
+
+def _entry(game: str) -> "GameEntry":
+    from stackjax import catalogue
+
+    if game not in catalogue.GAMES:
+        raise click.BadParameter(_nearest("game", game, catalogue.GAMES), param_hint="'GAME'")
+    return catalogue.GAMES[game]
 
 
 def _writable(folder: Path, option: str) -> None:
@@ -132,11 +143,7 @@ def compare(
 
     Every method plays the same replicates: equal starts, equal noise.
     """
-    from stackjax import catalogue
-
-    if game not in catalogue.GAMES:
-        raise click.BadParameter(_nearest("game", game, catalogue.GAMES), param_hint="'GAME'")
-    entry = catalogue.GAMES[game]
+    entry = _entry(game)
     names = list(entry.default)
     if methods is not None:
         names = list(dict.fromkeys(name.strip() for name in methods.split(",") if name.strip()))
@@ -175,7 +182,7 @@ def compare(
     data, figure = out / "comparison.nc", out / "comparison.png"
     try:
         experiments.save(dataset, data)
-        _save_figure(dataset, figure)
+        _save_comparison(dataset, figure)
     except OSError as error:
         raise click.ClickException(str(error)) from None
     if not quiet:
@@ -193,21 +200,170 @@ def plot(file: Path, out: Path | None) -> None:
     from stackjax import experiments
 
     out = file.with_suffix(".png") if out is None else out
-    if out.suffix not in (".png", ".pdf", ".svg"):
-        raise click.BadParameter(f"expected a name in .png, .pdf or .svg, got {out}", param_hint="'--out'")
+    _figure_name(out, "--out")
     try:
         dataset = experiments.load(file)
     except (OSError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'FILE'") from None
     _writable(out.parent, "--out")
     try:
-        _save_figure(dataset, out)
+        _save_comparison(dataset, out)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(out)
 
 
-def _save_figure(dataset: "xarray.Dataset", path: Path) -> None:
+@main.command()
+@click.argument("game")
+@click.option(
+    "--at",
+    metavar="NUMBERS",
+    help="Certify this joint action instead: numbers separated by commas, in order of play (players also by ;).",
+)
+@click.option("--starts", type=_Whole(1, 10**6), default=256, show_default=True, help="From how many points to search.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness.")
+@click.option(
+    "--timescale",
+    type=click.FloatRange(0.0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="The follower's step over the leader's, in both dynamics.",
+)
+@click.option(
+    "--portrait",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw both dynamics of two one-dimensional players, as a .png, .pdf or .svg.",
+)
+@click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificates as JSON.")
+def certify(
+    game: str, at: str | None, starts: int, seed: int, timescale: float, portrait: Path | None, data: Path | None
+) -> None:
+    """Find the equilibria of GAME: a table of its critical points, and a certificate of each equilibrium.
+
+    All differential Nash and Stackelberg equilibria that are found, with residuals, curvatures, and the stability of
+    the simultaneous and of the hierarchical dynamics.
+    """
+    entry = _entry(game)
+    exact = _exact(entry.make())
+    point = None if at is None else _joint_action(exact, at)
+    for file, option in ((portrait, "--portrait"), (data, "--json")):
+        if file is not None:
+            if option == "--portrait":
+                _figure_name(file, option)
+                _drawable(exact)
+            _writable(file.parent, option)
+    import jax
+
+    from stackjax import equilibria
+
+    marked: Any
+    if point is None:
+        found = equilibria.find(exact, jax.random.key(seed), starts, limits=entry.limits, timescale=timescale)
+        certificates, marked = found.critical, found
+        click.echo("\n\n".join(map(str, (found, *found.equilibria))))
+    else:
+        certificates = (equilibria.certify(exact, *point, key=jax.random.key(seed), timescale=timescale),)
+        known = [(z, "Nash") for z in exact.nash_equilibria()] + [
+            (z, "Stackelberg") for z in exact.stackelberg_equilibria()
+        ]
+        marked = [*certificates, *known]
+        click.echo(certificates[0])
+    if portrait or data:
+        click.echo()
+    try:
+        if data is not None:
+            _save_certificates(certificates, data, game, seed)
+            click.echo(f"certificates {data}")
+        if portrait is not None:
+            _save_portrait(entry, certificates, marked, timescale, portrait)
+            click.echo(f"portrait     {portrait}")
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _exact(game: "Game") -> "Game":
+    """The game without its payoff noise."""
+    from stackjax.games import Noisy
+
+    return _exact(game.game) if isinstance(game, Noisy) else game
+
+
+def _joint_action(game: "Game", text: str) -> tuple[Any, ...]:
+    """Numbers, read one after the other into the players' actions."""
+    import jax
+    import numpy as np
+
+    structs = [space.struct(np.float64) for space in game.spaces]
+    sizes = [space.size for space in game.spaces]
+    shape = "; ".join(f"{n} for player {i}" for i, n in enumerate(sizes))
+    try:
+        parts = [[float(x) for x in part.split(",")] for part in text.strip().strip(";").split(";")]
+    except ValueError:
+        raise click.BadParameter(f"expected numbers ({shape}), got {text!r}", param_hint="'--at'") from None
+    flat = np.concatenate(parts)
+    if flat.size != sum(sizes) or not np.isfinite(flat).all() or (len(parts) > 1 and list(map(len, parts)) != sizes):
+        raise click.BadParameter(f"expected {sum(sizes)} finite numbers ({shape}), got {text!r}", param_hint="'--at'")
+    leaves, structure = jax.tree.flatten(structs)
+    cuts = np.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    made = jax.tree.unflatten(structure, [cut.reshape(leaf.shape) for cut, leaf in zip(cuts, leaves, strict=True)])
+    return tuple(made)
+
+
+def _drawable(game: "Game") -> None:
+    from stackjax.plots.portrait import check_drawable
+
+    try:
+        check_drawable(game)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--portrait'") from None
+
+
+def _save_certificates(certificates: "Iterable[Certificate]", path: Path, game: str, seed: int) -> None:
+    import jax.numpy as jnp
+
+    from stackjax.experiments.results import describe, provenance, replacing
+
+    about = provenance({"game": game}, seed=seed, command=None, device=jnp.zeros(()).device)
+    found = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
+    with replacing(path) as part:
+        part.write_text(json.dumps(about | {"points": found}, indent=1, default=lambda z: [z.real, z.imag]))
+
+
+def _save_portrait(
+    entry: "GameEntry", certificates: "tuple[Certificate, ...]", marked: Any, timescale: float, path: Path
+) -> None:
+    """Both dynamics in steps that are a tenth of what their fastest motion at an equilibrium allows."""
+    import numpy as np
+
+    from stackjax.experiments.results import replacing
+    from stackjax.learners import GradientAscent, HierarchicalAscent
+    from stackjax.plots import plot_portrait
+
+    equilibria = [c for c in certificates if c.is_nash or c.is_stackelberg] or certificates
+    jacobians = [d.jacobian for c in equilibria for d in (c.simultaneous, c.hierarchical)]
+    rates = [float(np.linalg.norm(j, 2)) for j in jacobians if np.isfinite(j).all()]
+    step = 0.1 / max([*rates, 0.01])
+    follower = GradientAscent(step * timescale)
+    pairs = {
+        "simultaneous": (GradientAscent(step), follower),
+        "hierarchical": (HierarchicalAscent(step), follower),
+    }
+    game = _exact(entry.make())
+    limits = None if entry.limits is None else (entry.limits, entry.limits)
+    figure = plot_portrait(
+        game, pairs, limits=limits, equilibria=marked, rounds=3000, title=entry.title, action_labels=entry.actions
+    )
+    with replacing(path) as part:
+        figure.savefig(part, format=path.suffix[1:])
+
+
+def _figure_name(path: Path, option: str) -> None:
+    if path.suffix not in (".png", ".pdf", ".svg"):
+        raise click.BadParameter(f"expected a name in .png, .pdf or .svg, got {path}", param_hint=f"'{option}'")
+
+
+def _save_comparison(dataset: "xarray.Dataset", path: Path) -> None:
     from stackjax.experiments.results import replacing
     from stackjax.plots import plot_comparison
 

@@ -1,10 +1,14 @@
 """The command line: what it prints, what it writes, and its one-line errors."""
 
+import json
+
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 import stackjax
-from stackjax import catalogue, cli, experiments
+from stackjax import catalogue, cli, equilibria, experiments, learners, plots
 
 
 def run(*arguments):
@@ -72,6 +76,65 @@ def test_list_says_what_each_learner_sees():
     assert rows["best-response"].rstrip().endswith("oracle")
 
 
+@pytest.fixture
+def portraits(monkeypatch):
+    """The calls of `plot_portrait`, which draws nothing."""
+    calls = []
+
+    def draw(*arguments, **options):
+        calls.append((arguments, options))
+        return Figure()
+
+    monkeypatch.setattr(plots, "plot_portrait", draw)
+    return calls
+
+
+def test_certify_prints_a_table_and_a_certificate_of_each_equilibrium(tmp_path, portraits):
+    files = {"--portrait": tmp_path / "new" / "torus.png", "--json": tmp_path / "torus.json"}
+    options = [x for pair in files.items() for x in pair]
+    result = run("certify", "torus", "--starts", 96, "--timescale", 2, *options)
+    assert result.exit_code == 0, result.output
+    table, *certificates = result.output.split("\n\n")
+    assert "8 critical points, 2 Nash and 2 Stackelberg equilibria" in table
+    heads = [text.splitlines()[:2] for text in certificates[:4]]
+    assert [head.split()[0] for head, _ in heads] == ["TorusLocation"] * 4  # without its noise
+    verdicts = sorted(verdict.strip() for _, verdict in heads)
+    nash, stackelberg = "a differential Nash equilibrium", "a differential Stackelberg equilibrium"
+    assert verdicts == [f"{nash}, not a Stackelberg equilibrium"] * 2 + [f"{stackelberg}, not a Nash equilibrium"] * 2
+    assert certificates[4].split() == ["certificates", str(files["--json"]), "portrait", str(files["--portrait"])]
+
+    data = json.loads(files["--json"].read_text())
+    assert sorted(point["kind"] for point in data["points"]) == ["Nash"] * 2 + ["Stackelberg"] * 2 + ["neither"] * 4
+    assert {point["timescale"] for point in data["points"]} == {2.0} and data["seed"] == 0
+    best = next(point for point in data["points"] if point["kind"] == "Stackelberg")
+    assert best["payoffs"] == pytest.approx([0.807016, 1.05384], rel=1e-5)
+    assert np.shape(best["hierarchical"]["eigenvalues"]) == (2, 2)  # real and imaginary parts
+
+    assert files["--portrait"].read_bytes().startswith(b"\x89PNG")
+    (((game, pairs), options),) = portraits
+    assert type(game).__name__ == "TorusLocation" and options["limits"] is None
+    assert len(options["equilibria"].critical) == 8
+    (leader, follower), (knowing, same) = pairs["simultaneous"], pairs["hierarchical"]
+    assert isinstance(knowing, learners.HierarchicalAscent) and same is follower
+    assert float(follower.step(0)) == pytest.approx(2 * float(leader.step(0))) == 2 * float(knowing.step(0))
+
+
+@pytest.mark.parametrize("at", ["46,26", " 46 ; 26 "])
+def test_certify_a_point(at, tmp_path, portraits):
+    result = run("certify", "duopoly", "--at", at, "--portrait", tmp_path / "a.svg")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("CournotDuopoly at (46, 26):\n  a differential Stackelberg equilibrium, not a Nash")
+    certificate, nash, stackelberg = portraits[0][1]["equilibria"]
+    assert certificate.is_stackelberg and (nash[1], stackelberg[1]) == ("Nash", "Stackelberg")
+
+
+def test_numbers_fill_the_actions_in_order_of_play():
+    made = cli._joint_action(catalogue.GAMES["quadratic"].make(), "1,2,3;4,5,6,7")
+    assert [action.tolist() for action in made] == [[1, 2, 3], [4, 5, 6, 7]]
+    made = cli._joint_action(catalogue.GAMES["torus"].make(), "-1e-1,2")
+    assert [action.shape for action in made] == [(), ()] and [float(a) for a in made] == [-0.1, 2.0]
+
+
 def test_whole_numbers_may_be_powers_of_ten():
     assert [cli._Whole(1, 2**32 - 1)(x) for x in ("1e5", "100000", str(2**32 - 1))] == [10**5, 10**5, 2**32 - 1]
 
@@ -101,13 +164,24 @@ def test_help_and_version():
         (("compare", "duopoly", "--replicates", "4e9"), "replicates: 3 methods x 4000000000 replicates x 150 records"),
         (("compare", "duopoly", "--seed", -1), "'--seed': -1 is not in the range"),
         (("compare", "duopoly", "--out", "{file}/below"), "can't write in the folder {file}/below"),
+        (("certify", "toris"), "unknown game 'toris'; did you mean 'torus'?"),
+        (("certify", "duopoly", "--at", "1"), "'--at': expected 2 finite numbers (1 for player 0; 1 for player 1)"),
+        (("certify", "duopoly", "--at", "1,nan"), "'--at': expected 2 finite numbers"),
+        (("certify", "duopoly", "--at", "1,x"), "'--at': expected numbers (1 for player 0; 1 for player 1), got '1,x'"),
+        (("certify", "quadratic", "--at", "1,2;3,4,5,6,7"), "expected 7 finite numbers (3 for player 0; 4 for play"),
+        (("certify", "duopoly", "--timescale", 0), "'--timescale': 0.0 is not in the range"),
+        (("certify", "duopoly", "--starts", 0), "'--starts': 0 is not in the range"),
+        (("certify", "quadratic", "--portrait", "{tmp}/a.png"), "'--portrait': game: a phase portrait has one-dimensi"),
+        (("certify", "duopoly", "--portrait", "a.txt"), "'--portrait': expected a name in .png, .pdf or .svg, got a.t"),
+        (("certify", "duopoly", "--json", "{file}/below/a"), "'--json': can't write in the folder {file}/below"),
         (("plot", "{tmp}/nothing.nc"), "there is no file {tmp}/nothing.nc"),
         (("plot", "{file}"), "{file} can't be read as a NetCDF file"),
         (("plot", "{file}", "--out", "a.txt"), "expected a name in .png, .pdf or .svg, got a.txt"),
     ],
 )
 def test_errors_are_one_line_and_come_before_any_computation(arguments, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "compare", None)  # a call would be a TypeError, with exit code 1
+    for room, name in ((experiments, "compare"), (equilibria, "find"), (equilibria, "certify")):
+        monkeypatch.setattr(room, name, None)  # a call would be a TypeError, with exit code 1
     file = tmp_path / "file"
     file.write_text("text")
     places = {"tmp": tmp_path, "file": file}

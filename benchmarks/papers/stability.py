@@ -53,7 +53,7 @@ def main() -> int:
         for n, kind in enumerate(("concave", "concave, strongly coupled", "zero-sum", "any curvature")):
             counts: dict[str, Counter] = {"nash": Counter(), "stackelberg": Counter()}
             for game in drawn(kind, jax.random.key(n)):
-                for i, (name, point) in enumerate((("nash", game.nash()), ("stackelberg", game.stackelberg()))):
+                for i, (name, point) in enumerate(zip(("nash", "stackelberg"), game.critical_points(), strict=True)):
                     found = certify(game, *point, replies=0)
                     verdict = (found.is_nash, found.is_stackelberg)[i]
                     stable = (found.simultaneous, found.hierarchical)[i].stable

@@ -44,7 +44,7 @@ def certificate(found: "Certificate") -> str:
         "Nash and Stackelberg": "a differential Nash and Stackelberg equilibrium",
     }[found.kind]
     rows = [("", *(role.removeprefix("the ") for role in found.roles))]
-    rows += [("payoff", *(f"{p:.6g}" for p in found.payoffs))]
+    rows += [("payoff", *(f"{p + 0.0:.6g}" for p in found.payoffs))]
     rows += [("|own gradient|", *(f"{r:.2g}" for r in found.nash_residuals))]
     rows += [("own Hessian's eigenvalues", *(numbers(s) for s in found.own_spectra))]
     rows += [("|total derivative|", *(f"{r:.2g}" for r in found.stackelberg_residuals))]
@@ -85,9 +85,8 @@ def table(found: "Found") -> str:
     for c in found.critical:
         at = "(" + ", ".join(action(a) for a in c.actions) + ")"
         advantage = "" if c.advantage is None else _advantage(c)
-        rows.append(
-            (at, *(f"{p:.6g}" for p in c.payoffs), c.kind, _rest(c.simultaneous), _rest(c.hierarchical), advantage)
-        )
+        paid = (f"{p + 0.0:.6g}" for p in c.payoffs)  # no negative zeros
+        rows.append((at, *paid, c.kind, _rest(c.simultaneous), _rest(c.hierarchical), advantage))
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines = lines if found.critical else []

@@ -5,6 +5,7 @@ from stackjax.games.duopoly import CournotDuopoly as CournotDuopoly
 from stackjax.games.functions import FunctionGame as FunctionGame
 from stackjax.games.functions import from_costs as from_costs
 from stackjax.games.functions import from_payoffs as from_payoffs
+from stackjax.games.iterated import IteratedMatrixGame as IteratedMatrixGame
 from stackjax.games.noisy import Noisy as Noisy
 from stackjax.games.planar import Hamiltonian as Hamiltonian
 from stackjax.games.planar import Tandem as Tandem

@@ -32,6 +32,10 @@ class Tandem(Planar):
         """One point of the line of equilibria, the symmetric one."""
         return jnp.asarray(0.5), jnp.asarray(0.5)
 
+    def nash_equilibria(self) -> tuple[tuple[Array, Array], ...]:
+        """None: to list one point of a line would mislead whoever measures distances."""
+        return ()
+
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
         """`1 - x`."""
         return 1 - jnp.asarray(actions[1 - player])

@@ -116,38 +116,45 @@ class Quadratic(Game):
         q = _symmetric(self.Q[player])
         return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(q[own, own]), True), self.b[player][own] - q[own] @ z)
 
-    @jax.jit
     def nash(self) -> tuple[Array, ...]:
-        """The joint action at which every player's own gradient vanishes."""
-        if self.Q[0].ndim > 2:
-            return jax.vmap(Quadratic.nash)(self)
-        own = [self._own(i) for i in range(len(self.dims))]
-        matrix = jnp.concatenate([_symmetric(q)[rows] for q, rows in zip(self.Q, own, strict=True)])
-        vector = jnp.concatenate([b[rows] for b, rows in zip(self.b, own, strict=True)])
-        return self._players(jnp.linalg.solve(matrix, vector))
+        """The joint action at which every player's own gradient vanishes; NaN if some player isn't at a maximum."""
+        return self._equilibrium((tuple(range(len(self.dims))),), True)
 
-    @jax.jit
     def stackelberg(self) -> tuple[Array, ...]:
-        """By backward substitution: each level's affine answer to the levels before it is put into their payoffs."""
+        """By backward substitution: each level's affine answer to the levels before it is put into their payoffs.
+
+        NaN if some player isn't at a maximum, its (reduced) Hessian not being negative definite.
+        """
+        return self._equilibrium(self.levels, True)
+
+    def critical_points(self) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+        """The zeros of the simultaneous and of the hierarchical direction, be they equilibria or not."""
+        return self._equilibrium((tuple(range(len(self.dims))),), False), self._equilibrium(self.levels, False)
+
+    @functools.partial(jax.jit, static_argnums=(1, 2))
+    def _equilibrium(self, levels: tuple[tuple[int, ...], ...], maximal: bool) -> tuple[Array, ...]:
         if self.Q[0].ndim > 2:
-            return jax.vmap(Quadratic.stackelberg)(self)
+            return jax.vmap(lambda game: game._equilibrium(levels, maximal))(self)
         # z = spread @ u + offset, u the actions of the levels that are not yet eliminated
         d = sum(self.dims)
         spread, offset = jnp.eye(d, dtype=self.Q[0].dtype), jnp.zeros(d, self.Q[0].dtype)
-        for level in reversed(self.levels):
+        concave = jnp.asarray(True)
+        for level in reversed(levels):
             first = sum(self.dims[: level[0]])
             rows = []
             for i in level:
                 hessian = spread.T @ _symmetric(self.Q[i]) @ spread
                 linear = spread.T @ (self.b[i] - _symmetric(self.Q[i]) @ offset)
                 rows.append((hessian[self._own(i)], linear[self._own(i)]))
+                if maximal:
+                    concave &= jnp.linalg.eigvalsh(hessian[self._own(i), self._own(i)])[0] > 0
             conditions, right = (jnp.concatenate(part) for part in zip(*rows, strict=True))
             answer = jnp.linalg.solve(
                 conditions[:, first:], jnp.concatenate([-conditions[:, :first], right[:, None]], axis=1)
             )
             offset = offset + spread[:, first:] @ answer[:, -1]
             spread = spread[:, :first] + spread[:, first:] @ answer[:, :-1]
-        return self._players(offset)
+        return tuple(jnp.where(concave, z, jnp.nan) for z in self._players(offset))
 
     def _own(self, player: int) -> slice:
         first = sum(self.dims[:player])

@@ -102,7 +102,8 @@ def test_tandem_and_hamiltonian():
         gradients = [GradientAscent(1.0).direction(tandem, i, (jnp.asarray(x), y)) for i in (0, 1)]
         np.testing.assert_allclose(gradients, 0.0, atol=1e-6)  # x + y = 1: all of them are stationary
         assert float(HierarchicalAscent(1.0).direction(tandem, 0, (jnp.asarray(x), y))) == 2.0
-    assert tandem.stackelberg() is None and rotation.nash() is None and rotation.stackelberg() is None
+    assert tandem.nash_equilibria() == () and tandem.stackelberg() is None
+    assert rotation.nash() is None and rotation.stackelberg() is None
     assert float(sum(rotation.payoffs(2.0, 3.0))) == 0.0
     assert np.isnan(HierarchicalAscent(1.0).direction(rotation, 0, (jnp.asarray(1.0), jnp.asarray(2.0))))
 
@@ -111,12 +112,14 @@ def test_random_zero_sum_games_are_what_they_say(x64):
     games = Quadratic.random_zero_sum(jax.random.key(0), (3, 4), concavity=0.5, coupling=2.0, batch=50)
     np.testing.assert_array_equal(games.Q[0], -games.Q[1])
     np.testing.assert_array_equal(games.b[0], -games.b[1])
-    nash, stackelberg = games.nash(), games.stackelberg()
-    for a, b in zip(nash, stackelberg, strict=True):  # one and the same critical point in a zero-sum game
+    simultaneous, hierarchical = games.critical_points()
+    for a, b in zip(simultaneous, hierarchical, strict=True):  # one and the same point in a zero-sum game
         np.testing.assert_allclose(a, b, atol=1e-9)
     q = np.asarray(games.Q[0])
     reduced = q[:, :3, :3] - q[:, :3, 3:] @ np.linalg.inv(q[:, 3:, 3:]) @ q[:, 3:, :3]
     assert np.linalg.eigvalsh(-q[:, 3:, 3:]).min() > 0.5 - 1e-9
     assert np.linalg.eigvalsh(reduced).min() > 0.5 - 1e-9
     own = np.linalg.eigvalsh(q[:, :3, :3]).min(axis=1)
-    assert (own < 0).any()  # Stackelberg, but no Nash equilibria, are among them
+    assert (own < 0).any()  # Stackelberg, but no Nash equilibria, are among them: these have none
+    np.testing.assert_array_equal(np.isnan(games.nash()[0]).any(axis=1), own < 0)
+    assert np.isfinite(games.stackelberg()[0]).all()

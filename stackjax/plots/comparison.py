@@ -1,4 +1,4 @@
-"""Figures of results. Matplotlib is imported when one is drawn, and never its global state."""
+"""The figure of a comparison: strategies, distances and payoffs over the rounds."""
 
 import itertools
 from dataclasses import dataclass, field
@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackjax.experiments.results import check_comparison, left_out, over_replicates
+from stackjax.plots._style import COLOURS, FAINT, INK, plain
 
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's colours, which people with any kind of colour vision tell apart; yellow is left out, being
-#: too light.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
 _EQUILIBRIA = {"nash": ("Nash", (0, (1, 1.6))), "stackelberg": ("Stackelberg", (0, (6, 2.5)))}
-_INK, _FAINT = "#333333", "#777777"
 _HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 6  # inches, and how many methods in a row
 _WINDOW = 0.2  # decades of rounds
 _COLUMNS = 4  # more players than that take another row
@@ -26,11 +23,11 @@ _COLUMNS = 4  # more players than that take another row
 
 @dataclass
 class _Panel:
-    """One quantity: `values [methods, 3, rounds]` (lower end, line, upper end), and at the equilibria."""
+    """One quantity: `values [methods, 3, rounds]` (lower end, line, upper end), and at the equilibria of each kind."""
 
     label: str
     values: np.ndarray
-    lines: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, list[float]] = field(default_factory=dict)
     log: bool = False
 
 
@@ -41,8 +38,9 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
     quartile. A column for each player: above, its strategy (for Hi-C the centre that it perturbs); then its
     distance to its part of the Stackelberg equilibrium, or of the Nash equilibrium if no other is known;
     below, its payoff. Where a player's action isn't a scalar, its distance to the Nash equilibrium stands in
-    for its strategy, if both equilibria are known, and else nothing. Values that aren't finite are left out;
-    the head counts them.
+    for its strategy, if both equilibria are known, and else nothing; so it does if several equilibria of a kind
+    are known, as medians over replicates that end at different ones say little. Values that aren't finite are
+    left out; the head counts them.
 
     Into the median a replicate enters with a weighted mean over its records within a fifth of a decade of
     rounds: a follower of a perturbed leader is, in any one round, on one side of the equilibrium or on the
@@ -75,7 +73,7 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
                 _draw(ax, panel, rounds)
     for column in axes.T:
         if drawn := [ax for ax in column if ax.figure is not None]:
-            drawn[-1].set_xlabel("completed rounds", color=_INK)
+            drawn[-1].set_xlabel("completed rounds", color=INK)
             drawn[-1].tick_params(labelbottom=True)
     _head(figure, dataset, names)
     return figure
@@ -91,12 +89,15 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
     players = range(dataset.sizes["player"])
     known = [name for name in _EQUILIBRIA if f"{name}_payoffs" in dataset or f"distance_to_{name}" in dataset]
     measured = [name for name in known if f"distance_to_{name}" in dataset]
-    if all(_is_scalar(dataset, i) for i in players):
+    several = len(measured) == 2 and any(f"{name}_equilibrium" in dataset.dims for name in known)
+    scalars = [i for i in players if _is_scalar(dataset, i) and not several]
+    if len(scalars) == len(players):
         measured = measured[-1:]
 
-    def lines(variable: str, *at: int) -> dict[str, float]:
+    def lines(variable: str, *at: int) -> dict[str, list[float]]:
         names = {e: variable.format(e) for e in known}
-        return {e: float(dataset[name].values[at]) for e, name in names.items() if name in dataset}
+        values = {e: dataset[name].values for e, name in names.items() if name in dataset}
+        return {e: np.ravel(found[..., at[0]] if at else found).tolist() for e, found in values.items()}
 
     kinds: list[list[_Panel | None]] = [[None] * len(players)]
     for equilibrium in measured:
@@ -105,11 +106,10 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
         kinds.append([_Panel(labels[i], distances[..., i], log=True) for i in players])
     if len(measured) == 2:
         del kinds[0]  # the distances to Nash stand in for strategies
-    for i in players:
-        if _is_scalar(dataset, i):
-            name = f"strategy_{i}"
-            label = dataset[name].attrs.get("long_name", name)
-            kinds[0][i] = _Panel(label, _quantiles(dataset, name), lines(f"{{}}_{i}"))
+    for i in scalars:
+        name = f"strategy_{i}"
+        label = dataset[name].attrs.get("long_name", name)
+        kinds[0][i] = _Panel(label, _quantiles(dataset, name), lines(f"{{}}_{i}"))
     if "payoffs" in dataset:
         payoffs = _quantiles(dataset, "payoffs")
         labels = [str(label) for label in dataset["payoff_label"].values]
@@ -152,42 +152,42 @@ def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray) -> None:
         low, high = _range(panel, rounds)
         ax.set_ylim(low, high)
         _equilibria(ax, panel.lines, high - low)
-    ax.set_title(panel.label, loc="left", fontsize=11, color=_INK)
+    ax.set_title(panel.label, loc="left", fontsize=11, color=INK)
     ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
     ax.set_axisbelow(True)
-    ax.tick_params(colors=_FAINT, which="both", labelcolor=_INK)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_color("#BBBBBB")
+    plain(ax)
 
 
-def _equilibria(ax: "Axes", lines: dict[str, float], height: float) -> None:
-    """Horizontal lines with their names at the right end; names that would overlap share a place."""
-    previous = None
-    for name, value in sorted(lines.items(), key=lambda item: item[1]):
+def _equilibria(ax: "Axes", lines: dict[str, list[float]], height: float) -> None:
+    """Horizontal lines with their names at the right end; names that would overlap stand below each other."""
+    groups: list[tuple[list[float], list[str]]] = []
+    for name, value in sorted(((e, v) for e, values in lines.items() for v in values), key=lambda item: item[1]):
         label, dash = _EQUILIBRIA[name]
-        ax.axhline(value, color=_INK, linestyle=dash, linewidth=1.1, zorder=2.5)
-        near = previous is not None and value - previous < 0.06 * height
+        ax.axhline(value, color=INK, linestyle=dash, linewidth=1.1, zorder=2.5)
+        if not groups or value - groups[-1][0][-1] >= 0.06 * height:
+            groups.append(([], []))
+        values, labels = groups[-1]
+        values.append(value)
+        labels += [label] if label not in labels else []
+    for values, labels in groups:
         ax.annotate(
-            label,
-            (1.0, value),
+            "\n".join(reversed(labels)),
+            (1.0, (values[0] + values[-1]) / 2),
             xycoords=("axes fraction", "data"),
-            xytext=(4, 5 if near else 0),
+            xytext=(4, 0),
             textcoords="offset points",
-            va="bottom" if near else "center",
+            va="center",
             fontsize=9,
-            color=_INK,
+            color=INK,
             annotation_clip=False,
         )
-        previous = value
 
 
 def _range(panel: _Panel, rounds: np.ndarray) -> tuple[float, float]:
     """Limits that show the equilibria, three quarters of the lines and half of the bands."""
     at = np.log(rounds) / max(np.log(rounds[-1]), 1.0)
     seen = np.concatenate([panel.values[:, 1, at >= 0.25].ravel(), panel.values[:, :, at >= 0.5].ravel()])
-    seen = np.concatenate([seen[np.isfinite(seen)], list(panel.lines.values())])
+    seen = np.concatenate([seen[np.isfinite(seen)], [value for values in panel.lines.values() for value in values]])
     if seen.size == 0:
         return 0.0, 1.0
     low, high = float(seen.min()), float(seen.max())
@@ -196,7 +196,7 @@ def _range(panel: _Panel, rounds: np.ndarray) -> tuple[float, float]:
 
 
 def _style(j: int) -> tuple[str, Any]:
-    return _COLOURS[j % len(_COLOURS)], _DASHES[j // len(_COLOURS) % len(_DASHES)]
+    return COLOURS[j % len(COLOURS)], _DASHES[j // len(COLOURS) % len(_DASHES)]
 
 
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
@@ -212,8 +212,8 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
     text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
     height = figure.get_figheight()
     left = 0.12 / figure.get_figwidth()
-    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=_INK, va="top")
-    figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=_FAINT, va="top")
+    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
+    figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=FAINT, va="top")
     handles = [Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))]
     figure.legend(
         handles,
@@ -223,7 +223,7 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
         ncols=min(len(names), _LEGEND_COLUMNS),
         frameon=False,
         fontsize=11,
-        labelcolor=_INK,
+        labelcolor=INK,
         borderaxespad=0,
         borderpad=0,
     )

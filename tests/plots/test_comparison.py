@@ -4,11 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 from stackjax import experiments
-from stackjax.games import CournotDuopoly, from_payoffs
+from stackjax.games import CournotDuopoly, TorusLocation, from_payoffs
 from stackjax.learners import BestResponse, Fixed, GradientAscent
-from stackjax.plots import plot_comparison
+from stackjax.plots import comparison, plot_comparison
 from stackjax.spaces import Euclidean
 
 
@@ -128,6 +129,32 @@ def test_a_scalar_strategy_is_drawn_beside_one_that_is_none(both):
     assert shown == ["log lambda", *["follower's distance to Nash"] * both, *below]
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 3.0)
     assert sorted(text.get_text() for text in figure.axes[0].texts) == sorted(["Nash", *["Stackelberg"] * both])
+
+
+def test_of_several_equilibria_distances_are_shown_and_payoffs_once_each():
+    """Medians of angles that end at different equilibria would say little; each kind pays the same at both."""
+    methods = {"fixed": (Fixed(1.3106), Fixed(-0.4611))}
+    figure = plot_comparison(experiments.compare(TorusLocation(), methods, rounds=3, replicates=2))
+    figure.canvas.draw()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [
+        *[f"{player}'s distance to {kind}" for kind in ("Nash", "Stackelberg") for player in ("leader", "follower")],
+        *[f"payoff of {player}" for player in ("leader", "follower")],
+    ]
+    for ax in figure.axes[4:]:
+        assert sorted(text.get_text() for text in ax.texts) == ["Nash", "Stackelberg"]
+    for ax in figure.axes[2:4]:
+        assert ax.lines[0].get_ydata()[-1] < 1e-3
+
+
+def test_names_that_would_overlap_stand_below_each_other():
+    ax = Figure().subplots()
+    comparison._equilibria(ax, {"nash": [0.0, 5.0, 5.001], "stackelberg": [0.02, 10.0]}, 10.0)
+    assert [(text.get_text(), round(text.xy[1], 2)) for text in ax.texts] == [
+        ("Stackelberg\nNash", 0.01),
+        ("Nash", 5.0),
+        ("Stackelberg", 10.0),
+    ]
+    assert len(ax.lines) == 5
 
 
 def test_values_that_are_not_finite_are_left_out_without_a_warning(duopoly):
