@@ -37,8 +37,8 @@ class Found:
     **Attributes:**
 
     - `critical`: certificates of all critical points of the simultaneous or of the hierarchical direction.
-    - `starts`, how many starts there were; `converged`: how many of them led to a critical point of the simultaneous,
-      and how many to one of the hierarchical direction.
+    - `starts`, how many starts there were; `converged`: how many of them led to where the simultaneous direction is 0
+      to the tolerance, and how many to where the hierarchical one is.
     - `notes`: sentences about what may be missing.
     """
 
@@ -131,7 +131,7 @@ def find(
         for hierarchical in (False, True):
             found, good = differentiated(
                 game,
-                lambda: _search(wide, first, tolerance, separation, hierarchical=hierarchical),  # noqa: B023  (called at once)
+                lambda: _search(wide, first, tolerance, hierarchical=hierarchical),  # noqa: B023  (called at once)
             )
             good = good & _within(found, bounds)
             converged.append(int(good.sum()))
@@ -142,10 +142,15 @@ def find(
         notes = []
         if chosen.size:
             local = differentiated(game, lambda: _local.evaluate_many(wide, together))
-            keep, dropped = _isolated(local, chosen < converged[0])
-            if dropped is not None:
+            keep, continuum, tails = _sorted_out(local, chosen < converged[0], separation)
+            if tails:
                 notes.append(
-                    f"{dropped} of the critical points aren't isolated (the direction's Jacobian is singular there): "
+                    f"{tails} points were dropped where the direction is small but has no zero nearby: it tends to 0 "
+                    "towards infinity"
+                )
+            if continuum > 1:
+                notes.append(
+                    f"{continuum} of the critical points aren't isolated (the direction's Jacobian is singular there): "
                     f"there seems to be a continuum of them, of which at most {_EXAMPLES} points are listed"
                 )
             pieces = [(jax.tree.map(lambda x: x[i], together), jax.tree.map(lambda x: x[i], local)) for i in keep]  # noqa: B023  (called at once)
@@ -206,7 +211,7 @@ def _within(points: tuple[Any, ...], bounds: np.ndarray) -> np.ndarray:
 
 @eqx.filter_jit
 def _search(
-    game: Game, starts: tuple[Any, ...], tolerance: Any, separation: Any, *, hierarchical: bool
+    game: Game, starts: tuple[Any, ...], tolerance: Any, *, hierarchical: bool
 ) -> tuple[tuple[Any, ...], Bool[Array, " n"]]:
     """Where each start leads, and whether that is a critical point inside the spaces."""
     # Singular Jacobians are met on the way, and at the end if critical points aren't isolated.
@@ -224,11 +229,7 @@ def _search(
         moved = at.moved(*at.split(u))
         inside = jnp.all(jnp.stack([s.contains(a) for s, a in zip(game.spaces, moved, strict=True)]))
         end = tuple(s.project(a) for s, a in zip(game.spaces, moved, strict=True))
-        # A direction that is small but doesn't come nearer to 0 in steps (an exponential's tail) has no zero there.
-        left = lineax.linear_solve(
-            lineax.MatrixLinearOperator(jax.jacfwd(direction)(u)), direction(u), solver, throw=False
-        )
-        return end, inside & (jnp.linalg.norm(direction(u)) <= tolerance) & (jnp.linalg.norm(left.value) <= separation)
+        return end, inside & (jnp.linalg.norm(direction(u)) <= tolerance)
 
     return jax.vmap(one)(starts)
 
@@ -253,11 +254,15 @@ def _distinct(game: Game, points: tuple[Any, ...], separation: float) -> np.ndar
     return np.asarray(chosen, int)
 
 
-def _isolated(local: Any, simultaneous: np.ndarray) -> tuple[list[int], int | None]:
-    """Which points to keep, and how many of all aren't isolated (None if there are none)."""
-    jacobians = np.where(simultaneous[:, None, None], local.jacobian, local.total_jacobian)
-    values = np.linalg.svd(np.nan_to_num(jacobians), compute_uv=False)
-    singular = values[:, -1] <= _SINGULAR * np.maximum(values[:, 0], np.finfo(float).tiny)
+def _sorted_out(local: Any, simultaneous: np.ndarray, separation: float) -> tuple[list[int], int, int]:
+    """Which points to keep, how many aren't isolated, and how many are no zeros at all."""
+    jacobians = np.nan_to_num(np.where(simultaneous[:, None, None], local.jacobian, local.total_jacobian))
+    fields = np.where(simultaneous[:, None], local.gradient, local.total)
+    # A direction that is small but doesn't come nearer to 0 in steps (an exponential's tail) has no zero there.
+    steps = np.linalg.pinv(jacobians, rcond=np.finfo(float).eps) @ fields[..., None]
+    zeros = np.linalg.norm(steps[..., 0], axis=-1) <= separation
+    values = np.linalg.svd(jacobians, compute_uv=False)
+    singular = zeros & (values[:, -1] <= _SINGULAR * np.maximum(values[:, 0], np.finfo(float).tiny))
     examples = np.flatnonzero(singular)
-    keep = sorted({*np.flatnonzero(~singular).tolist(), *examples[:_EXAMPLES].tolist()})
-    return keep, len(examples) if len(examples) > 1 else None
+    keep = sorted({*np.flatnonzero(zeros & ~singular).tolist(), *examples[:_EXAMPLES].tolist()})
+    return keep, len(examples), int(np.sum(~zeros))
