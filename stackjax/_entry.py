@@ -292,10 +292,10 @@ def _kind_of(x: Any) -> str:
 
 def resumed(
     trace: Any, key: PRNGKeyArray, ids: np.ndarray, batched: bool, game: Game, learners: tuple[Learner, ...]
-) -> tuple[int, Any, tuple[bool, ...], Any]:
-    """The first round, the replicates' carry, which leaves of it are alike, and the oracle calls so far."""
+) -> tuple[int, Any, tuple[bool, ...], Any, Any]:
+    """The first round, the replicates' carry, which leaves of it are alike, and the calls and visits so far."""
     if trace is None:
-        return 0, None, (), None
+        return 0, None, (), None, None
     if not isinstance(trace, Trace):
         raise TypeError(f"resume: expected a Trace, got {trace!r}")
     if trace.structure != structure(game, learners):
@@ -309,7 +309,11 @@ def resumed(
         carry = jax.tree.map(lambda x: jnp.asarray(x)[None], carry)
     alike = tuple(_alike(x) for x in jax.tree.leaves(carry[0]))
     calls = jax.tree.map(lambda x: x[..., -1], trace.calls)
-    return int(trace.rounds[-1]), carry, alike, calls
+    axis = int(batched)
+    visits = (
+        None if trace.block_visits is None else jax.tree.map(lambda x: x[(slice(None),) * axis + (-1,)], trace.visits)
+    )
+    return int(trace.rounds[-1]), carry, alike, calls, visits
 
 
 def _alike(x: Any) -> bool:

@@ -1,6 +1,7 @@
 """The compiled part of `play`: one round for one replicate, vmapped once; blocks of rounds between record points."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from jaxtyping import Array, PyTree
 from stackjax._dependence import depends
 from stackjax._derivatives import where_differentiable
 from stackjax._noise import BEFORE, computed_once, round_key
+from stackjax.arms import SMALL, read, write
 from stackjax.protocols import (
     Calls,
     Game,
@@ -24,6 +26,7 @@ from stackjax.protocols import (
     same_structure,
     tree_where,
 )
+from stackjax.spaces import Arms
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
@@ -39,6 +42,7 @@ class Replicate(NamedTuple):
     payoffs: Any  # sums over the current block; if none are recorded one that only tells failures
     calls: tuple[Any, ...]  # sums over the current block
     actions: tuple[Any, ...]  # last played
+    visits: Any  # of a finite game: how often each joint action was played in the current block; else ()
 
 
 class Recording(NamedTuple):
@@ -46,6 +50,7 @@ class Recording(NamedTuple):
 
     payoffs: str | None
     strategies: bool
+    visits: bool
     metrics: Callable[..., dict[str, Any]] | None
 
 
@@ -56,6 +61,7 @@ class Players:
         self.game, self.learners, self.words, self.dtype = game, learners, words, dtype
         self.players = range(len(learners))
         self.views = [self._view(i, game, start[i]) for i in self.players]
+        self.finite = finite(game)
 
     def _view(self, i: int, game: Game, start: Any) -> View:
         return View(self.learners[i], game, i, start, self.dtype)
@@ -103,16 +109,30 @@ class Players:
         return found
 
     def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Play round `t`: the new states, the actions, the payments and the oracle calls."""
+        """Play round `t`: the new states, actions, payments, oracle calls, and whether an arm was out of bounds.
+
+        Such an arm is replaced by the nearest one, lest it touch another replicate's statistics.
+        """
         noise = [
             computed_once(self.learners[i].draw(self.views[i], self.key(i, t, replicate)), t) for i in self.players
         ]
         game_noise = self.game.draw(self.key(None, t, replicate))
-        actions = self.in_order(
-            "act", lambda i, seen: self.learners[i].act(self.views[i], states[i], noise[i], seen), game_noise
-        )
+
+        strayed = [jnp.asarray(False)]
+
+        def act(i: int, seen: Seen) -> Any:
+            action = self.learners[i].act(self.views[i], states[i], noise[i], seen)
+            if not self.finite:
+                return action
+            # An arm enters every entry of the tables that it updates.
+            arm = computed_once(action, t, everything=True)
+            strayed.append(~self.game.spaces[i].contains(arm))
+            return self.game.spaces[i].project(arm)
+
+        actions = self.in_order("act", act, game_noise)
         realised = RealisedGame(self.game, game_noise)
         paid = self.scalars(realised, actions)
+        paid = computed_once(paid, t, everything=True) if self.finite else paid
         new, calls = [], []
         for i, learner in enumerate(self.learners):
             view = self._view(i, realised, self.views[i].start)
@@ -123,7 +143,7 @@ class Players:
             calls.append(learner.calls(view, states[i], after))
             if not isinstance(calls[-1], Calls):
                 raise TypeError(f"{name}.calls: expected stackjax.Calls, got {calls[-1]!r}")
-        return tuple(new), actions, paid, tuple(calls)
+        return tuple(new), actions, paid, tuple(calls), functools.reduce(jnp.logical_or, strayed)
 
     def scalars(self, game: Game, actions: tuple[Any, ...]) -> tuple[Array, ...]:
         """The payoffs of a game as scalars of the run's type, one a player."""
@@ -140,6 +160,19 @@ class Players:
             )
         return tuple(jnp.asarray(p).astype(self.dtype) for p in paid)
 
+    def visited(self, visits: Array, actions: tuple[Any, ...]) -> Array:
+        """The counts of joint arms, this one added."""
+        joint = functools.reduce(
+            lambda k, pair: k * pair[0].n + pair[1], zip(self.game.spaces, actions, strict=True), 0
+        )
+        return write(visits, joint, read(visits, joint) + 1)
+
+    def table(self) -> Array:
+        """The exact payoffs of all joint arms, `[players, joint arms]`, the last player's arm counting fastest."""
+        sizes = [space.n for space in self.game.spaces]
+        joint = jnp.unravel_index(jnp.arange(math.prod(sizes), dtype=jnp.int32), sizes)
+        return jnp.stack(jax.vmap(lambda *arms: self.scalars(self.game, arms))(*joint))
+
     def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array]:
         """Are a round's states and actions finite, and its actions in their spaces?
 
@@ -150,6 +183,11 @@ class Players:
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
         return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
+
+
+def finite(game: Game) -> bool:
+    """Whether every player has a finite number of arms."""
+    return all(isinstance(space, Arms) for space in game.spaces)
 
 
 def _dictionary(name: str, found: Any) -> None:
@@ -224,13 +262,22 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             break
         varies = grown
 
-    axes = jax.tree.unflatten(structure, [0 if v else None for v in varies])
+    # Small tables of statistics are read and written entry by entry: plain arithmetic with the replicates last.
+    last = [plan.finite and x.ndim > 0 and x.size <= SMALL for x in jax.tree.leaves(shapes)]
+    places = [(-1 if la else 0) if v else None for v, la in zip(varies, last, strict=True)]
+    axes = jax.tree.unflatten(structure, places)
     if carry is None:
         first = jax.vmap(one.begin, out_axes=axes)(mapped, ids)
     else:
-        leaves = [x[0] if not v else x for x, v in zip(jax.tree.leaves(states), varies, strict=False)]
+        leaves = [
+            x[0] if at is None else jnp.moveaxis(x, 0, at)
+            for x, at in zip(jax.tree.leaves(states), places, strict=False)
+        ]
         blank = jax.vmap(one.begin, out_axes=0)(mapped, ids)._replace(status=status, failed_at=failed_at)
-        rest = [x if v else x[0] for x, v in zip(jax.tree.leaves(blank)[n_states:], varies[n_states:], strict=True)]
+        rest = [
+            x[0] if at is None else jnp.moveaxis(x, 0, at)
+            for x, at in zip(jax.tree.leaves(blank)[n_states:], places[n_states:], strict=True)
+        ]
         first = jax.tree.unflatten(structure, leaves + rest)
 
     advance = jax.vmap(one.round, (None, 0, 0, axes), axes, axis_size=ids.shape[0])
@@ -239,12 +286,15 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     def without_sums(c: Replicate) -> Replicate:
         return c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs))
 
+    def without_visits(c: Replicate) -> Replicate:
+        return c._replace(visits=jax.tree.map(jnp.zeros_like, c.visits))
+
     def without_calls(c: Replicate) -> Replicate:
         return c._replace(calls=jax.tree.map(jnp.zeros_like, c.calls))
 
     def block(state: tuple[Any, Any], end: Array) -> tuple[Any, Any]:
         begin, c = state
-        c = without_calls(without_sums(c))
+        c = without_calls(without_visits(without_sums(c)))
         thousands = c.calls
 
         # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
@@ -271,8 +321,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
         return (end, c), (row, (thousands, c.calls))
 
-    (_, last), (rows, calls) = jax.lax.scan(block, (plan.begin, first), plan.points)
-    whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(last)
+    (_, end), (rows, calls) = jax.lax.scan(block, (plan.begin, first), plan.points)
+    whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 
 
@@ -288,7 +338,8 @@ class Plan(NamedTuple):
     `begin` (the first round, traced), the record `points` `[K]` (completed rounds, traced), their
     `spacing` if it is always the same (static), what to record (static), and whether to keep failed replicates at the
     state before the round in which they failed, with their status (static); otherwise they are only found out, and play
-    on in vain and apart from the others.
+    on in vain and apart from the others. `finite` (static): whether the game is one of arms, whose replicates are
+    checked at record points, and whose exact payoffs come from the counts of joint arms.
     """
 
     begin: Array
@@ -296,6 +347,7 @@ class Plan(NamedTuple):
     spacing: int | None
     recording: Recording
     freeze: bool
+    finite: bool
 
 
 class _OneReplicate:
@@ -303,18 +355,26 @@ class _OneReplicate:
 
     def __init__(self, make: Callable[[Any, Any], Players], shared: Any, plan: Plan):
         self.make, self.shared, self.recording, self.freeze = make, shared, plan.recording, plan.freeze
+        self.finite = plan.finite
+        self.counted = plan.finite and (plan.recording.visits or plan.recording.payoffs == "exact")
+        # A sum over the rounds tells failures too: in games without counts there is always one.
+        self.summed = {"exact": not plan.finite, "realised": True, None: not plan.finite}[plan.recording.payoffs]
 
     def begin(self, mapped: Any, replicate: Array) -> Replicate:
         players = self.make(self.shared, mapped)
         states = jax.tree.map(jnp.asarray, players.init(replicate))
         _check_payoffs(players, replicate, self.recording.payoffs == "exact")
-        _, actions, paid, calls = jax.eval_shape(lambda: players.round(0, replicate, states))
+        _, actions, paid, calls, _ = jax.eval_shape(lambda: players.round(jnp.int32(0), replicate, states))
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
         counts = jax.tree.map(lambda _: jnp.int32(0), calls)
-        sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1"))
-        return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank if self.recording.strategies else ())
+        sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1") if self.summed)
+        visits = jnp.zeros(math.prod(space.n for space in players.game.spaces), jnp.int32) if self.counted else ()
+        blank = blank if self.recording.strategies else ()
+        return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank, visits)
 
     def round(self, t: Any, mapped: Any, replicate: Array, c: Replicate) -> Replicate:
+        if self.finite:
+            return self._finite_round(t, mapped, replicate, c)
         status = c.status
         if self.freeze:
             # A derivative through a failed round is NaN, and 0 * NaN would reach what the replicates share: so it is
@@ -330,11 +390,22 @@ class _OneReplicate:
             states, actions, paid, counts, finite, inside = self._play(t, replicate, self.shared, mapped, c)
             paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
         sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
-        return Replicate(states, status, c.failed_at, sums, counts, actions if self.recording.strategies else ())
+        actions = actions if self.recording.strategies else ()
+        return Replicate(states, status, c.failed_at, sums, counts, actions, c.visits)
+
+    def _finite_round(self, t: Any, mapped: Any, replicate: Array, c: Replicate) -> Replicate:
+        players = self.make(self.shared, mapped)
+        states, actions, paid, calls, strayed = players.round(t, replicate, c.states)
+        status = jnp.where((c.status == OK) & strayed, LEFT_SPACE, c.status)
+        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=False))
+        counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
+        visits = players.visited(c.visits, actions) if self.counted else ()
+        actions = actions if self.recording.strategies else ()
+        return Replicate(states, status, c.failed_at, sums, counts, actions, visits)
 
     def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
         players = self.make(shared, mapped)
-        states, actions, paid, calls = players.round(t, replicate, c.states)
+        states, actions, paid, calls, _ = players.round(t, replicate, c.states)
         finite, inside = players.health(states, actions)
         if self.recording.payoffs == "exact":
             paid = players.scalars(players.game, actions)
@@ -348,12 +419,18 @@ class _OneReplicate:
 
     def record(self, begin: Array, end: Array, mapped: Any, c: Replicate) -> tuple[Replicate, Any]:
         players = self.make(self.shared, mapped)
-        if not self.freeze:
+        if self.finite:
+            floats = [x for x in jax.tree.leaves(c.states) if jnp.issubdtype(x.dtype, jnp.inexact)]
+            sound = functools.reduce(jnp.logical_and, (jnp.all(jnp.isfinite(x)) for x in floats), jnp.asarray(True))
+            c = c._replace(status=jnp.where((c.status == OK) & ~sound, NON_FINITE, c.status))
+        elif not self.freeze:
             c = c._replace(status=jnp.where((c.status == OK) & ~jnp.isfinite(c.payoffs[0]), NON_FINITE, c.status))
         failed = c.status != OK
         c = c._replace(failed_at=jnp.where((c.failed_at < 0) & failed, end, c.failed_at))
         strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
         sums = c.payoffs if self.recording.payoffs else ()
+        if self.finite and self.recording.payoffs == "exact":
+            sums = tuple(players.table() @ c.visits.astype(players.dtype))
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
         _dictionary("metrics", metrics)
@@ -363,5 +440,6 @@ class _OneReplicate:
             "payoffs": jnp.stack(means) if means else None,
             "metrics": jax.tree.map(jnp.asarray, metrics),
             "reports": players.reports(c.states),
+            "visits": c.visits.reshape([space.n for space in players.game.spaces]) if self.recording.visits else None,
         }
         return c, row

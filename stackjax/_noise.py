@@ -90,19 +90,22 @@ def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) 
     return jax.random.wrap_key_data(jnp.stack(parts), impl=_ROUND_KEYS)
 
 
-def computed_once(noise: Any, round_: Array) -> Any:
-    """The same noise, which on a CPU is computed here and not again in whatever uses it. Changes no number.
+def computed_once(values: Any, round_: Array, *, everything: bool = False) -> Any:
+    """The same values, which on a CPU are computed here and not again in whatever uses them. Changes no number.
 
-    XLA:CPU puts a producer into each of its consumers; of an array the hash and the normal distribution's quantiles are
-    then computed several times for each entry. A branch whose condition is known only at run time (rounds aren't
-    negative) ends that. A number alone fuses well: for it the branch would cost more than it saves.
+    XLA:CPU puts a producer into each of its consumers; of an array of noise the hash and the normal distribution's
+    quantiles are then computed several times for each entry. A branch whose condition is known only at run time (rounds
+    aren't negative) ends that. A number alone fuses well: for it the branch would cost more than it saves, unless it
+    has many consumers (`everything`).
     """
 
     def held(leaves: list[Array]) -> list[Array]:
         return jax.lax.cond(round_ >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), leaves)
 
-    leaves, structure = jax.tree.flatten(noise)
-    arrays = [i for i, x in enumerate(leaves) if jnp.size(x) > 1 and jnp.issubdtype(x.dtype, jnp.floating)]
+    leaves, structure = jax.tree.flatten(values)
+    arrays = [
+        i for i, x in enumerate(leaves) if everything or (jnp.size(x) > 1 and jnp.issubdtype(x.dtype, jnp.floating))
+    ]
     if arrays:
         kept = jax.lax.platform_dependent([leaves[i] for i in arrays], cpu=held, default=lambda x: x)
         for i, x in zip(arrays, kept, strict=True):

@@ -28,6 +28,7 @@ class _Program(NamedTuple):
     alike: tuple[bool, ...]  # of a resumed run: which leaves of the states are the same in every replicate
     devices: tuple[Any, ...] | None
     freeze: bool
+    finite: bool
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -38,7 +39,7 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
             return _loop.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
-        plan = _loop.Plan(begin, points, program.spacing, program.recording, program.freeze)
+        plan = _loop.Plan(begin, points, program.spacing, program.recording, program.freeze, program.finite)
         initial, rows, calls, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
             calls = jax.tree.map(lambda x: jnp.broadcast_to(x.T, (*ids.shape, *points.shape)).T, calls)
@@ -97,6 +98,7 @@ def play(
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
     Failures are taken to be rare: a call (or chunk) in which a replicate fails is computed a second time to freeze it.
+    In games of arms replicates are checked at record points and aren't frozen: their rows from there on are invalid.
 
     **Raises:** `ValueError` or `TypeError` that names the argument. Inside `jax.grad`, a `ValueError` unless the record
     points are equally spaced (`Record.every(k)` with `rounds` a multiple of k, or `Record.final()`); forward mode
@@ -109,7 +111,7 @@ def play(
     rounds = _entry.positive("rounds", rounds)
     start = (None,) * len(learners) if start is None else start
     ids, batched = _entry.replicate_ids(replicates)
-    begin, carry, alike, calls_before = _entry.resumed(resume, key, ids, batched, game, learners)
+    begin, carry, alike, calls_before, visits_before = _entry.resumed(resume, key, ids, batched, game, learners)
     if begin + rounds > np.iinfo(np.int32).max:
         raise ValueError(f"rounds: at most 2^31 - 1 in all, got {begin + rounds}")
     if in_axes is not None and not batched:
@@ -122,9 +124,10 @@ def play(
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
     spacing = int(gaps[0]) if gaps.size == 1 else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
-    recording = _loop.Recording(payoffs, record.strategies, record.metrics)
+    finite = _loop.finite(game)
+    recording = _loop.Recording(payoffs, record.strategies, finite and record.visits, record.metrics)
     where = _entry.device_list(devices)
-    program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False)
+    program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False, finite=finite)
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
@@ -132,6 +135,8 @@ def play(
     def run_part(part: np.ndarray | None) -> Any:
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
         arguments = (shared, cut(mapped), cut(ids), words, *clock, cut(carry))
+        if finite:  # nothing to freeze: failures are found at record points
+            return _run(*arguments, program=program)
         return _batch.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
 
     parts = _batch.chunks(ids.size, chunk, len(where or (None,)))
@@ -152,6 +157,8 @@ def play(
         payoffs=rows["payoffs"],
         metrics=rows["metrics"],
         reports=rows["reports"],
+        block_visits=rows["visits"],
+        visits_before=visits_before,
         status=status,
         failed_at=failed_at,
         state=states,

@@ -284,6 +284,45 @@ class Simplex(Space):
         return self.n - 1
 
 
+class Arms(Space):
+    """A finite number of arms, 0 to n - 1; an action is an int32, sampled uniformly."""
+
+    n: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
+            raise ValueError(f"n: expected a whole number of arms, at least 1, got {self.n!r}")
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """An int32, whatever the floating-point type."""
+        return jax.ShapeDtypeStruct((), jnp.int32)
+
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
+        """A uniform arm."""
+        return jax.random.randint(key, (), 0, self.n, jnp.int32)
+
+    def project(self, action: Array) -> Array:
+        """The nearest arm."""
+        return jnp.clip(jnp.asarray(action), 0, self.n - 1)
+
+    def difference(self, a: Array, b: Array) -> Array:
+        """0. if they are the same arm, else 1.: arms have no order."""
+        return (jnp.asarray(a) != jnp.asarray(b)).astype(jnp.result_type(float))
+
+    def contains(self, action: Array) -> Bool[Array, ""]:
+        """Whether there is such an arm."""
+        return (jnp.asarray(action) >= 0) & (jnp.asarray(action) < self.n)
+
+    def move(self, action: Array, displacement: Float[Array, " dimension"]) -> Array:
+        """Nowhere: there is nothing between arms."""
+        raise ValueError("Arms: a finite space has no tangent, so a game of arms no derivatives")
+
+    @property
+    def dimension(self) -> int:
+        """None."""
+        return 0
+
+
 def _helmert(n: int) -> np.ndarray:
     """An orthonormal basis of the vectors of length n that add up to 0, as columns `[n, n - 1]`."""
     columns = [np.r_[np.ones(k), -k, np.zeros(n - k - 1)] / np.sqrt(k * (k + 1.0)) for k in range(1, n)]

@@ -37,6 +37,7 @@ class Record(eqx.Module):
     - `metrics`: a function of one replicate's strategies, one argument a player, that returns a dictionary of arrays.
       Define it once: a new function object compiles a new program.
     - `strategies`: whether to record strategies and last actions (default True).
+    - `visits`: whether to record how often each joint action was played, in games of arms (default True).
     - `payoffs`: "exact", "realised" or None: payoffs at the actions that were played, averaged over the rounds since
       the last record point. Default: the game's own `recorded_payoffs`.
 
@@ -48,6 +49,7 @@ class Record(eqx.Module):
     metrics: Callable[..., dict[str, Any]] | None = eqx.field(static=True, default=None)
     strategies: bool = eqx.field(static=True, default=True)
     payoffs: Literal["game", "exact", "realised"] | None = eqx.field(static=True, default="game")
+    visits: bool = eqx.field(static=True, default=True)
 
     def __check_init__(self) -> None:
         if self.metrics is not None and not callable(self.metrics):
@@ -102,6 +104,8 @@ class Trace(eqx.Module):
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.
     - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
     - `state`: the learners' final states; `key`, `ids [replicates]`: what `play(resume=trace)` goes on with.
+    - `visits`: of a game of arms, how often each joint action was played since round 0, `[replicates, K, A, B]`; None
+      if it wasn't recorded.
     - `calls`: cumulative oracle calls, one `Calls` a player, each entry `[replicates, K]`.
     """
 
@@ -117,6 +121,8 @@ class Trace(eqx.Module):
     state: tuple[PyTree, ...]
     key: PRNGKeyArray
     ids: Any
+    block_visits: Any  # of each block
+    visits_before: Any
     block_calls: Any  # of each block, in thousands and the rest; [K] where all replicates have the same
     calls_before: tuple[Calls, ...] | None
     structure: tuple[str, ...] = eqx.field(static=True)
@@ -133,6 +139,16 @@ class Trace(eqx.Module):
             return xp.broadcast_to(xp.cumsum(blocks, -1), shape) + xp.asarray(before)[..., None]
 
         return jax.tree.map(total, *self.block_calls, *([] if self.calls_before is None else [self.calls_before]))
+
+    @property
+    def visits(self) -> Any:
+        """How often each joint action was played since round 0, `[replicates, K, A, B]`, None if not recorded."""
+        if self.block_visits is None:
+            return None
+        axis = int(self.batched)
+        xp, kind = (jnp, jnp.int32) if isinstance(self.block_visits, jax.core.Tracer) else (np, np.int64)
+        total = xp.cumsum(xp.asarray(self.block_visits).astype(kind), axis=axis)
+        return total if self.visits_before is None else total + xp.expand_dims(xp.asarray(self.visits_before), axis)
 
     def raise_if_failed(self) -> "Trace":
         """The trace itself; a `FailedReplicatesError` if any replicate failed."""
@@ -156,7 +172,8 @@ class Trace(eqx.Module):
 
         lead = ("replicate", "rounds") if self.batched else ("rounds",)
         variables: dict[str, Any] = {}
-        reserved = {"payoffs", "status", "failed_at", "rounds", "replicate", *(f"{k}_calls" for k in Calls._fields)}
+        reserved = {"payoffs", "visits", "status", "failed_at", "rounds", "replicate"}
+        reserved |= {f"{kind}_calls" for kind in Calls._fields}
 
         def add(name: str, tree: PyTree, dims: tuple[str, ...]) -> None:
             for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -177,6 +194,9 @@ class Trace(eqx.Module):
         for i, report in enumerate(self.reports):
             for name, value in report.items():
                 add(f"{name}_{i}", value, lead)
+        if self.block_visits is not None:
+            arms = tuple(f"arm_{i}" for i in range(self.visits.ndim - len(lead)))
+            variables["visits"] = ((*lead, *arms), self.visits)
         if self.payoffs is not None:
             variables["payoffs"] = ((*lead, "player"), np.asarray(self.payoffs))
         for kind in Calls._fields:

@@ -1,5 +1,6 @@
 """Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
 
+from stackjax.games.bandits import StackelbergBandit as StackelbergBandit
 from stackjax.games.bimatrix import Bimatrix as Bimatrix
 from stackjax.games.duopoly import CournotDuopoly as CournotDuopoly
 from stackjax.games.functions import FunctionGame as FunctionGame

@@ -1,0 +1,73 @@
+"""Stackelberg games with finitely many arms, of which the players learn from noisy rewards."""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
+
+from stackjax.arms import best, read
+from stackjax.games.bimatrix import payoff_matrices
+from stackjax.protocols import Action, Game, Noise
+from stackjax.schedules import as_number, concrete, number
+from stackjax.spaces import Arms
+
+
+class StackelbergBandit(Game):
+    """The leader picks an arm a, the follower sees it and picks an arm b; each is paid its own noisy reward.
+
+    The mean rewards are `U_1(a, b)` and `U_2(a, b)`. (The model of Donahue et al., 2024, Impact of Decentralized
+    Learning on Player Utilities in Stackelberg Games.) Rewards are normal with standard deviation sigma, or Bernoulli.
+
+    **Arguments:** `leader_means`, `follower_means` `[A, B]`, leaves, so that instances batch through `in_axes`; `noise`:
+    "gaussian" or "bernoulli" (means in [0, 1]), static; `sigma` >= 0, in units of reward (Gaussian only).
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
+    """
+
+    leader_means: Float[Array, "A B"]
+    follower_means: Float[Array, "A B"]
+    sigma: Any
+    noise: Literal["gaussian", "bernoulli"] = eqx.field(static=True)
+    levels = ((0,), (1,))
+
+    def __init__(self, leader_means: Any, follower_means: Any, noise: str = "gaussian", sigma: Any = 1.0):
+        names = ("leader_means", "follower_means")
+        self.leader_means, self.follower_means = payoff_matrices((leader_means, follower_means), names, jnp.asarray)
+        if noise not in ("gaussian", "bernoulli"):
+            raise ValueError(f'noise: expected "gaussian" or "bernoulli", got {noise!r}')
+        self.noise = noise  # type: ignore[assignment]  # one of the two, as was just checked
+        number(sigma, "sigma", 0.0, open_low=False)
+        self.sigma = as_number(sigma)
+        for name, means in zip(names, (self.leader_means, self.follower_means), strict=True):
+            if noise == "bernoulli" and concrete(means) and not np.all((np.asarray(means) >= 0) & (means <= 1)):
+                raise ValueError(f"{name}: expected probabilities in [0, 1] for Bernoulli rewards, got {means}")
+
+    @property
+    def spaces(self) -> tuple[Arms, Arms]:
+        """The arms of both."""
+        leader, follower = self.leader_means.shape[-2:]
+        return Arms(leader), Arms(follower)
+
+    def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
+        """Mean rewards."""
+        joint = actions[0] * self.leader_means.shape[1] + actions[1]
+        return read(self.leader_means.reshape(-1), joint), read(self.follower_means.reshape(-1), joint)
+
+    def draw(self, key: PRNGKeyArray) -> Noise:
+        """A standard normal or a uniform number for each player."""
+        law = jax.random.normal if self.noise == "gaussian" else jax.random.uniform
+        return law(key, (2,), self.leader_means.dtype)
+
+    def realise(self, noise: Noise, *actions: Action) -> tuple[Scalar, ...]:
+        """Rewards."""
+        means = self.payoffs(*actions)
+        if self.noise == "gaussian":
+            return tuple(m + self.sigma * e for m, e in zip(means, noise, strict=True))
+        return tuple((u < m).astype(m.dtype) for m, u in zip(means, noise, strict=True))
+
+    def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
+        """The follower's best arm against the leader's, ties to the lowest index; there's none for the leader."""
+        return best(self.follower_means[actions[0]]) if player == 1 else None
