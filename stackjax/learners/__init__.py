@@ -1,8 +1,19 @@
 """Learners: one file an algorithm. A new one starts from `_template.py` and gets a line in `stackjax/catalogue.py`."""
 
+from stackjax.learners.active_arm_elimination import ActiveArmElimination as ActiveArmElimination
 from stackjax.learners.best_response import BestResponse as BestResponse
+from stackjax.learners.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
 from stackjax.learners.every import Every as Every
+from stackjax.learners.exp3 import EXP3 as EXP3
+from stackjax.learners.explore_then_commit import ExploreThenCommit as ExploreThenCommit
+from stackjax.learners.explore_then_commit import ExploreThenCommitThrowOut as ExploreThenCommitThrowOut
 from stackjax.learners.fixed import Fixed as Fixed
 from stackjax.learners.gradient_ascent import GradientAscent as GradientAscent
 from stackjax.learners.hic import HiC as HiC
 from stackjax.learners.hierarchical_ascent import HierarchicalAscent as HierarchicalAscent
+from stackjax.learners.per_arm import PerArm as PerArm
+from stackjax.learners.phased_ucb import PhasedUCB as PhasedUCB
+from stackjax.learners.thompson_sampling import ThompsonSampling as ThompsonSampling
+from stackjax.learners.ucb import UCB as UCB
+from stackjax.learners.ucb import ExploreThenUCB as ExploreThenUCB
+from stackjax.learners.ucb import LipschitzUCB as LipschitzUCB

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, Scalar
 
 from stackjax._calculus.response import best_reply
+from stackjax.arms import best
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View
 from stackjax.schedules import as_number, number
+from stackjax.spaces import Arms
 
 
 class BestResponse(Learner):
@@ -64,6 +66,10 @@ class BestResponse(Learner):
         return Calls(solves=1)
 
     def _search(self, view: View, state: Action, seen: Seen) -> Action:
+        if isinstance(view.space, Arms):
+            arms = jnp.arange(view.space.n, dtype=jnp.int32)
+            joint = [None if j == view.player else a for j, a in enumerate(seen.actions)]
+            return best(jax.vmap(lambda arm: view.payoff_function(*(arm if a is None else a for a in joint)))(arms))
         dtype = jax.tree.leaves(state)[0].dtype
         tolerance: Any = jnp.sqrt(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
 

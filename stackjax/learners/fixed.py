@@ -34,7 +34,8 @@ class Fixed(Learner):
 
     def act(self, view: View, state: tuple[()], noise: Noise, seen: Seen) -> Action:
         """The action."""
-        return jax.tree.map(jnp.asarray, self.action)
+        struct = view.space.struct(view.dtype)
+        return jax.tree.map(lambda x, s: jnp.asarray(x).astype(s.dtype), self.action, struct)
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """None."""

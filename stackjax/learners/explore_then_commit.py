@@ -1,0 +1,72 @@
+"""Explore in turn, then play the best empirical mean for ever."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from stackjax.arms import best, pick, put
+from stackjax.learners._bandit import Bandit, Clocked, Problem
+from stackjax.protocols import Learner, Noise, Seen, Signals, View
+
+
+class ExploreThenCommitThrowOut(Bandit):
+    """Round robin for `discard` pulls an arm, which are forgotten, then for `keep` pulls an arm; then the best mean.
+
+    A leader that throws out what it saw while its follower was still exploring. After Donahue et al. (2024), from a
+    summary that leaves the lengths open: `discard = B E_2` and `keep = E_1`, E_1 and E_2 the explorations of
+    `ExploreThenCommit` as leader and as follower, are a reconstruction.
+
+    **Arguments:** `discard` >= 0, `keep` >= 1: pulls of each arm.
+    """
+
+    discard: Any
+    keep: Any
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Something to commit on."""
+        return {
+            "discard: expected 0 or more": jnp.asarray(self.discard) >= 0,
+            "keep: expected at least one pull an arm": jnp.asarray(self.keep) > 0,
+        }
+
+    def init(self, view: View, key: PRNGKeyArray) -> Clocked:
+        """Sums of payoffs: every arm is pulled equally often before they are compared."""
+        return Clocked(jnp.int32(0), jnp.zeros(view.space.n, view.dtype))
+
+    def act(self, view: View, state: Clocked, noise: Noise, seen: Seen) -> Array:
+        """Round robin, then the best mean."""
+        exploring = state.t < (self.discard + self.keep) * view.space.n
+        return jnp.where(exploring, state.t % view.space.n, best(state.arms[:]))
+
+    def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
+        """A payoff counts between the two phases' ends."""
+        n = view.space.n
+        counts = (state.t >= self.discard * n) & (state.t < (self.discard + self.keep) * n)
+        total = pick(state.arms, signals.own) + jnp.where(counts, signals.payoff, 0)
+        return Clocked(state.t + 1, put(state.arms, signals.own, total))
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        a, b = problem.leader_arms, problem.follower_arms
+        return cls(discard=b * problem.explore(a * b), keep=problem.explore(a))
+
+
+class ExploreThenCommit(ExploreThenCommitThrowOut):
+    """Round robin for `explore` pulls an arm, then the best empirical mean for ever.
+
+    **Arguments:** `explore` >= 1, pulls of each arm. `tuned`: `ceil(A^(-2/3) (ln T)^(1/3) T^(2/3))` for a leader with A
+    arms, `ceil((A B)^(-2/3) (ln T)^(1/3) T^(2/3))` for its follower: constants are a reconstruction.
+    """
+
+    def __init__(self, explore: Any, *, see_others: bool = False):
+        self.discard, self.keep, self.see_others = 0, explore, see_others
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Something to commit on."""
+        return {"explore: expected at least one pull an arm": jnp.asarray(self.keep) > 0}
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        pairs = problem.leader_arms * (1 if problem.role == "leader" else problem.follower_arms)
+        return cls(problem.explore(pairs))

@@ -1,0 +1,107 @@
+"""A follower with a memory of its own for every arm of the leader."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
+
+from stackjax.arms import SMALL, Row, is_row, read, write
+from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View
+from stackjax.spaces import Arms
+
+
+class PerArm(Learner):
+    """One independent `learner` for each arm that earlier players can commit to; one of them plays a round.
+
+    Its clock counts the rounds in which that arm was played; its horizon is the game's. With several earlier players
+    there is one for each of their joint arms.
+
+    **Arguments:** `learner`: any learner of arms whose state is made of scalars and of arrays `[arms]`.
+    """
+
+    learner: Learner
+
+    @property
+    def wants(self) -> Signal:
+        """What the learner wants, and the leader's arm."""
+        return self.learner.wants | Signal.COMMITMENT
+
+    def requires(self, view: View) -> dict[str, Any]:
+        """Arms, earlier players with arms, and what the learner requires."""
+        if not view.earlier or not all(isinstance(space, Arms) for space in (view.space, *view.earlier)):
+            raise ValueError(
+                f"player {view.player}: PerArm is for a follower of players with arms, in a game of arms; its space is "
+                f"{view.space} and those before it {view.earlier}"
+            )
+        hyper_parameters = getattr(self.learner, "hyper_parameters", None)
+        return {} if hyper_parameters is None else hyper_parameters()
+
+    def init(self, view: View, key: PRNGKeyArray) -> Any:
+        """The learner's state for every arm of the leader, in flat tables."""
+        contexts = _contexts(view)
+        state = self.learner.init(view, key)
+        for leaf in jax.tree.leaves(state):
+            if leaf.ndim > 1:
+                raise ValueError(
+                    f"PerArm: expected a state of scalars and of arrays [arms], {type(self.learner).__name__} has "
+                    f"{leaf.dtype}{list(leaf.shape)}"
+                )
+        return jax.tree.map(lambda x: jnp.tile(jnp.ravel(x), contexts), state)
+
+    def draw(self, view: View, key: PRNGKeyArray) -> Noise:
+        """One round's noise, for the learner that plays."""
+        return self.learner.draw(view, key)
+
+    def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
+        """What the learner of the leader's arm plays."""
+        return self.learner.act(view, self._memory(view, state, _context(view, seen.actions)), noise, seen)
+
+    def strategy(self, view: View, state: Any, seen: Seen) -> Array:
+        """What the learner of the leader's arm would report."""
+        return self.learner.strategy(view, self._memory(view, state, _context(view, seen.actions)), seen)
+
+    def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
+        """The update of the learner of the leader's arm."""
+        context = _context(view, signals.actions)
+        new = self.learner.update(view, self._memory(view, state, context), noise, signals)
+
+        def keep(x: Any, table: Array) -> Array:
+            return x.table if is_row(x) else _write_row(table, context, jnp.asarray(x).astype(table.dtype))
+
+        return jax.tree.map(keep, new, state, is_leaf=is_row)
+
+    def calls(self, view: View, before: Any, after: Any) -> Calls:
+        """The learner's."""
+        return self.learner.calls(view, before, after)
+
+    def _memory(self, view: View, state: Any, context: Int[Array, ""]) -> Any:
+        shapes = jax.eval_shape(lambda: self.learner.init(view, jax.random.key(0)))
+
+        def one(table: Array, shape: Any) -> Any:
+            return Row(table, context, shape.shape[0]) if shape.ndim else read(table, context)
+
+        return jax.tree.map(one, state, shapes)
+
+
+def _contexts(view: View) -> int:
+    return math.prod(space.n for space in view.earlier)  # type: ignore[attr-defined]  # `requires` has seen to it
+
+
+def _context(view: View, actions: tuple[Any, ...]) -> Int[Array, ""]:
+    """The earlier players' joint arm as a number."""
+    joint = jnp.int32(0)
+    for space, arm in zip(view.earlier, actions, strict=False):
+        joint = joint * space.n + arm  # type: ignore[attr-defined]
+    return joint
+
+
+def _write_row(table: Array, row: Int[Array, ""], values: Array) -> Array:
+    if values.ndim == 0:
+        return write(table, row, values)
+    n = values.shape[0]
+    if table.size <= SMALL:
+        rows = table.size // n
+        return jnp.where(jnp.arange(table.size, dtype=jnp.int32) // n == row, jnp.tile(values, rows), table)
+    return jax.lax.dynamic_update_slice(table, values, (row * n,))

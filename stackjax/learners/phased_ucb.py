@@ -1,0 +1,90 @@
+"""A leader that knows how its follower's phases are laid out."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from stackjax.arms import best, pick, put
+from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive
+from stackjax.learners.active_arm_elimination import phase_lengths
+from stackjax.protocols import Learner, Noise, Seen, Signals, View
+from stackjax.schedules import as_number
+
+_FAR = 1e30  # stands for infinity: states are finite
+
+
+class PhasedArm(NamedTuple):
+    """An arm's completed phases, its slot and pull, the slot's sum, the phase's largest slot mean so far, the index."""
+
+    phase: Any
+    slot: Any
+    pull: Any
+    total: Any
+    top: Any
+    index: Any
+
+
+class PhasedUCB(Bandit):
+    """Plays the arm with the largest `max_slots (slot mean) + width sqrt(ln T / M_p)` over its last completed phase p.
+
+    Phase p of an arm is completed by pull `slots (M_1 + ... + M_p)` of it, whatever was played in between; arms without
+    a completed phase come first. Against a follower that plays `ActiveArmElimination` with the same phases, a slot
+    holds the pulls of one of its arms. After Donahue et al. (2024), of whose rule only the principle is known: the form
+    is a reconstruction of low confidence.
+
+    **Arguments:** `phases` `[P]`: M_1, ..., M_P, whole and positive; the last one repeats. `slots` B >= 1, the
+    follower's arms; `width` c > 0 and `horizon` T as in `UCB`.
+    """
+
+    phases: Any
+    slots: Any
+    width: Any
+    horizon: Any
+
+    def __init__(self, phases: Any, slots: Any, width: Any, horizon: Any, *, see_others: bool = False):
+        self.phases, self.slots = phase_lengths(phases), slots
+        self.width, self.horizon, self.see_others = as_number(width), horizon, see_others
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Positive ones."""
+        return {
+            "phases: expected positive lengths": jnp.all(positive(self.phases)),
+            "slots: expected at least one": positive(self.slots),
+            "width: expected a positive number": positive(self.width),
+            "horizon: expected at least one round": positive(self.horizon),
+        }
+
+    def init(self, view: View, key: PRNGKeyArray) -> PhasedArm:
+        """No phase is complete."""
+        count, zero = jnp.zeros(view.space.n, jnp.int32), jnp.zeros(view.space.n, view.dtype)
+        return PhasedArm(count, count, count, zero, zero - _FAR, zero + _FAR)
+
+    def act(self, view: View, state: PhasedArm, noise: Noise, seen: Seen) -> Array:
+        """The arm with the largest index."""
+        return best(state.index[:])
+
+    def update(self, view: View, state: PhasedArm, noise: Noise, signals: Signals) -> PhasedArm:
+        """One more pull; at the end of a phase a new index."""
+        cell = pick(state, signals.own)
+        length = self.phases[jnp.minimum(cell.phase, self.phases.shape[0] - 1)]
+        size = length.astype(view.dtype)
+        total, pull = cell.total + signals.payoff, cell.pull + 1
+        slot_ended = pull == length
+        top = jnp.where(slot_ended, jnp.maximum(cell.top, total / size), cell.top)
+        slot = jnp.where(slot_ended, cell.slot + 1, cell.slot)
+        ended = slot == self.slots
+        index = top + jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype) / size)
+        new = PhasedArm(
+            jnp.where(ended, cell.phase + 1, cell.phase),
+            jnp.where(ended, 0, slot),
+            jnp.where(slot_ended, 0, pull),
+            jnp.where(slot_ended, 0, total),
+            jnp.where(ended, -_FAR, top),
+            jnp.where(ended, index, cell.index),
+        )
+        return put(state, signals.own, new)
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        return cls(problem.phases(), problem.follower_arms, problem.width, problem.horizon)

@@ -1,0 +1,121 @@
+"""Upper confidence bounds, alone and after a phase of exploration, and with a radius for a follower that learns."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from stackjax.arms import best, pick, put
+from stackjax.learners._bandit import Arm, Bandit, Clocked, Problem, fresh, log_horizon, positive
+from stackjax.protocols import Learner, Noise, Seen, Signals, View
+from stackjax.schedules import as_number
+
+
+class UCB(Bandit):
+    """Plays the arm with the largest `mean + width sqrt(ln T / pulls)`, arms that were never pulled first.
+
+    **Arguments:** `width` c > 0, in units of payoff (1 for Bernoulli rewards, 2 sigma for normal ones); `horizon` T,
+    the number of rounds of the game, which is also what it is for a follower's memory of one arm of the leader.
+    """
+
+    width: Any = eqx.field(converter=as_number)
+    horizon: Any
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """Positive ones."""
+        return {
+            "width: expected a positive number": positive(self.width),
+            "horizon: expected at least one round": positive(self.horizon),
+        }
+
+    def init(self, view: View, key: PRNGKeyArray) -> Arm:
+        """No pulls."""
+        return fresh(view.space.n, view.dtype)
+
+    def act(self, view: View, state: Arm, noise: Noise, seen: Seen) -> Array:
+        """The arm with the largest index."""
+        return self.highest(view, state)
+
+    def update(self, view: View, state: Arm, noise: Noise, signals: Signals) -> Arm:
+        """One more pull of its arm."""
+        return put(state, signals.own, pick(state, signals.own).observe(signals.payoff))
+
+    def radius(self, view: View) -> Array:
+        """`width sqrt(ln T)`."""
+        return jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype))
+
+    def highest(self, view: View, arms: Arm) -> Array:
+        """The arm with the largest index."""
+        return best(arms.mean[:] + self.radius(view) * arms.width[:])
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        return cls(problem.width, problem.horizon)
+
+
+class ExploreThenUCB(UCB):
+    """`explore` rounds of round robin for each arm, which are forgotten; then `UCB` from empty statistics.
+
+    A leader that forgets what it saw while its follower was still exploring. After Donahue et al. (2024), from a
+    summary in which constants are left out: the length of the exploration `ceil(A^(-2/3) B^(1/3) (ln T)^(1/3) T^(2/3))`
+    and the width are a reconstruction, and pulls in the index are those after the forgetting.
+
+    **Arguments:** `explore` >= 0, rounds for each arm; `width`, `horizon` as in `UCB`.
+    """
+
+    explore: Any
+
+    def __init__(self, explore: Any, width: Any, horizon: Any, *, see_others: bool = False):
+        self.explore, self.width, self.horizon, self.see_others = explore, as_number(width), horizon, see_others
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """As for UCB, and an exploration that isn't negative."""
+        return {"explore: expected 0 or more": jnp.asarray(self.explore) >= 0, **super().hyper_parameters()}
+
+    def init(self, view: View, key: PRNGKeyArray) -> Clocked:
+        """No pulls."""
+        return Clocked(jnp.int32(0), fresh(view.space.n, view.dtype))
+
+    def act(self, view: View, state: Clocked, noise: Noise, seen: Seen) -> Array:
+        """Round robin, then the largest index."""
+        exploring = state.t < self.explore * view.space.n
+        return jnp.where(exploring, state.t % view.space.n, self.highest(view, state.arms))
+
+    def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
+        """A pull counts once exploration is over."""
+        old = pick(state.arms, signals.own)
+        new = old.observe(signals.payoff)
+        exploring = state.t < self.explore * view.space.n
+        kept = Arm(*(jnp.where(exploring, a, b) for a, b in zip(old, new, strict=True)))
+        return Clocked(state.t + 1, put(state.arms, signals.own, kept))
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        explore = problem.explore(problem.leader_arms / problem.follower_arms**0.5)
+        return cls(explore, problem.width, problem.horizon)
+
+
+class LipschitzUCB(UCB):
+    """`UCB` with the radius `(width + lipschitz constant sqrt(slots)) sqrt(ln T / pulls)`.
+
+    The wider radius covers the errors of a follower with an anytime regret bound, where utilities are aligned: along
+    the follower's arms the leader's payoff changes at most `lipschitz` times as much as the follower's. After Donahue
+    et al. (2024); the form is a reconstruction.
+
+    **Arguments:** `width`, `horizon` as in `UCB`; `lipschitz` L >= 0; `slots` B, the follower's arms; `constant` C of
+    the follower's bound (default 1).
+    """
+
+    lipschitz: Any = eqx.field(converter=as_number)
+    slots: Any = eqx.field(converter=as_number)
+    constant: Any = eqx.field(default=1.0, converter=as_number)
+
+    def radius(self, view: View) -> Array:
+        """`(width + L C sqrt(B)) sqrt(ln T)`."""
+        more = jnp.asarray(self.lipschitz) * self.constant * jnp.sqrt(jnp.asarray(self.slots).astype(view.dtype))
+        return super().radius(view) + more * jnp.sqrt(log_horizon(self.horizon, view.dtype))
+
+    @classmethod
+    def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
+        return cls(problem.width, problem.horizon, 1.0, problem.follower_arms)
