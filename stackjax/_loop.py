@@ -5,28 +5,18 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from stackjax._dependence import depends
 from stackjax._derivatives import where_differentiable
-from stackjax._noise import BEFORE, computed_once, round_key
-from stackjax.arms import SMALL, read, write
+from stackjax._players import Players, check_dictionary, check_payoffs, check_same
+from stackjax.arms import SMALL
 from stackjax.protocols import (
-    Calls,
-    Game,
-    Learner,
-    RealisedGame,
-    Seen,
-    Signals,
-    View,
-    level_of,
-    same_structure,
+    arms_of,
     tree_where,
 )
-from stackjax.spaces import Arms
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
@@ -54,178 +44,9 @@ class Recording(NamedTuple):
     metrics: Callable[..., dict[str, Any]] | None
 
 
-class Players:
-    """The game and its learners in one replicate: everything that they do in a round, and nothing about batches."""
-
-    def __init__(self, game: Game, learners: tuple[Learner, ...], words: Array, start: tuple[Any, ...], dtype: Any):
-        self.game, self.learners, self.words, self.dtype = game, learners, words, dtype
-        self.players = range(len(learners))
-        self.views = [self._view(i, game, start[i]) for i in self.players]
-        self.finite = finite(game)
-
-    def _view(self, i: int, game: Game, start: Any) -> View:
-        return View(self.learners[i], game, i, start, self.dtype)
-
-    def key(self, player: int | None, round_: Any, replicate: Array) -> Any:
-        """The round's key of a player, or of the game (None)."""
-        return round_key(self.words[0 if player is None else player + 1], round_, replicate)
-
-    def init(self, replicate: Array) -> tuple[Any, ...]:
-        """Every learner's state before the first round."""
-        return tuple(
-            learner.init(view, self.key(i, BEFORE, replicate))
-            for i, (learner, view) in enumerate(zip(self.learners, self.views, strict=True))
-        )
-
-    def in_order(self, method: str, choose: Callable[[int, Seen], Any], game_noise: Any) -> tuple[Any, ...]:
-        """One action a player, each choosing (in a `method`) after having seen those of earlier levels."""
-        actions: list[Any] = [None] * len(self.players)
-        for i in self.players:
-            mine = level_of(self.game, i)
-            earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
-            action = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
-            expected = self.game.spaces[i].struct(self.dtype)
-            _same(f"player {i}, {type(self.learners[i]).__name__}.{method}", action, expected, "its space")
-            actions[i] = jax.tree.map(jnp.asarray, action)
-        return tuple(actions)
-
-    def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[PyTree, int], PyTree]:
-        def ask(observations: PyTree, player: int) -> PyTree:
-            if earlier[player] is None:
-                raise ValueError(f"seen.ask: player {player} doesn't move before the player who asks")
-            return self.game.answer(game_noise, player, earlier[player], observations)
-
-        return ask
-
-    def strategies(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What every learner reports as its strategy, later levels seeing earlier strategies."""
-        return self.in_order("strategy", lambda i, seen: self.learners[i].strategy(self.views[i], states[i], seen), ())
-
-    def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
-        """Every learner's diagnostics."""
-        found = tuple(each.report(v, s) for each, v, s in zip(self.learners, self.views, states, strict=True))
-        for i, report in enumerate(found):
-            _dictionary(f"player {i}, {type(self.learners[i]).__name__}.report", report)
-        return found
-
-    def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Play round `t`: the new states, actions, payments, oracle calls, and whether an arm was out of bounds.
-
-        Such an arm is replaced by the nearest one, lest it touch another replicate's statistics.
-        """
-        noise = [
-            computed_once(self.learners[i].draw(self.views[i], self.key(i, t, replicate)), t) for i in self.players
-        ]
-        game_noise = self.game.draw(self.key(None, t, replicate))
-
-        strayed = [jnp.asarray(False)]
-
-        def act(i: int, seen: Seen) -> Any:
-            action = self.learners[i].act(self.views[i], states[i], noise[i], seen)
-            if not self.finite:
-                return action
-            # An arm enters every entry of the tables that it updates.
-            arm = computed_once(action, t, everything=True)
-            strayed.append(~self.game.spaces[i].contains(arm))
-            return self.game.spaces[i].project(arm)
-
-        actions = self.in_order("act", act, game_noise)
-        realised = RealisedGame(self.game, game_noise)
-        paid = self.scalars(realised, actions)
-        paid = computed_once(paid, t, everything=True) if self.finite else paid
-        new, calls = [], []
-        for i, learner in enumerate(self.learners):
-            view = self._view(i, realised, self.views[i].start)
-            after = learner.update(view, states[i], noise[i], Signals(view, actions, paid))
-            name = f"player {i}, {type(learner).__name__}"
-            _same(name + ".update", after, states[i], "the state that init returns", _arrays_of(learner))
-            new.append(jax.tree.map(jnp.asarray, after))
-            calls.append(learner.calls(view, states[i], after))
-            if not isinstance(calls[-1], Calls):
-                raise TypeError(f"{name}.calls: expected stackjax.Calls, got {calls[-1]!r}")
-        return tuple(new), actions, paid, tuple(calls), functools.reduce(jnp.logical_or, strayed)
-
-    def scalars(self, game: Game, actions: tuple[Any, ...]) -> tuple[Array, ...]:
-        """The payoffs of a game as scalars of the run's type, one a player."""
-        paid = game.payoffs(*actions)
-        shapes = (
-            [getattr(p, "shape", () if isinstance(p, int | float) else None) for p in paid]
-            if isinstance(paid, tuple | list)
-            else None
-        )
-        if shapes != [()] * len(self.players):
-            got = f"shapes {shapes}" if shapes is not None else f"{paid!r}"
-            raise ValueError(
-                f"payoffs: expected a tuple of {len(self.players)} scalars, one for each player, got {got}"
-            )
-        return tuple(jnp.asarray(p).astype(self.dtype) for p in paid)
-
-    def visited(self, visits: Array, actions: tuple[Any, ...]) -> Array:
-        """The counts of joint arms, this one added."""
-        joint = functools.reduce(
-            lambda k, pair: k * pair[0].n + pair[1], zip(self.game.spaces, actions, strict=True), 0
-        )
-        return write(visits, joint, read(visits, joint) + 1)
-
-    def table(self) -> Array:
-        """The exact payoffs of all joint arms, `[players, joint arms]`, the last player's arm counting fastest."""
-        sizes = [space.n for space in self.game.spaces]
-        joint = jnp.unravel_index(jnp.arange(math.prod(sizes), dtype=jnp.int32), sizes)
-        return jnp.stack(jax.vmap(lambda *arms: self.scalars(self.game, arms))(*joint))
-
-    def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array]:
-        """Are a round's states and actions finite, and its actions in their spaces?
-
-        A payoff that isn't finite fails with the state of the learner that uses it; what is only recorded fails nobody.
-        """
-        # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
-        floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        spaces = zip(self.game.spaces, actions, strict=True)
-        inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
-        return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
-
-
-def finite(game: Game) -> bool:
-    """Whether every player has a finite number of arms."""
-    return all(isinstance(space, Arms) for space in game.spaces)
-
-
-def _dictionary(name: str, found: Any) -> None:
-    if not isinstance(found, dict) or not all(eqx.is_array_like(x) for x in jax.tree.leaves(found)):
-        raise TypeError(f"{name}: expected a dictionary of arrays, got {found!r}")
-
-
-def _check_payoffs(players: Players, replicate: Array, exact: bool) -> None:
-    """Evaluate the payoffs at some joint action, before a learner does and fails in its own way."""
-    game = players.game
-    structs = tuple(space.struct(players.dtype) for space in game.spaces)
-    actions = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structs)
-    players.scalars(RealisedGame(game, game.draw(players.key(None, 0, replicate))), actions)
-    if exact:
-        players.scalars(game, actions)
-
-
-def _arrays_of(learner: Learner) -> str:
-    """A hint at the likeliest reason why a state changes its shape."""
-    arrays = [(path, x) for path, x in jax.tree_util.tree_flatten_with_path(learner)[0] if getattr(x, "ndim", 0)]
-    if not arrays:
-        return ""
-    found = ", ".join(f"{type(learner).__name__}{jax.tree_util.keystr(path)} {x.shape}" for path, x in arrays)
-    return f"; if the axis of {found} is one entry a replicate, name it in in_axes and give replicates"
-
-
-def _same(name: str, got: Any, expected: Any, what: str, hint: str = "") -> None:
-    if not same_structure(got, expected):
-        raise ValueError(f"{name}: expected a pytree like {what}, {expected}, got {got}")
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        shape, dtype = jnp.shape(a), getattr(a, "dtype", None) or jnp.result_type(a)
-        if (shape, dtype) != (b.shape, b.dtype):
-            raise ValueError(f"{name}: expected {b.dtype}{list(b.shape)} as in {what}, got {dtype}{list(shape)}{hint}")
-
-
 def _check_resumed(states: Any, expected: Any) -> None:
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), states)
-    _same("resume", one, expected, "the states of these learners")
+    check_same("resume", one, expected, "the states of these learners")
 
 
 def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Array, carry: Any, plan: "Plan") -> Any:
@@ -363,12 +184,12 @@ class _OneReplicate:
     def begin(self, mapped: Any, replicate: Array) -> Replicate:
         players = self.make(self.shared, mapped)
         states = jax.tree.map(jnp.asarray, players.init(replicate))
-        _check_payoffs(players, replicate, self.recording.payoffs == "exact")
+        check_payoffs(players, replicate, self.recording.payoffs == "exact")
         _, actions, paid, calls, _ = jax.eval_shape(lambda: players.round(jnp.int32(0), replicate, states))
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
         counts = jax.tree.map(lambda _: jnp.int32(0), calls)
         sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1") if self.summed)
-        visits = jnp.zeros(math.prod(space.n for space in players.game.spaces), jnp.int32) if self.counted else ()
+        visits = jnp.zeros(math.prod(map(arms_of, players.game.spaces)), jnp.int32) if self.counted else ()
         blank = blank if self.recording.strategies else ()
         return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank, visits)
 
@@ -433,13 +254,15 @@ class _OneReplicate:
             sums = tuple(players.table() @ c.visits.astype(players.dtype))
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
-        _dictionary("metrics", metrics)
+        check_dictionary("metrics", metrics)
         row = {
             "strategies": strategies if self.recording.strategies else (),
             "actions": c.actions,
             "payoffs": jnp.stack(means) if means else None,
             "metrics": jax.tree.map(jnp.asarray, metrics),
             "reports": players.reports(c.states),
-            "visits": c.visits.reshape([space.n for space in players.game.spaces]) if self.recording.visits else None,
+            "visits": c.visits.reshape([arms_of(space) for space in players.game.spaces])
+            if self.recording.visits
+            else None,
         }
         return c, row

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax import _batch, _derivatives, _entry, _loop
+from stackjax import _batch, _derivatives, _entry, _loop, _players
 from stackjax._noise import stream_words
 from stackjax.protocols import Game, Learner
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
@@ -34,9 +34,9 @@ class _Program(NamedTuple):
 @functools.partial(jax.jit, static_argnames="program")
 def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any, program: _Program) -> Any:
     def local(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any) -> Any:
-        def make(shared: Any, mapped: Any) -> _loop.Players:
+        def make(shared: Any, mapped: Any) -> _players.Players:
             game, learners, start = program.layout.build(shared[0], mapped)
-            return _loop.Players(game, learners, shared[1], start, program.dtype)
+            return _players.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
         plan = _loop.Plan(begin, points, program.spacing, program.recording, program.freeze, program.finite)
@@ -124,7 +124,7 @@ def play(
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
     spacing = int(gaps[0]) if gaps.size == 1 else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
-    finite = _loop.finite(game)
+    finite = _players.finite(game)
     recording = _loop.Recording(payoffs, record.strategies, finite and record.visits, record.metrics)
     where = _entry.device_list(devices)
     program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False, finite=finite)

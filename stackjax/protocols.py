@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray, PyTree, Scalar
 
-from stackjax.spaces import Space
+from stackjax.spaces import Arms, Space
 
 Action: TypeAlias = PyTree[Array]
 Noise: TypeAlias = PyTree[Array]
@@ -170,6 +170,13 @@ class RealisedGame(Game):
         return self.game.answer(noise, player, action, observations)
 
 
+def arms_of(space: Space) -> int:
+    """The number of a space's arms; a `ValueError` if it has none."""
+    if not isinstance(space, Arms):
+        raise ValueError(f"expected a space of arms, got {space}")
+    return space.n
+
+
 def level_of(game: Game, player: int) -> int:
     """The index of the level at which `player` moves."""
     return next(i for i, level in enumerate(game.levels) if player in level)
@@ -193,6 +200,11 @@ class View:
     def _need(self, signal: Signal, what: str) -> None:
         if signal not in self._wants:
             raise UndeclaredSignalError(self._learner, signal, self._wants, what)
+
+    @property
+    def arms(self) -> int:
+        """The number of its arms, if that is what it chooses from."""
+        return arms_of(self.space)
 
     @property
     def game(self) -> Game:

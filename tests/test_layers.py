@@ -17,7 +17,9 @@ ROOT = Path(stackjax.__file__).parent
 LAYERS = [
     ["spaces", "schedules", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
-    ["_calculus", "arms", "_loop"],
+    ["_calculus", "arms"],
+    ["_players"],
+    ["_loop"],
     ["trace", "games", "learners"],
     ["_entry"],
     ["_batch"],
@@ -31,9 +33,9 @@ TOP = ("__init__", "__main__")
 OPEN = {("catalogue", "experiments"), ("experiments", "catalogue")}
 #: What a room may not import although it lies below: the loop knows no game and no learner, nor they the loop.
 FORBIDDEN = {
-    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_batch", "_entry", "_loop", "trace")},
-    "learners": {"_noise", "_dependence", "_derivatives", "_loop", "trace"},
-    "games": {"_noise", "_dependence", "_derivatives", "_loop", "trace"},
+    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_batch", "_entry", "_loop", "_players", "trace")},
+    "learners": {"_noise", "_dependence", "_derivatives", "_loop", "_players", "trace"},
+    "games": {"_noise", "_dependence", "_derivatives", "_loop", "_players", "trace"},
 }
 #: Who may import a heavy library when it is itself imported; `import stackjax` must import none of them.
 HEAVY = {

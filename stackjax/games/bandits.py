@@ -21,8 +21,8 @@ class StackelbergBandit(Game):
     The mean rewards are `U_1(a, b)` and `U_2(a, b)`. (The model of Donahue et al., 2024, Impact of Decentralized
     Learning on Player Utilities in Stackelberg Games.) Rewards are normal with standard deviation sigma, or Bernoulli.
 
-    **Arguments:** `leader_means`, `follower_means` `[A, B]`, leaves, so that instances batch through `in_axes`; `noise`:
-    "gaussian" or "bernoulli" (means in [0, 1]), static; `sigma` >= 0, in units of reward (Gaussian only).
+    **Arguments:** `leader_means`, `follower_means` `[A, B]`, leaves, so that instances batch through `in_axes`;
+    `noise`: "gaussian" or "bernoulli" (means in [0, 1]), static; `sigma` >= 0, in units of reward (Gaussian only).
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """

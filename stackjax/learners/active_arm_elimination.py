@@ -55,20 +55,20 @@ class ActiveArmElimination(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> EliminationState:
         """All arms are active."""
-        zero, n = jnp.int32(0), view.space.n
+        zero, n = jnp.int32(0), view.arms
         since, out = jnp.zeros(n, jnp.int32), jnp.zeros(n, view.dtype)
         return EliminationState(zero, zero, zero, fresh(n, view.dtype), since, out)
 
     def act(self, view: View, state: EliminationState, noise: Noise, seen: Seen) -> Array:
         """The slot's arm, or the next active one."""
-        arms = jnp.arange(view.space.n, dtype=jnp.int32)
-        after = arms - state.slot + jnp.where(arms < state.slot, view.space.n, 0)
+        arms = jnp.arange(view.arms, dtype=jnp.int32)
+        after = arms - state.slot + jnp.where(arms < state.slot, view.arms, 0)
         # The order after the slot, active arms first.
-        return best(-(after.astype(view.dtype) + state.out[:] * view.space.n))
+        return best(-(after.astype(view.dtype) + state.out[:] * view.arms))
 
     def update(self, view: View, state: EliminationState, noise: Noise, signals: Signals) -> EliminationState:
         """One more pull; at the end of a phase, the elimination."""
-        n, arm = view.space.n, signals.own
+        n, arm = view.arms, signals.own
         length = self.phases[jnp.minimum(state.phase, self.phases.shape[0] - 1)]
         stale = pick(state.since, arm) != state.phase
         old, blank = pick(state.arms, arm), Arm(*(x[0] for x in fresh(1, view.dtype)))

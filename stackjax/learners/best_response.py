@@ -67,7 +67,7 @@ class BestResponse(Learner):
 
     def _search(self, view: View, state: Action, seen: Seen) -> Action:
         if isinstance(view.space, Arms):
-            arms = jnp.arange(view.space.n, dtype=jnp.int32)
+            arms = jnp.arange(view.arms, dtype=jnp.int32)
             joint = [None if j == view.player else a for j, a in enumerate(seen.actions)]
             return best(jax.vmap(lambda arm: view.payoff_function(*(arm if a is None else a for a in joint)))(arms))
         dtype = jax.tree.leaves(state)[0].dtype

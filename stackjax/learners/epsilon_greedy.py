@@ -30,7 +30,7 @@ class EpsilonGreedy(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> Clocked:
         """No pulls."""
-        return Clocked(jnp.int32(0), fresh(view.space.n, view.dtype))
+        return Clocked(jnp.int32(0), fresh(view.arms, view.dtype))
 
     def draw(self, view: View, key: PRNGKeyArray) -> Array:
         """Whether to explore, and where: two uniform numbers."""
@@ -38,7 +38,7 @@ class EpsilonGreedy(Bandit):
 
     def act(self, view: View, state: Clocked, noise: Array, seen: Seen) -> Array:
         """Any arm, or the greedy one."""
-        n = view.space.n
+        n = view.arms
         anything = jnp.minimum((noise[1] * n).astype(jnp.int32), n - 1)
         explores = noise[0] < jnp.asarray(self.epsilon(state.t)).astype(view.dtype)
         return jnp.where(explores, anything, self.strategy(view, state, seen))

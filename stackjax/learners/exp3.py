@@ -33,7 +33,7 @@ class EXP3(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> Array:
         """No losses."""
-        return jnp.zeros(view.space.n, view.dtype)
+        return jnp.zeros(view.arms, view.dtype)
 
     def draw(self, view: View, key: PRNGKeyArray) -> Array:
         """A uniform number."""

@@ -32,16 +32,16 @@ class ExploreThenCommitThrowOut(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> Clocked:
         """Sums of payoffs: every arm is pulled equally often before they are compared."""
-        return Clocked(jnp.int32(0), jnp.zeros(view.space.n, view.dtype))
+        return Clocked(jnp.int32(0), jnp.zeros(view.arms, view.dtype))
 
     def act(self, view: View, state: Clocked, noise: Noise, seen: Seen) -> Array:
         """Round robin, then the best mean."""
-        exploring = state.t < (self.discard + self.keep) * view.space.n
-        return jnp.where(exploring, state.t % view.space.n, best(state.arms[:]))
+        exploring = state.t < (self.discard + self.keep) * view.arms
+        return jnp.where(exploring, state.t % view.arms, best(state.arms[:]))
 
     def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
         """A payoff counts between the two phases' ends."""
-        n = view.space.n
+        n = view.arms
         counts = (state.t >= self.discard * n) & (state.t < (self.discard + self.keep) * n)
         total = pick(state.arms, signals.own) + jnp.where(counts, signals.payoff, 0)
         return Clocked(state.t + 1, put(state.arms, signals.own, total))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.arms import SMALL, Row, is_row, read, write
-from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View
+from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of
 from stackjax.spaces import Arms
 
 
@@ -86,14 +86,14 @@ class PerArm(Learner):
 
 
 def _contexts(view: View) -> int:
-    return math.prod(space.n for space in view.earlier)  # type: ignore[attr-defined]  # `requires` has seen to it
+    return math.prod(arms_of(space) for space in view.earlier)
 
 
 def _context(view: View, actions: tuple[Any, ...]) -> Int[Array, ""]:
     """The earlier players' joint arm as a number."""
     joint = jnp.int32(0)
     for space, arm in zip(view.earlier, actions, strict=False):
-        joint = joint * space.n + arm  # type: ignore[attr-defined]
+        joint = joint * arms_of(space) + arm
     return joint
 
 

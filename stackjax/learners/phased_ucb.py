@@ -57,7 +57,7 @@ class PhasedUCB(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> PhasedArm:
         """No phase is complete."""
-        count, zero = jnp.zeros(view.space.n, jnp.int32), jnp.zeros(view.space.n, view.dtype)
+        count, zero = jnp.zeros(view.arms, jnp.int32), jnp.zeros(view.arms, view.dtype)
         return PhasedArm(count, count, count, zero, zero - _FAR, zero + _FAR)
 
     def act(self, view: View, state: PhasedArm, noise: Noise, seen: Seen) -> Array:

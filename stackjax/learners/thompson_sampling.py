@@ -40,12 +40,12 @@ class ThompsonSampling(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> Arm:
         """No pulls."""
-        return fresh(view.space.n, view.dtype)
+        return fresh(view.arms, view.dtype)
 
     def draw(self, view: View, key: PRNGKeyArray) -> Array:
         """A standard normal or a uniform number for each arm."""
         law = jax.random.normal if self.noise == "gaussian" else jax.random.uniform
-        return law(key, (view.space.n,), view.dtype)
+        return law(key, (view.arms,), view.dtype)
 
     def act(self, view: View, state: Arm, noise: Array, seen: Seen) -> Array:
         """The best sample."""

@@ -29,15 +29,15 @@ class UCB(Bandit):
             "horizon: expected at least one round": positive(self.horizon),
         }
 
-    def init(self, view: View, key: PRNGKeyArray) -> Arm:
+    def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""
-        return fresh(view.space.n, view.dtype)
+        return fresh(view.arms, view.dtype)
 
-    def act(self, view: View, state: Arm, noise: Noise, seen: Seen) -> Array:
+    def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """The arm with the largest index."""
         return self.highest(view, state)
 
-    def update(self, view: View, state: Arm, noise: Noise, signals: Signals) -> Arm:
+    def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """One more pull of its arm."""
         return put(state, signals.own, pick(state, signals.own).observe(signals.payoff))
 
@@ -73,20 +73,20 @@ class ExploreThenUCB(UCB):
         """As for UCB, and an exploration that isn't negative."""
         return {"explore: expected 0 or more": jnp.asarray(self.explore) >= 0, **super().hyper_parameters()}
 
-    def init(self, view: View, key: PRNGKeyArray) -> Clocked:
+    def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""
-        return Clocked(jnp.int32(0), fresh(view.space.n, view.dtype))
+        return Clocked(jnp.int32(0), fresh(view.arms, view.dtype))
 
-    def act(self, view: View, state: Clocked, noise: Noise, seen: Seen) -> Array:
+    def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """Round robin, then the largest index."""
-        exploring = state.t < self.explore * view.space.n
-        return jnp.where(exploring, state.t % view.space.n, self.highest(view, state.arms))
+        exploring = state.t < self.explore * view.arms
+        return jnp.where(exploring, state.t % view.arms, self.highest(view, state.arms))
 
-    def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
+    def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """A pull counts once exploration is over."""
         old = pick(state.arms, signals.own)
         new = old.observe(signals.payoff)
-        exploring = state.t < self.explore * view.space.n
+        exploring = state.t < self.explore * view.arms
         kept = Arm(*(jnp.where(exploring, a, b) for a, b in zip(old, new, strict=True)))
         return Clocked(state.t + 1, put(state.arms, signals.own, kept))
 
