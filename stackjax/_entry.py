@@ -232,9 +232,12 @@ def _start(
             raise ValueError(f"start: player {i}: expected a pytree like {struct}, got {action!r}")
         for leaf, expected in zip(jax.tree.leaves(action), jax.tree.leaves(struct), strict=True):
             try:
-                array = jnp.asarray(leaf, dtype) if isinstance(leaf, jax.Array) else np.asarray(leaf, dtype)
+                kind = expected.dtype
+                array = jnp.asarray(leaf, kind) if isinstance(leaf, jax.Array) else np.asarray(leaf, kind)
             except (TypeError, ValueError):
                 raise TypeError(f"start: player {i}: expected numbers, got {leaf!r}") from None
+            if jnp.issubdtype(kind, jnp.integer) and not jnp.issubdtype(jnp.result_type(leaf), jnp.integer):
+                raise TypeError(f"start: player {i}: expected whole numbers, got {leaf!r}")
             own = replicates is not None and array.shape == (replicates, *expected.shape)
             if not own and array.shape != expected.shape:
                 each = "" if replicates is None else f", or {(replicates, *expected.shape)} with one start a replicate"

@@ -251,7 +251,9 @@ class _OneReplicate:
         strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
         sums = c.payoffs if self.recording.payoffs else ()
         if self.finite and self.recording.payoffs == "exact":
-            sums = tuple(players.table() @ c.visits.astype(players.dtype))
+            counts = c.visits.astype(players.dtype)[None]
+            # Not a product of matrices: GPUs round those, and 0 times an infinite payoff that nobody met is NaN.
+            sums = tuple(jnp.sum(jnp.where(counts > 0, players.table() * counts, 0), axis=1))
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
         check_dictionary("metrics", metrics)

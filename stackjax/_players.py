@@ -57,10 +57,13 @@ class Players:
             mine = level_of(self.game, i)
             earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
             action = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
-            expected = self.game.spaces[i].struct(self.dtype)
-            check_same(f"player {i}, {type(self.learners[i]).__name__}.{method}", action, expected, "its space")
+            self._check_action(i, method, action)
             actions[i] = jax.tree.map(jnp.asarray, action)
         return tuple(actions)
+
+    def _check_action(self, i: int, method: str, action: Any) -> None:
+        expected = self.game.spaces[i].struct(self.dtype)
+        check_same(f"player {i}, {type(self.learners[i]).__name__}.{method}", action, expected, "its space")
 
     def _ask(self, earlier: tuple[Any, ...], game_noise: Any) -> Callable[[PyTree, int], PyTree]:
         def ask(observations: PyTree, player: int) -> PyTree:
@@ -97,6 +100,7 @@ class Players:
             action = self.learners[i].act(self.views[i], states[i], noise[i], seen)
             if not self.finite:
                 return action
+            self._check_action(i, "act", action)
             # An arm enters every entry of the tables that it updates.
             arm = computed_once(action, t, everything=True)
             strayed.append(~self.game.spaces[i].contains(arm))

@@ -30,10 +30,18 @@ class Row:
 
     def __getitem__(self, everything: slice) -> Array:
         if everything != slice(None):
-            raise IndexError("a row of statistics is read as a whole, by x[:]; one arm's entry by pick(stats, arm)")
+            raise TypeError("a row of statistics is read as a whole, by x[:]; one arm's entry by pick(stats, arm)")
         if self.table.size <= SMALL:
             return jnp.stack([read(self.table, self.row * self.n + j) for j in range(self.n)])
         return self.table.reshape(-1, self.n).at[self.row].get(mode="promise_in_bounds")
+
+    def __eq__(self, other: Any) -> Any:  # else a comparison without [:] would be False
+        return self[:] == other
+
+    def __ne__(self, other: Any) -> Any:
+        return self[:] != other
+
+    __hash__ = None  # type: ignore[assignment]  # like an array
 
 
 def is_row(x: Any) -> bool:
@@ -96,7 +104,7 @@ def _read_many(size: int, batched: Sequence[bool], x: Array, i: Array) -> tuple[
         few = x.shape[0] <= _TINY
         return _select(x, i) if few else x.at[i].get(mode="promise_in_bounds"), batched[1]
     x, i = _full(size, batched, x, i)
-    n, replicates = x.shape[1], jnp.arange(size)
+    n, replicates = x.shape[1], jnp.arange(size, dtype=i.dtype)
     if n <= _TINY:
         return _select(jnp.moveaxis(x, 0, -1), i), True
     if n <= SMALL:

@@ -125,7 +125,8 @@ def play(
     spacing = int(gaps[0]) if gaps.size == 1 else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
     finite = _players.finite(game)
-    recording = _loop.Recording(payoffs, record.strategies, finite and record.visits, record.metrics)
+    visits = finite and record.visits and (resume is None or resume.block_visits is not None)
+    recording = _loop.Recording(payoffs, record.strategies, visits, record.metrics)
     where = _entry.device_list(devices)
     program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False, finite=finite)
 

@@ -311,7 +311,9 @@ class Arms(Space):
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether there is such an arm."""
-        return (jnp.asarray(action) >= 0) & (jnp.asarray(action) < self.n)
+        action = jnp.asarray(action)
+        inside = (action >= 0) & (action < self.n)
+        return inside if jnp.issubdtype(action.dtype, jnp.integer) else inside & (action == jnp.round(action))
 
     def move(self, action: Array, displacement: Float[Array, " dimension"]) -> Array:
         """Nowhere: there is nothing between arms."""

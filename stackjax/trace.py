@@ -105,7 +105,7 @@ class Trace(eqx.Module):
     - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
     - `state`: the learners' final states; `key`, `ids [replicates]`: what `play(resume=trace)` goes on with.
     - `visits`: of a game of arms, how often each joint action was played since round 0, `[replicates, K, A, B]`; None
-      if it wasn't recorded.
+      if it wasn't recorded, also before an interruption.
     - `calls`: cumulative oracle calls, one `Calls` a player, each entry `[replicates, K]`.
     """
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax.spaces import Box, Euclidean, Simplex, Space, Torus
+from stackjax.spaces import Arms, Box, Euclidean, Simplex, Space, Torus
 
 KEY = jax.random.key(0)
 SPACES = {
@@ -203,6 +203,49 @@ def test_one_outcome_is_certain():
 def test_perturbed_play_has_no_room_in_a_simplex():
     with pytest.raises(ValueError, match="Simplex has no margin"):
         Simplex(3).shrunk(0.1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_arms_are_whole_numbers_below_n(n, x64):
+    arms = Arms(n)
+    assert arms.struct(jnp.float64) == jax.ShapeDtypeStruct((), jnp.int32)
+    drawn = np.asarray(samples(arms, 200))
+    assert drawn.dtype == np.int32 and np.unique(drawn).tolist() == list(range(n))  # misses an arm: 3e-13
+    everything = jnp.arange(-3, n + 3, dtype=jnp.int32)
+    inside = (everything >= 0) & (everything < n)
+    np.testing.assert_array_equal(jax.vmap(arms.contains)(everything), inside)
+    np.testing.assert_array_equal(jax.vmap(arms.project)(everything), np.clip(everything, 0, n - 1))
+    assert arms.project(jnp.int32(2**31 - 1)).dtype == np.int32
+    for extreme in (-(2**31), 2**31 - 1):
+        assert not bool(arms.contains(jnp.int32(extreme)))
+    assert arms.size == 1 and arms.dimension == 0
+
+
+def test_arms_are_sampled_uniformly():
+    """Chi-squared on 5000 draws of 5 arms. False alarms: 1e-6."""
+    from scipy.stats import chisquare
+
+    assert chisquare(np.bincount(samples(Arms(5), 5000), minlength=5)).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(("action", "is_arm"), [(0.0, True), (2.0, True), (0.5, False), (3.0, False), (jnp.nan, False)])
+def test_a_number_is_an_arm_if_it_is_whole(action, is_arm):
+    assert bool(Arms(3).contains(action)) == is_arm
+
+
+def test_arms_have_no_order_and_no_tangent():
+    arms = Arms(5)
+    assert [float(arms.distance(a, b)) for a, b in ((0, 1), (0, 4), (4, 0), (3, 3))] == [1.0, 1.0, 1.0, 0.0]
+    with pytest.raises(ValueError, match="no tangent"):
+        arms.move(0, jnp.zeros(0))
+    with pytest.raises(ValueError, match="Arms has no margin"):
+        arms.shrunk(0.1)
+
+
+@pytest.mark.parametrize("n", [0, -1, 2.0, True, "3"], ids=str)
+def test_a_number_of_arms_is_whole(n):
+    with pytest.raises(ValueError, match=r"^n: "):
+        Arms(n)
 
 
 def test_bounds_are_leaves():

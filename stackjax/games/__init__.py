@@ -1,5 +1,6 @@
 """Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
 
+from stackjax.games import bandit_instances as bandit_instances
 from stackjax.games.bandits import StackelbergBandit as StackelbergBandit
 from stackjax.games.bimatrix import Bimatrix as Bimatrix
 from stackjax.games.duopoly import CournotDuopoly as CournotDuopoly

@@ -9,6 +9,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.protocols import Action, Game, Learner, Noise, Seen, Signals, View
 from stackjax.schedules import Schedule, as_number, as_schedule, number
+from stackjax.spaces import Arms
 
 
 class AscentState(NamedTuple):
@@ -91,5 +92,9 @@ class Ascent(Learner):
         return AscentState(view.space.project(moved), state.n + 1, memory)
 
     def requires(self, view: View) -> dict[str, Any]:
-        """A positive first step."""
+        """A space with a tangent, and a positive first step."""
+        if isinstance(view.space, Arms):
+            raise ValueError(
+                f"player {view.player}: {type(self).__name__} follows gradients, and there are none in {view.space}"
+            )
         return {} if self.step is None else {"step: expected a positive step": jnp.asarray(self.step(jnp.int32(0))) > 0}

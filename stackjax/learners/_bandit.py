@@ -11,7 +11,9 @@ from stackjax.protocols import Learner, Signal, View
 from stackjax.spaces import Arms
 
 Role = Literal["leader", "follower"]
-_UNPULLED = 1e9  # the width of an arm that was never pulled: larger than any payoff, and finite
+#: The largest counter.
+LONGEST = 2**31 - 1
+_UNPULLED = 1e30  # the width of an arm that was never pulled: larger than any payoff, and finite
 
 
 class Arm(NamedTuple):
@@ -30,6 +32,11 @@ class Arm(NamedTuple):
 def fresh(arms: int, dtype: Any) -> Arm:
     """Arms that were never pulled."""
     return Arm(jnp.zeros(arms, dtype), jnp.zeros(arms, dtype), jnp.full(arms, _UNPULLED, dtype))
+
+
+def unpulled_first(arms: Arm, index: Array) -> Array:
+    """The index, infinite where an arm was never pulled."""
+    return jnp.where(arms.pulls[:] == 0, jnp.inf, index)
 
 
 class Clocked(NamedTuple):
@@ -141,3 +148,14 @@ def log_horizon(horizon: Any, dtype: Any) -> Array:
 def positive(value: Any) -> Array:
     """Whether it is above 0."""
     return jnp.asarray(value) > 0
+
+
+def whole(value: Any, least: int) -> Array:
+    """Whether it is a whole number, at least `least`."""
+    number = jnp.asarray(value)
+    return number >= least if jnp.issubdtype(number.dtype, jnp.integer) else jnp.asarray(False)
+
+
+def in_turn(pulls: Any, arms: int) -> Array:
+    """The rounds in which each arm is pulled so often, at most all rounds that a counter can count."""
+    return jnp.minimum(pulls, LONGEST // arms) * arms

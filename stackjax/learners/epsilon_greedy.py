@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Bandit, Clocked, fresh
+from stackjax.learners._bandit import Bandit, Clocked, fresh, unpulled_first
 from stackjax.protocols import Noise, Seen, Signals, View
 from stackjax.schedules import Schedule, as_schedule
 
@@ -45,7 +45,7 @@ class EpsilonGreedy(Bandit):
 
     def strategy(self, view: View, state: Clocked, seen: Seen) -> Array:
         """The greedy arm."""
-        return best(state.arms.mean[:] + 1e9 * (state.arms.pulls[:] == 0))
+        return best(unpulled_first(state.arms, state.arms.mean[:]))
 
     def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
         """One more pull of its arm."""

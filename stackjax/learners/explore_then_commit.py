@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Bandit, Clocked, Problem
+from stackjax.learners._bandit import LONGEST, Bandit, Clocked, Problem, in_turn, whole
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
 
@@ -26,8 +26,8 @@ class ExploreThenCommitThrowOut(Bandit):
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
         return {
-            "discard: expected 0 or more": jnp.asarray(self.discard) >= 0,
-            "keep: expected at least one pull an arm": jnp.asarray(self.keep) > 0,
+            "discard: expected a whole number, 0 or more": whole(self.discard, 0),
+            "keep: expected a whole number, at least one pull an arm": whole(self.keep, 1),
         }
 
     def init(self, view: View, key: PRNGKeyArray) -> Clocked:
@@ -36,15 +36,20 @@ class ExploreThenCommitThrowOut(Bandit):
 
     def act(self, view: View, state: Clocked, noise: Noise, seen: Seen) -> Array:
         """Round robin, then the best mean."""
-        exploring = state.t < (self.discard + self.keep) * view.arms
-        return jnp.where(exploring, state.t % view.arms, best(state.arms[:]))
+        _, end = self.kept(view)
+        return jnp.where(state.t < end, state.t % view.arms, best(state.arms[:]))
 
     def update(self, view: View, state: Clocked, noise: Noise, signals: Signals) -> Clocked:
         """A payoff counts between the two phases' ends."""
-        n = view.arms
-        counts = (state.t >= self.discard * n) & (state.t < (self.discard + self.keep) * n)
+        begin, end = self.kept(view)
+        counts = (state.t >= begin) & (state.t < end)
         total = pick(state.arms, signals.own) + jnp.where(counts, signals.payoff, 0)
         return Clocked(state.t + 1, put(state.arms, signals.own, total))
+
+    def kept(self, view: View) -> tuple[Array, Array]:
+        """The first round whose payoff counts, and the first after the exploration."""
+        begin = in_turn(self.discard, view.arms)
+        return begin, begin + jnp.minimum(in_turn(self.keep, view.arms), LONGEST - begin)
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
@@ -64,7 +69,7 @@ class ExploreThenCommit(ExploreThenCommitThrowOut):
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
-        return {"explore: expected at least one pull an arm": jnp.asarray(self.keep) > 0}
+        return {"explore: expected a whole number, at least one pull an arm": whole(self.keep, 1)}
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:

@@ -1,5 +1,6 @@
 """A follower with a memory of its own for every arm of the leader."""
 
+import copy
 import math
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.arms import SMALL, Row, is_row, read, write
+from stackjax.learners.every import Every
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of
 from stackjax.spaces import Arms
 
@@ -35,8 +37,12 @@ class PerArm(Learner):
                 f"player {view.player}: PerArm is for a follower of players with arms, in a game of arms; its space is "
                 f"{view.space} and those before it {view.earlier}"
             )
-        hyper_parameters = getattr(self.learner, "hyper_parameters", None)
-        return {} if hyper_parameters is None else hyper_parameters()
+        if isinstance(self.learner, PerArm | Every):
+            name = type(self.learner).__name__
+            raise ValueError(f"player {view.player}: PerArm: expected a learner of arms inside of it, got {name}")
+        alone = copy.copy(view)  # to each of its memories the earlier players are always at the same arm
+        alone.earlier = ()
+        return self.learner.requires(alone)
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
         """The learner's state for every arm of the leader, in flat tables."""

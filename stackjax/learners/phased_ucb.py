@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive
+from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive, whole
 from stackjax.learners.active_arm_elimination import phase_lengths
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
@@ -50,7 +50,7 @@ class PhasedUCB(Bandit):
         """Positive ones."""
         return {
             "phases: expected positive lengths": jnp.all(positive(self.phases)),
-            "slots: expected at least one": positive(self.slots),
+            "slots: expected a whole number, at least 1": whole(self.slots, 1),
             "width: expected a positive number": positive(self.width),
             "horizon: expected at least one round": positive(self.horizon),
         }

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Arm, Bandit, Problem, fresh
+from stackjax.learners._bandit import Arm, Bandit, Problem, fresh, unpulled_first
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
 
@@ -50,14 +50,13 @@ class ThompsonSampling(Bandit):
     def act(self, view: View, state: Arm, noise: Array, seen: Seen) -> Array:
         """The best sample."""
         if self.noise == "gaussian":
-            unpulled = 1e18 * (state.pulls[:] == 0)
-            return best(state.mean[:] + jnp.asarray(self.sigma) * noise * state.width[:] + unpulled)
+            return best(unpulled_first(state, state.mean[:] + jnp.asarray(self.sigma) * noise * state.width[:]))
         successes = state.pulls[:] * state.mean[:]
         return best(_beta_quantile(1 + successes, 1 + state.pulls[:] - successes, noise))
 
     def strategy(self, view: View, state: Arm, seen: Seen) -> Array:
         """The best mean, unpulled arms first."""
-        return best(state.mean[:] + 1e9 * (state.pulls[:] == 0))
+        return best(unpulled_first(state, state.mean[:]))
 
     def update(self, view: View, state: Arm, noise: Noise, signals: Signals) -> Arm:
         """One more pull of its arm."""

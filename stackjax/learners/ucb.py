@@ -7,7 +7,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Arm, Bandit, Clocked, Problem, fresh, log_horizon, positive
+from stackjax.learners._bandit import (
+    Arm,
+    Bandit,
+    Clocked,
+    Problem,
+    fresh,
+    in_turn,
+    log_horizon,
+    positive,
+    whole,
+)
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
 
@@ -71,7 +81,7 @@ class ExploreThenUCB(UCB):
 
     def hyper_parameters(self) -> dict[str, Any]:
         """As for UCB, and an exploration that isn't negative."""
-        return {"explore: expected 0 or more": jnp.asarray(self.explore) >= 0, **super().hyper_parameters()}
+        return {"explore: expected a whole number, 0 or more": whole(self.explore, 0), **super().hyper_parameters()}
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""
@@ -79,14 +89,14 @@ class ExploreThenUCB(UCB):
 
     def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """Round robin, then the largest index."""
-        exploring = state.t < self.explore * view.arms
+        exploring = state.t < in_turn(self.explore, view.arms)
         return jnp.where(exploring, state.t % view.arms, self.highest(view, state.arms))
 
     def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """A pull counts once exploration is over."""
         old = pick(state.arms, signals.own)
         new = old.observe(signals.payoff)
-        exploring = state.t < self.explore * view.arms
+        exploring = state.t < in_turn(self.explore, view.arms)
         kept = Arm(*(jnp.where(exploring, a, b) for a, b in zip(old, new, strict=True)))
         return Clocked(state.t + 1, put(state.arms, signals.own, kept))
 
@@ -110,6 +120,15 @@ class LipschitzUCB(UCB):
     lipschitz: Any = eqx.field(converter=as_number)
     slots: Any = eqx.field(converter=as_number)
     constant: Any = eqx.field(default=1.0, converter=as_number)
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """As for UCB, and what doesn't make the radius smaller."""
+        return {
+            "lipschitz: expected 0 or more": jnp.asarray(self.lipschitz) >= 0,
+            "slots: expected at least one": jnp.asarray(self.slots) >= 1,
+            "constant: expected 0 or more": jnp.asarray(self.constant) >= 0,
+            **super().hyper_parameters(),
+        }
 
     def radius(self, view: View) -> Array:
         """`(width + L C sqrt(B)) sqrt(ln T)`."""

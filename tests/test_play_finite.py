@@ -1,0 +1,383 @@
+"""Games of arms in the loop: counts of joint arms, payoffs from them, noise, failures, batches, compilations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stackjax import FailedReplicatesError, Game, Learner, Record, Signal, Status, play
+from stackjax.games import StackelbergBandit
+from stackjax.learners import UCB, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
+from stackjax.spaces import Arms
+
+KEY = jax.random.key(3)
+A, B, ROUNDS, REPLICATES = 3, 4, 12, 5
+MEANS = np.random.default_rng(0).uniform(size=(2, A, B)).astype(np.float32)
+GAME = StackelbergBandit(*MEANS, sigma=0.5)
+
+
+class Dice(Learner):
+    """Plays at random; keeps what it played, saw and was paid."""
+
+    wants = Signal.PAYOFF | Signal.OTHERS
+
+    def init(self, view, key):
+        blank = jnp.full(2 * ROUNDS, -1, jnp.int32)
+        return {"n": jnp.int32(0), "mine": blank, "other": blank, "paid": jnp.zeros(2 * ROUNDS, view.dtype)}
+
+    def draw(self, view, key):
+        return view.space.sample(key)
+
+    def act(self, view, state, noise, seen):
+        return noise
+
+    def strategy(self, view, state, seen):
+        return jnp.int32(0)
+
+    def update(self, view, state, noise, signals):
+        n = state["n"]
+        return {
+            "n": n + 1,
+            "mine": state["mine"].at[n].set(signals.own),
+            "other": state["other"].at[n].set(signals.actions[1 - view.player]),
+            "paid": state["paid"].at[n].set(signals.payoff),
+        }
+
+
+def dice(**options):
+    common = {"key": KEY, "rounds": ROUNDS, "replicates": REPLICATES, "record": Record.every(1)}
+    return play(GAME, Dice(), Dice(), **{**common, **options})
+
+
+def met(trace, rounds=ROUNDS):
+    """What both players kept, `[replicates, rounds, 4]`: their arms and what they were paid."""
+    (one, two) = trace.state
+    np.testing.assert_array_equal(one["mine"], two["other"])
+    np.testing.assert_array_equal(two["mine"], one["other"])
+    columns = one["mine"], two["mine"], one["paid"], two["paid"]
+    return np.stack([np.asarray(x, np.float64) for x in columns], -1)[..., :rounds, :]
+
+
+def counted(arms):
+    """Cumulative counts `[replicates, rounds, A, B]` of joint arms `[replicates, rounds, 2]`."""
+    arms = arms.astype(int)
+    return np.cumsum(np.eye(A * B, dtype=int)[arms[..., 0] * B + arms[..., 1]], axis=-2).reshape(*arms.shape[:-1], A, B)
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return dice()
+
+
+@pytest.fixture(scope="module")
+def visits(reference):
+    return counted(met(reference)[..., :2])
+
+
+def assert_means(trace, visits, rtol=1e-6):
+    """Exact payoffs are the means of the joint arms that were counted since the last record."""
+    points = np.r_[0, trace.rounds]
+    blocks = np.diff(visits, axis=-3, prepend=0)
+    expected = np.einsum("...ab,iab->...i", blocks, MEANS.astype(np.float64)) / np.diff(points)[:, None]
+    np.testing.assert_allclose(trace.payoffs, expected, rtol=rtol)
+
+
+def need_devices(n):
+    if jax.device_count() < n:
+        pytest.skip(f"needs {n} devices, there are {jax.device_count()}")
+
+
+# ---------------------------------------------------------------- what is recorded
+
+
+def test_visits_count_the_joint_arms_that_were_played(reference, visits):
+    np.testing.assert_array_equal(np.stack(reference.actions, -1), met(reference)[..., :2])
+    np.testing.assert_array_equal(reference.visits, visits)
+    assert np.issubdtype(reference.visits.dtype, np.integer)
+    assert np.all(visits[:, -1].sum((-2, -1)) == ROUNDS)
+    assert np.unique(visits[:, -1], axis=0).shape[0] == REPLICATES
+
+
+def test_exact_payoffs_are_the_means_of_the_arms_that_were_counted(reference, visits):
+    assert_means(reference, visits)
+    played = np.stack([MEANS[i][reference.actions] for i in (0, 1)], -1)
+    np.testing.assert_allclose(reference.payoffs, played, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [Record.every(5), Record.log_spaced(4)],
+    ids=["every 5", "log-spaced"],
+)
+def test_records_agree(reference, visits, record):
+    trace = dice(record=record)
+    np.testing.assert_array_equal(met(trace), met(reference))
+    at = visits[:, trace.rounds - 1]
+    np.testing.assert_array_equal(trace.visits, at)
+    assert_means(trace, at)
+    np.testing.assert_array_equal(trace.actions, np.stack(reference.actions)[:, :, trace.rounds - 1])
+
+
+def test_realised_payoffs_are_what_was_paid(reference):
+    trace = dice(record=Record.every(4, payoffs="realised", visits=False))
+    np.testing.assert_array_equal(met(trace), met(reference))
+    paid = met(reference)[..., 2:].reshape(REPLICATES, -1, 4, 2).mean(2)
+    np.testing.assert_allclose(trace.payoffs, paid, rtol=1e-5, atol=1e-6)
+    assert trace.visits is None
+    noise = met(reference)[..., 2:] - np.stack(np.asarray(reference.payoffs, np.float64))
+    assert 0.3 < noise.std() < 0.7  # sigma = .5; 120 draws: 4 standard errors are .13
+
+
+def test_less_can_be_recorded(reference, visits):
+    only = dice(record=Record.every(4, payoffs=None, metrics=lambda a, b: {"a": a}))
+    np.testing.assert_array_equal(only.visits, visits[:, 3::4])
+    assert only.payoffs is None and only.metrics["a"].shape == (REPLICATES, 3)
+    means = dice(record=Record.every(4, visits=False, strategies=False))
+    assert means.visits is None and means.actions == means.strategies == ()
+    np.testing.assert_array_equal(met(means), met(reference))
+    assert_means(means, visits[:, 3::4])
+
+
+def test_payoffs_of_arms_that_nobody_played_do_not_matter():
+    class Poles(StackelbergBandit):
+        def payoffs(self, *actions):
+            return tuple(1 / p for p in super().payoffs(*actions))
+
+    game = Poles([[0.5, 0.0], [0.0, 0.0]], [[0.25, 0.0], [0.0, 0.0]])
+    trace = play(game, Fixed(0), Fixed(0), key=KEY, rounds=3, record=Record.final())
+    np.testing.assert_array_equal(trace.payoffs, [[2.0, 4.0]])
+
+
+def test_a_trace_of_arms_is_a_labelled_dataset(reference, visits):
+    data = reference.to_xarray()
+    assert data["visits"].dims == ("replicate", "rounds", "arm_0", "arm_1")
+    np.testing.assert_array_equal(data["visits"], visits)
+    assert data["action_0"].dims == ("replicate", "rounds") and data["action_0"].dtype == np.int32
+
+
+# ---------------------------------------------------------------- noise
+
+
+def test_one_run_alone_is_replicate_0(reference, visits):
+    alone = dice(replicates=None)
+    np.testing.assert_array_equal(met(alone), met(reference)[0])
+    np.testing.assert_array_equal(alone.visits, visits[0])
+    assert alone.visits.shape == (ROUNDS, A, B) and alone.payoffs.shape == (ROUNDS, 2)
+    assert_means(alone, visits[0])
+    assert alone.to_xarray()["visits"].dims == ("rounds", "arm_0", "arm_1")
+
+
+@pytest.mark.parametrize("options", [{"chunk": 2}, {"devices": 2, "chunk": 1}], ids=str)
+def test_noise_and_counts_do_not_depend_on_how_replicates_are_cut(reference, visits, options):
+    need_devices(options.get("devices", 1))
+    trace = dice(**options)
+    np.testing.assert_array_equal(met(trace), met(reference))
+    np.testing.assert_array_equal(trace.visits, visits)
+    np.testing.assert_allclose(trace.payoffs, reference.payoffs, rtol=1e-6)
+
+
+def test_noise_and_counts_belong_to_the_id_of_a_replicate(reference, visits):
+    ids = [4, 0, 4, 2, 1]
+    trace = dice(replicates=ids)
+    np.testing.assert_array_equal(met(trace), met(reference)[ids])
+    np.testing.assert_array_equal(trace.visits, visits[ids])
+
+
+def test_counts_go_on_over_interruptions_of_every_kind(reference, visits):
+    need_devices(2)
+    first = dice(rounds=3)
+    second = dice(rounds=1, resume=first, devices=2, record=Record.log_spaced(9))
+    third = dice(rounds=8, resume=second, record=Record.every(3), chunk=3)
+    np.testing.assert_array_equal(met(third), met(reference))
+    assert third.rounds.tolist() == [6, 9, 12]
+    for trace in (first, second, third):
+        np.testing.assert_array_equal(trace.visits, visits[:, trace.rounds - 1])
+    np.testing.assert_array_equal(third.calls[0].payoffs, [[6, 9, 12]] * REPLICATES)
+
+
+def test_counts_that_were_not_recorded_from_the_first_round_on_are_not_made_up():
+    first = dice(replicates=None, rounds=5, record=Record.final(visits=False))
+    trace = dice(replicates=None, rounds=ROUNDS - 5, record=Record.final(visits=True), resume=first)
+    assert trace.visits is None and trace.payoffs is not None
+
+
+def test_noise_depends_on_the_key(reference):
+    assert not np.array_equal(met(dice(key=jax.random.key(4)))[..., :2], met(reference)[..., :2])
+
+
+def learning(**options):
+    learners = ExploreThenUCB(1, 1.0, 100), PerArm(EpsilonGreedy(0.2))
+    common = {"key": KEY, "rounds": 20, "replicates": 4, "record": Record.every(5, strategies=False, payoffs=None)}
+    return play(GAME, *learners, **{**common, **options})
+
+
+def test_learners_go_on_over_an_interruption():
+    whole = learning()
+    resumed = learning(rounds=10, resume=learning(rounds=10))
+    np.testing.assert_array_equal(resumed.visits, whole.visits[:, 2:])
+    for one, two in zip(jax.tree.leaves(resumed.state), jax.tree.leaves(whole.state), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-6)
+    assert whole.status.tolist() == [0] * 4
+
+
+# ---------------------------------------------------------------- instances
+
+
+def test_games_batch_and_each_is_the_game_alone():
+    rng = np.random.default_rng(1)
+    U = jnp.asarray(rng.uniform(size=(2, 3, A, B)), jnp.float32)
+    games = jax.vmap(StackelbergBandit)(*U)
+    learners = UCB(jnp.array([0.5, 1.0, 2.0]), 30), PerArm(UCB(1.0, 30))
+    options = {"key": KEY, "rounds": 30, "record": Record.every(10)}
+    batch = play(games, *learners, replicates=[7, 8, 9], in_axes=(0, 0, None), **options)
+    for k in range(3):
+        alone = play(
+            StackelbergBandit(*U[:, k]), UCB(learners[0].width[k], 30), learners[1], replicates=[7 + k], **options
+        )
+        np.testing.assert_array_equal(batch.visits[k], alone.visits[0])
+        np.testing.assert_allclose(batch.payoffs[k], alone.payoffs[0], rtol=1e-5)
+    blocks = np.diff(batch.visits, axis=1, prepend=0)
+    np.testing.assert_allclose(batch.payoffs, np.einsum("rkab,irab->rki", blocks, U) / 10, rtol=1e-5)
+
+
+def test_three_players_and_a_follower_of_two():
+    U = np.random.default_rng(2).uniform(size=(3, 2, 3, 4)).astype(np.float32)
+
+    class Chain(Game):
+        means: jax.Array
+        spaces = (Arms(2), Arms(3), Arms(4))
+        levels = ((0,), (1,), (2,))
+
+        def payoffs(self, a, b, c):
+            return tuple(self.means[i, a, b, c] for i in range(3))
+
+        def draw(self, key):
+            return jax.random.normal(key, (3,))
+
+        def realise(self, noise, *actions):
+            return tuple(p + 0.1 * e for p, e in zip(self.payoffs(*actions), noise, strict=True))
+
+    learners = EpsilonGreedy(1.0), PerArm(EpsilonGreedy(1.0)), PerArm(EpsilonGreedy(0.5))
+    trace = play(Chain(jnp.asarray(U)), *learners, key=KEY, rounds=60, replicates=2, record=Record.every(1))
+    trace.raise_if_failed()
+    a, b, c = np.asarray(trace.actions)
+    for r in range(2):
+        counts = np.zeros((2, 3, 4), int)
+        np.add.at(counts, (a[r], b[r], c[r]), 1)
+        np.testing.assert_array_equal(trace.visits[r, -1], counts)
+        np.testing.assert_array_equal(trace.state[2].arms.pulls[r].reshape(2, 3, 4), counts)
+        np.testing.assert_array_equal(trace.state[1].arms.pulls[r].reshape(2, 3), counts.sum(2))
+        np.testing.assert_array_equal(trace.state[2].t[r].reshape(2, 3), counts.sum(2))
+    np.testing.assert_allclose(trace.payoffs, np.moveaxis(U[:, a, b, c], 0, -1), rtol=1e-6)
+
+
+def test_the_games_arrays_decide_the_type(x64):
+    trace = play(GAME, UCB(1.0, 100), PerArm(EpsilonGreedy(0.1)), key=KEY, rounds=9, replicates=2)
+    floats = [x for x in jax.tree.leaves((trace.state, trace.payoffs)) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert {x.dtype for x in floats} == {np.dtype(np.float32)}
+    assert {x.dtype for x in jax.tree.leaves((trace.actions, trace.strategies))} == {np.dtype(np.int32)}
+
+
+# ---------------------------------------------------------------- failures
+
+
+class Strays(Dice):
+    """Plays `arm` from round `when` on in replicates for which that is set."""
+
+    when: object = 99
+    arm: int = -1
+
+    def act(self, view, state, noise, seen):
+        return jnp.where(state["n"] >= self.when, self.arm, noise)
+
+
+@pytest.mark.parametrize(("player", "arms"), [(0, (-1, 1000)), (1, (4, -(2**31)))])
+def test_an_arm_out_of_bounds_ends_a_replicate_and_touches_no_other(reference, visits, player, arms):
+    def run(arm, **options):
+        learners, axes = [Dice(), Dice()], [None, None]
+        learners[player], axes[player] = Strays(jnp.array([99, 5, 99, 0, 99]), arm), 0
+        common = {"key": KEY, "rounds": ROUNDS, "replicates": 5, "record": Record.every(4)}
+        return play(GAME, *learners, in_axes=(None, *axes), **{**common, **options})
+
+    for arm in arms:
+        trace = run(arm)
+        assert trace.status.tolist() == [0, Status.LEFT_SPACE, 0, Status.LEFT_SPACE, 0]
+        assert trace.failed_at.tolist() == [-1, 8, -1, 4, -1]
+        assert np.isnan(trace.payoffs[..., 0]).tolist() == [[0, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 1], [0, 0, 0]]
+        good = np.array([0, 2, 4])
+        np.testing.assert_array_equal(met(trace)[good], met(reference)[good])
+        np.testing.assert_array_equal(trace.visits[good], visits[good, 3::4])
+        np.testing.assert_array_equal(trace.visits[1, 0], visits[1, 3])  # valid until it fails
+        assert np.all(trace.visits[:, -1].sum((-2, -1)) == ROUNDS)
+    with pytest.raises(FailedReplicatesError, match="2 LEFT_SPACE"):
+        trace.raise_if_failed()
+    resumed = run(0, rounds=4, resume=trace)
+    assert resumed.status.tolist() == trace.status.tolist()
+    assert resumed.failed_at.tolist() == trace.failed_at.tolist()
+
+
+def test_a_state_that_is_not_finite_ends_a_replicate_at_the_next_record():
+    class Poisoned(StackelbergBandit):
+        """Pays NaN to the leader for one joint arm."""
+
+        def realise(self, noise, a, b):
+            one, two = super().realise(noise, a, b)
+            return jnp.where((a == 2) & (b == 3), jnp.nan, one), two
+
+    def run(game):
+        learners = UCB(1.0, 100), PerArm(EpsilonGreedy(0.5))
+        return play(game, *learners, key=KEY, rounds=12, replicates=16, record=Record.every(3, strategies=False))
+
+    good, bad = run(GAME), run(Poisoned(*MEANS, sigma=0.5))
+    touched = good.visits[:, :, 2, 3] > 0
+    fails = touched[:, -1]
+    assert 0 < fails.sum() < 16
+    np.testing.assert_array_equal(bad.status, np.where(fails, int(Status.NON_FINITE), 0))
+    np.testing.assert_array_equal(bad.failed_at, np.where(fails, good.rounds[touched.argmax(1)], -1))
+    np.testing.assert_array_equal(bad.visits[~fails], good.visits[~fails])
+    for one, two in zip(jax.tree.leaves(bad.state), jax.tree.leaves(good.state), strict=True):
+        np.testing.assert_array_equal(one[~fails], two[~fails])
+
+
+@pytest.mark.parametrize(
+    ("action", "match"),
+    [
+        (lambda: jnp.float32(1.0), r"player 0, Wrong.act: expected int32\[\]"),
+        (lambda: jnp.zeros(2, jnp.int32), r"player 0, Wrong.act: expected int32\[\]"),
+        (lambda: (jnp.int32(0),), r"player 0, Wrong.act: expected a pytree"),
+        (lambda: None, r"player 0, Wrong.act: expected a pytree"),
+    ],
+    ids=["a float", "two arms", "a tuple", "nothing"],
+)
+def test_an_arm_is_one_int32(action, match):
+    class Wrong(Dice):
+        def act(self, view, state, noise, seen):
+            return action()
+
+    with pytest.raises(ValueError, match=match):
+        play(GAME, Wrong(), Fixed(0), key=KEY, rounds=1)
+
+
+# ---------------------------------------------------------------- one program
+
+
+def test_other_values_compile_nothing():
+    traced = []
+
+    class Watched(ExploreThenUCB):
+        def act(self, view, state, noise, seen):
+            traced.append(1)
+            return super().act(view, state, noise, seen)
+
+    def run(seed, sigma, explore, width, horizon):
+        means = np.random.default_rng(seed).uniform(size=(2, 2, 2)).astype(np.float32)
+        learners = Watched(explore, width, horizon), PerArm(ExploreThenUCB(explore, width, horizon))
+        options = {"key": jax.random.key(seed), "rounds": 4, "replicates": 2, "record": Record.final()}
+        return play(StackelbergBandit(*means, sigma=sigma), *learners, **options)
+
+    run(0, 1.0, 3, 1.0, 100)
+    assert traced
+    traced.clear()
+    run(1, 0.5, 7, 2.0, 10_000)
+    run(2, 2, 1, 1, 10_000_000)
+    assert not traced
