@@ -26,6 +26,7 @@ from stackjax.protocols import (
 )
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
+_FEW = 16  # so many entries of a replicate are added one by one: XLA fuses that, a reduction over a short axis not
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
 
@@ -149,7 +150,14 @@ class Players:
         floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
-        return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
+        return jnp.asarray(sum(_zero(x) for x in floats) == 0), inside
+
+
+def _zero(x: Array) -> Any:
+    """0 if all of x is finite, else NaN."""
+    if not 0 < x.size <= _FEW:
+        return jnp.sum(x * 0)
+    return sum(jnp.reshape(part, ()) * 0 for part in jax.lax.split(jnp.ravel(x), (1,) * x.size))
 
 
 def _dictionary(name: str, found: Any) -> None:
