@@ -17,7 +17,7 @@ demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duo
 	$(BIN)/stackjax compare duopoly --out results/duopoly
 
 test: lint  ## Lint, check the types and run the tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev $(VENV)/.package  ## Check style, format and types
 	$(BIN)/ruff check

@@ -26,6 +26,8 @@ from stackjax.protocols import (
 )
 from stackjax.spaces import Arms
 
+_FEW = 16  # so many entries of a replicate are added one by one: XLA fuses that, a reduction over a short axis not
+
 
 class Players:
     """The game and its learners in one replicate: everything that they do in a round, and nothing about batches."""
@@ -159,7 +161,14 @@ class Players:
         floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         spaces = zip(self.game.spaces, actions, strict=True)
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
-        return jnp.asarray(sum(jnp.sum(x * 0) for x in floats) == 0), inside
+        return jnp.asarray(sum(_zero(x) for x in floats) == 0), inside
+
+
+def _zero(x: Array) -> Any:
+    """0 if all of x is finite, else NaN."""
+    if not 0 < x.size <= _FEW:
+        return jnp.sum(x * 0)
+    return sum(jnp.reshape(part, ()) * 0 for part in jax.lax.split(jnp.ravel(x), (1,) * x.size))
 
 
 def finite(game: Game) -> bool:

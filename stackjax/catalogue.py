@@ -19,7 +19,25 @@ from stackjax.games import (
     ZeroSumPolynomial,
     ZeroSumQuartic,
 )
-from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, HierarchicalAscent
+from stackjax.learners import (
+    EXP3,
+    UCB,
+    ActiveArmElimination,
+    BestResponse,
+    EpsilonGreedy,
+    Every,
+    ExploreThenCommit,
+    ExploreThenCommitThrowOut,
+    ExploreThenUCB,
+    Fixed,
+    GradientAscent,
+    HiC,
+    HierarchicalAscent,
+    LipschitzUCB,
+    PerArm,
+    PhasedUCB,
+    ThompsonSampling,
+)
 from stackjax.protocols import Game, Learner
 from stackjax.schedules import PowerLaw, commitment_times
 
@@ -290,10 +308,21 @@ GAMES: Mapping[str, GameEntry] = {
 }
 
 LEARNERS: Mapping[str, type[Learner]] = {
+    "active-arm-elimination": ActiveArmElimination,
     "best-response": BestResponse,
+    "epsilon-greedy": EpsilonGreedy,
     "every": Every,
+    "exp3": EXP3,
+    "explore-then-commit": ExploreThenCommit,
+    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
+    "explore-then-ucb": ExploreThenUCB,
     "fixed": Fixed,
     "gradient-ascent": GradientAscent,
     "hi-c": HiC,
     "hierarchical-ascent": HierarchicalAscent,
+    "lipschitz-ucb": LipschitzUCB,
+    "per-arm": PerArm,
+    "phased-ucb": PhasedUCB,
+    "thompson-sampling": ThompsonSampling,
+    "ucb": UCB,
 }

@@ -107,7 +107,7 @@ def _sees(learner: "type[Learner]") -> tuple[str, str]:
     """What a learner is shown, and what that makes it."""
     from stackjax.protocols import Signal
 
-    wants = learner.wants
+    wants = getattr(learner, "usually", learner.wants)
     if not isinstance(wants, Signal):  # a property: it depends on the instance
         return "as the learner that it holds", "as that one"
     kind = "coupled" if Signal.GAME in wants else "oracle" if Signal.OWN_PAYOFF in wants else "uncoupled"

@@ -11,6 +11,8 @@ import stackjax as sj
 from stackjax import Record, Status, catalogue, learners
 
 _FINAL = Record.final()
+# One worker for all of them: the iterated games, for one, share their compiled programs.
+pytestmark = pytest.mark.xdist_group("catalogue")
 
 
 def test_every_learner_is_listed():

@@ -40,10 +40,14 @@ def hierarchical_direction(
 
     x = actions[player]
     grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)
-    jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
+    _, pull = jax.vjp(conditions, x, y)
+    small = y.size <= SMALL and level_of(game, player) + 2 == len(game.levels) and solve is None
+    if small:  # row by row: XLA makes more of plain arithmetic than of a batch of rows, at the cost of compilation
+        jacobian = jnp.stack([pull(row)[1] for row in jnp.eye(y.size, dtype=y.dtype)])
+    else:
+        jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
     jacobian = jacobian - damping * jnp.eye(y.size, dtype=y.dtype)
-    weights = (solve or dense_solve)(jacobian.T, grad_y)
-    (shaping,) = jax.vjp(lambda x: conditions(x, y), x)[1](weights)
+    shaping, _ = pull((solve or dense_solve)(jacobian.T, grad_y))
     return jax.tree.map(jnp.subtract, grad_x, shaping)
 
 

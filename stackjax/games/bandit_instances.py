@@ -58,7 +58,10 @@ def ucb_trap2(noise: str = "bernoulli", sigma: Any = 1.0) -> StackelbergBandit:
 
 
 def self_trap2(noise: str = "bernoulli", sigma: Any = 1.0) -> StackelbergBandit:
-    """`(1, .5) (0, .4)` and twice `(.8, 0)`: the self-tolerant benchmark with gamma = .2 is (.1, .1), the other (.9, .1)."""
+    """`(1, .5) (0, .4)` and twice `(.8, 0)`: with gamma = .2 the self-tolerant benchmark is (.1, .1), not (.9, .1).
+
+    A leader that believes in the mean of a phase, not in its best slot, ruins its follower.
+    """
     return StackelbergBandit([[1.0, 0.0], [0.8, 0.8]], [[0.5, 0.4], [0.0, 0.0]], noise, sigma)
 
 

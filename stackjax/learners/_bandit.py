@@ -1,7 +1,7 @@
 """What bandit learners share: statistics of arms, and the check that nobody puts a bare one behind a leader."""
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,6 +53,8 @@ class Bandit(Learner):
     """
 
     see_others: bool = eqx.field(static=True, default=False, kw_only=True)
+    #: What it wants if nothing else is asked for; `wants` is a property of an instance.
+    usually: ClassVar[Signal] = Signal.PAYOFF
 
     @property
     def wants(self) -> Signal:
