@@ -85,22 +85,25 @@ class HiC(Learner):
     def _rounds(self, n: Int[Array, ""]) -> Int[Array, ""]:
         return jnp.asarray(self.commitment(n)).astype(jnp.int32)
 
-    def _signs(self, view: View, key: PRNGKeyArray) -> PyTree:
+    def _bits(self, view: View, key: PRNGKeyArray) -> PyTree:
         leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))
         keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-        signs = [jax.random.rademacher(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
-        return jax.tree.unflatten(structure, signs)
+        bits = [jax.random.bernoulli(k, 0.5, leaf.shape) for k, leaf in zip(keys, leaves, strict=True)]
+        return jax.tree.unflatten(structure, bits)
+
+    def _signs(self, view: View, bits: PyTree) -> PyTree:
+        return jax.tree.map(lambda bit: jnp.where(bit, 1, -1).astype(view.dtype), bits)
 
     def init(self, view: View, key: PRNGKeyArray) -> HiCState:
         """The start or a sample of the space, inside the box by `delta_0`, and the first signs."""
         n = jnp.int32(0)
         x = view.space.shrunk(self.perturbation(n)).project(view.first_action(key))
-        signs = self._signs(view, jax.random.fold_in(key, 1))
+        signs = self._signs(view, self._bits(view, jax.random.fold_in(key, 1)))
         return HiCState(x, signs, n, self._rounds(n), jnp.zeros((), view.dtype), jnp.asarray(False))
 
     def draw(self, view: View, key: PRNGKeyArray) -> PyTree:
-        """The signs of the interval that starts next round, if one does."""
-        return self._signs(view, key)
+        """The signs of the interval that starts next round, if one does: whether they are positive."""
+        return self._bits(view, key)
 
     def act(self, view: View, state: HiCState, noise: Noise, seen: Seen) -> Action:
         """The perturbed action of the current interval."""
@@ -134,7 +137,7 @@ class HiC(Learner):
         moved = room.project(jax.tree.map(lambda x, s: x + scale * s, state.x, state.signs))
         return HiCState(
             x=tree_where(moves, moved, state.x),
-            signs=tree_where(moves, noise, state.signs),
+            signs=tree_where(moves, self._signs(view, noise), state.signs),
             n=n,
             left=jnp.where(ended, self._rounds(n), state.left - 1),
             baseline=baseline,

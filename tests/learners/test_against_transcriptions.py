@@ -35,7 +35,7 @@ class InjectedSigns(HiC):
         return super().init(view, key)._replace(signs=self.table[0])
 
     def draw(self, view, key):
-        return self.table[round_of(key) + 1]
+        return self.table[round_of(key) + 1] > 0
 
 
 class InjectedGradientAscent(GradientAscent):
