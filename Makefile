@@ -8,16 +8,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test test-slow lint format bench clean
 
 help:  ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duopoly
 	$(BIN)/stackjax compare duopoly --out results/duopoly
 
 test: lint  ## Lint, check the types and run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-slow: $(VENV)/.dev $(VENV)/.package  ## Run the variants that `make test` leaves out
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: $(VENV)/.dev $(VENV)/.package  ## Check style, format and types
 	$(BIN)/ruff check

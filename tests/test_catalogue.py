@@ -27,7 +27,12 @@ def test_names_are_typeable():
     assert [name for name in names if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)] == []
 
 
-@pytest.mark.parametrize("game", catalogue.GAMES)
+_QUICK = ("duopoly", "torus", "zero-sum-quartic", "prisoners-dilemma")  # one of each family
+
+
+@pytest.mark.parametrize(
+    "game", [pytest.param(name, marks=() if name in _QUICK else pytest.mark.slow) for name in catalogue.GAMES]
+)
 def test_every_method_plays_and_every_player_has_its_labels(game):
     entry = catalogue.GAMES[game]
     made = entry.make()

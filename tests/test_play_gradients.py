@@ -94,6 +94,7 @@ def test_reverse_mode_refuses_what_it_cannot_do_and_says_what_it_can(record, rou
         jax.grad(lambda step: outcome(step, record=record, rounds=rounds))(0.1)
 
 
+@pytest.mark.slow
 def test_the_values_are_those_of_a_run_that_is_not_differentiated():
     def run(step):
         return outcome(step, record=Record.final())
@@ -104,6 +105,7 @@ def test_the_values_are_those_of_a_run_that_is_not_differentiated():
     np.testing.assert_allclose(gradient, tangent, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_replicates_have_gradients_of_their_own_in_every_layout():
     def run(steps, **options):
         return play(
@@ -192,6 +194,7 @@ def test_a_failed_replicate_spoils_no_derivative_of_the_others():
     np.testing.assert_allclose(jax.jacfwd(first)(0.1), slope, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_payoffs_may_be_made_of_compiled_pieces():
     """`jnp.clip`, `jax.nn.relu` and the like are programs of their own, in each of which derivatives must agree."""
 

@@ -100,7 +100,11 @@ def random_quadratic(dims, levels=None):
     return Quadratic(Q, b, dims, levels), reference.quadratics(Q, b, dims, levels)
 
 
-@pytest.mark.parametrize("levels", [((0,), (1,)), ((0,), (1, 2))], ids=["follower", "followers"])
+@pytest.mark.parametrize(
+    "levels",
+    [((0,), (1,)), pytest.param(((0,), (1, 2)), marks=pytest.mark.slow)],
+    ids=["follower", "followers"],
+)
 def test_quadratic_games_have_one_of_each(x64, levels):
     game, terms = random_quadratic((1,) * (levels[-1][-1] + 1), levels)
     found = find(game, KEY, 64)
@@ -163,6 +167,7 @@ def test_starts_may_be_given():
     assert found.equilibria == ()
 
 
+@pytest.mark.slow
 def test_pytrees_and_simplices():
     space = Euclidean({"w": (1,), "b": ()})
     game = pair(

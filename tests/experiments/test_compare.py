@@ -268,6 +268,7 @@ def test_files_keep_everything(duopoly, tmp_path):
     assert leader["step"] == {"class": "Constant", "value": 0.1}
 
 
+@pytest.mark.slow
 def test_actions_that_are_pytrees(tmp_path):
     target = ({"w": jnp.ones((2, 3)), "b": 2.0}, jnp.array([2.0, 2.0]))
     data = experiments.compare(

@@ -90,7 +90,7 @@ def test_a_singular_follower_hessian_is_a_status_not_silence():
     assert (play(game, damped, Fixed(0.5), key=KEY, rounds=2, replicates=3, start=start).status == Status.OK).all()
 
 
-@pytest.mark.parametrize("d2", [2, 3, 8, 12])
+@pytest.mark.parametrize("d2", [2, 3, pytest.param(8, marks=pytest.mark.slow), 12])
 def test_a_hessian_that_is_singular_to_rounding_is_found_out(d2):
     """20 followers of rank d2 - 1, whose elimination rarely meets an exact zero."""
     weights = jax.random.normal(jax.random.key(d2), (20, d2 - 1, d2))
