@@ -128,6 +128,7 @@ def test_realised_payoffs_are_what_was_paid(reference):
     assert 0.3 < noise.std() < 0.7  # sigma = .5; 120 draws: 4 standard errors are .13
 
 
+@pytest.mark.slow
 def test_less_can_be_recorded(reference, visits):
     only = dice(record=Record.every(4, payoffs=None, metrics=lambda a, b: {"a": a}))
     np.testing.assert_array_equal(only.visits, visits[:, 3::4])
@@ -211,6 +212,7 @@ def learning(**options):
     return play(GAME, *learners, **{**common, **options})
 
 
+@pytest.mark.slow
 def test_learners_go_on_over_an_interruption():
     whole = learning()
     resumed = learning(rounds=10, resume=learning(rounds=10))
@@ -240,6 +242,7 @@ def test_games_batch_and_each_is_the_game_alone():
     np.testing.assert_allclose(batch.payoffs, np.einsum("rkab,irab->rki", blocks, U) / 10, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_three_players_and_a_follower_of_two():
     U = np.random.default_rng(2).uniform(size=(3, 2, 3, 4)).astype(np.float32)
 

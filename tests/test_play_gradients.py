@@ -76,6 +76,7 @@ def test_forward_mode_works_with_any_record(x64):
     np.testing.assert_allclose(jax.jacfwd(run)(0.1), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_forward_mode_is_vectorised_with_any_record():
     def derivative(step):
         return jax.jvp(lambda s: outcome(s, record=UNEQUAL), (step,), (1.0,))[1]

@@ -149,6 +149,7 @@ def test_power_laws_that_violate_the_assumption_warn():
         HiC(PowerLaw(1.0, 0.6), PowerLaw(1.0, 0.1), 3)
 
 
+@pytest.mark.slow
 def test_large_followers_are_solved_like_small_ones():
     entries = jax.random.normal(jax.random.key(1), (14, 14)) / 4 + jnp.diag(jnp.arange(1.0, 15.0))
     game = Quadratic((entries, entries.T), (jnp.ones(14), jnp.ones(14)), (2, 12))
