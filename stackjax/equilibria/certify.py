@@ -202,7 +202,7 @@ def differentiated(game: Game, evaluate: Any) -> Any:
         return jax.tree.map(np.asarray, evaluate())
     except NotImplementedError:
         raise
-    except Exception as error:
+    except Exception as error:  # whatever it is: it goes on, with the player if that can be told
         culprit = _culprit(game)
         if culprit is not None:
             raise ValueError(
