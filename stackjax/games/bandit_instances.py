@@ -3,12 +3,12 @@
 The named ones are of Donahue et al. (2024, Impact of Decentralized Learning on Player Utilities in Stackelberg Games),
 but for `etc_failure2`, `aligned`, `ucb_trap2` and `self_trap2`, which were made for this purpose. Rows are the leader's
 arms, entries `(u_1, u_2)`. Every function also takes the `noise` and `sigma` of `StackelbergBandit`; the default is
-Bernoulli rewards where all means are away from 0 and 1 or it doesn't matter, else normal ones.
+Bernoulli rewards where all means are away from 0 and 1 or it doesn't matter, else normal ones. The random families take
+them by keyword, after the numbers of arms and `batch`: so many instances on a leading axis, for `in_axes`.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -17,6 +17,13 @@ from stackjax.games.bandits import StackelbergBandit
 from stackjax.schedules import number
 
 Member = Literal["I", "J"]
+
+
+class Rewards(TypedDict, total=False):
+    """The noise of the rewards, as in `StackelbergBandit`."""
+
+    noise: str
+    sigma: Any
 
 
 def impossibility(member: Member, d: Any = 0.01, noise: str = "gaussian", sigma: Any = 1.0) -> StackelbergBandit:
@@ -66,29 +73,19 @@ def self_trap2(noise: str = "bernoulli", sigma: Any = 1.0) -> StackelbergBandit:
 
 
 def uniform(
-    key: PRNGKeyArray,
-    leader_arms: int,
-    follower_arms: int,
-    batch: int | None = None,
-    noise: str = "bernoulli",
-    sigma: Any = 1.0,
+    key: PRNGKeyArray, leader_arms: int, follower_arms: int, batch: int | None = None, **rewards: Unpack[Rewards]
 ) -> StackelbergBandit:
-    """Independent means, uniform in [0, 1]. `batch` puts that many instances on a leading axis, for `in_axes`."""
+    """Independent means, uniform in [0, 1]."""
     means = jax.random.uniform(key, (2, *_shape(leader_arms, follower_arms, batch)))
-    return _batched(means[0], means[1], noise, sigma)
+    return _drawn(means[0], means[1], **rewards)
 
 
 def zero_sum(
-    key: PRNGKeyArray,
-    leader_arms: int,
-    follower_arms: int,
-    batch: int | None = None,
-    noise: str = "bernoulli",
-    sigma: Any = 1.0,
+    key: PRNGKeyArray, leader_arms: int, follower_arms: int, batch: int | None = None, **rewards: Unpack[Rewards]
 ) -> StackelbergBandit:
     """The leader's means uniform in [0, 1], the follower's `1 - u_1`."""
     means = jax.random.uniform(key, _shape(leader_arms, follower_arms, batch))
-    return _batched(means, 1 - means, noise, sigma)
+    return _drawn(means, 1 - means, **rewards)
 
 
 def random_aligned(
@@ -97,8 +94,7 @@ def random_aligned(
     follower_arms: int,
     alignment: float,
     batch: int | None = None,
-    noise: str = "bernoulli",
-    sigma: Any = 1.0,
+    **rewards: Unpack[Rewards],
 ) -> StackelbergBandit:
     """Means in [0, 1], ordered alike for both players, with the alignment constant L* = `alignment` >= 1.
 
@@ -116,7 +112,7 @@ def random_aligned(
     sorted2 = jnp.concatenate([jnp.zeros_like(u1[..., :1]), grown], axis=-1)
     u2 = jnp.take_along_axis(sorted2, jnp.argsort(order, axis=-1), -1)
     largest = jnp.maximum(jnp.max(u1, -1, keepdims=True), jnp.max(u2, -1, keepdims=True))
-    return _batched((u1 / largest).reshape(shape), (u2 / largest).reshape(shape), noise, sigma)
+    return _drawn((u1 / largest).reshape(shape), (u2 / largest).reshape(shape), **rewards)
 
 
 def _pair(member: str, u1: Any, u2: Any, d: Any, noise: str, sigma: Any) -> StackelbergBandit:
@@ -133,10 +129,6 @@ def _shape(leader_arms: int, follower_arms: int, batch: int | None) -> tuple[int
     return (leader_arms, follower_arms) if batch is None else (batch, leader_arms, follower_arms)
 
 
-def _batched(u1: Array, u2: Array, noise: str, sigma: Any) -> StackelbergBandit:
-    """A game of one instance, or with a leading axis on the means of a batch of them."""
-    if u1.ndim == 2:
-        return StackelbergBandit(u1, u2, noise, sigma)
-    return eqx.tree_at(
-        lambda game: (game.leader_means, game.follower_means), StackelbergBandit(u1[0], u2[0], noise, sigma), (u1, u2)
-    )
+def _drawn(u1: Array, u2: Array, noise: str = "bernoulli", sigma: Any = 1.0) -> StackelbergBandit:
+    """What a random family draws."""
+    return StackelbergBandit(u1, u2, noise, sigma)

@@ -69,12 +69,15 @@ class Bimatrix(Game):
         return tuple(jnp.log(jnp.maximum(jnp.asarray(p, dtype), least)) for p in strategies)
 
 
-def payoff_matrices(payoffs: tuple[Any, Any], names: tuple[str, str], convert: Callable[[Any], Any]) -> tuple[Any, Any]:
+def payoff_matrices(
+    payoffs: tuple[Any, Any], names: tuple[str, str], convert: Callable[[Any], Any], batch: bool = False
+) -> tuple[Any, Any]:
     """The two matrices of a bimatrix game as floating-point arrays, checked as far as their values are known.
 
-    `convert` is `jnp.asarray` or `np.asarray`. Errors name the arguments, by `names`.
+    `convert` is `jnp.asarray` or `np.asarray`. With `batch` they may also be those of several games, `[N, A, B]`.
+    Errors name the arguments, by `names`.
     """
-    matrices = tuple(_matrix(*pair, convert) for pair in zip(payoffs, names, strict=True))
+    matrices = tuple(_matrix(*pair, convert, batch) for pair in zip(payoffs, names, strict=True))
     if matrices[0].shape != matrices[1].shape:
         raise ValueError(
             f"{names[0]}, {names[1]}: expected matrices of the same shape (the leader chooses the row in both), "
@@ -83,7 +86,7 @@ def payoff_matrices(payoffs: tuple[Any, Any], names: tuple[str, str], convert: C
     return matrices[0], matrices[1]
 
 
-def _matrix(payoffs: Any, name: str, convert: Callable[[Any], Any]) -> Any:
+def _matrix(payoffs: Any, name: str, convert: Callable[[Any], Any], batch: bool) -> Any:
     if hasattr(payoffs, "dtype") or not concrete(payoffs):
         matrix = convert(payoffs)
     else:
@@ -94,9 +97,10 @@ def _matrix(payoffs: Any, name: str, convert: Callable[[Any], Any]) -> Any:
     if not any(jnp.issubdtype(matrix.dtype, kind) for kind in (jnp.floating, jnp.integer)):
         raise TypeError(f"{name}: expected a matrix of real numbers, got {payoffs!r}")
     matrix = as_number(convert(matrix))
-    if matrix.ndim != 2:
-        raise ValueError(f"{name}: expected a matrix [A, B], got the shape {matrix.shape}")
-    if 0 in matrix.shape:
+    if matrix.ndim != 2 and not (batch and matrix.ndim == 3):
+        several = " or several [N, A, B]" if batch else ""
+        raise ValueError(f"{name}: expected a matrix [A, B]{several}, got the shape {matrix.shape}")
+    if 0 in matrix.shape[-2:]:
         raise ValueError(f"{name}: expected at least one action a player, got the shape {matrix.shape}")
     if concrete(matrix) and not np.all(np.isfinite(np.asarray(matrix))):
         raise ValueError(f"{name}: expected finite numbers, got {payoffs!r}")

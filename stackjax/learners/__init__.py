@@ -1,7 +1,9 @@
 """Learners: one file an algorithm. A new one starts from `_template.py` and gets a line in `stackjax/catalogue.py`."""
 
+from stackjax.learners._bandit import explore_fraction as explore_fraction
 from stackjax.learners.active_arm_elimination import ActiveArmElimination as ActiveArmElimination
 from stackjax.learners.best_response import BestResponse as BestResponse
+from stackjax.learners.epsilon_best_response import EpsilonBestResponse as EpsilonBestResponse
 from stackjax.learners.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
 from stackjax.learners.every import Every as Every
 from stackjax.learners.exp3 import EXP3 as EXP3

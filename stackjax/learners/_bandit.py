@@ -1,10 +1,12 @@
 """What bandit learners share: statistics of arms, and the check that nobody puts a bare one behind a leader."""
 
 import math
+import warnings
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from stackjax.protocols import Learner, Signal, View
@@ -13,7 +15,7 @@ from stackjax.spaces import Arms
 Role = Literal["leader", "follower"]
 #: The largest counter.
 LONGEST = 2**31 - 1
-_UNPULLED = 1e30  # the width of an arm that was never pulled: larger than any payoff, and finite
+FAR = 1e30  # stands for infinity: states are finite
 
 
 class Arm(NamedTuple):
@@ -31,7 +33,7 @@ class Arm(NamedTuple):
 
 def fresh(arms: int, dtype: Any) -> Arm:
     """Arms that were never pulled."""
-    return Arm(jnp.zeros(arms, dtype), jnp.zeros(arms, dtype), jnp.full(arms, _UNPULLED, dtype))
+    return Arm(jnp.zeros(arms, dtype), jnp.zeros(arms, dtype), jnp.full(arms, FAR, dtype))
 
 
 def unpulled_first(arms: Arm, index: Array) -> Array:
@@ -77,6 +79,10 @@ class Bandit(Learner):
         """What they must satisfy: see `Learner.requires`."""
         return {}
 
+    def exploration(self, arms: int) -> Any:
+        """The rounds of its first phase, in which it pulls its `arms` in turn whatever they pay."""
+        return 0
+
     @classmethod
     def tuned(
         cls,
@@ -93,17 +99,23 @@ class Bandit(Learner):
         **Arguments:** `horizon` T, rounds; `leader_arms` A, `follower_arms` B; `role`: "leader", or "follower", for
         which the learner comes wrapped in `PerArm`; `noise`, `sigma`: of the game's rewards, for the confidence widths.
 
-        **Raises:** `ValueError` that names the argument.
+        **Raises:** `ValueError` that names the argument. It warns (`UserWarning`) if `explore_fraction` is above 1/2; a
+        learner whose schedule is longer than the horizon just keeps exploring.
         """
-        for name, value in (("horizon", horizon), ("leader_arms", leader_arms), ("follower_arms", follower_arms)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
+        _check_counts(horizon=horizon, leader_arms=leader_arms, follower_arms=follower_arms)
         if role not in ("leader", "follower"):
             raise ValueError(f'role: expected "leader" or "follower", got {role!r}')
         if noise not in ("gaussian", "bernoulli"):
             raise ValueError(f'noise: expected "gaussian" or "bernoulli", got {noise!r}')
         problem = Problem(horizon, leader_arms, follower_arms, role, 1.0 if noise == "bernoulli" else 2.0 * sigma)
         learner = cls._tuned(problem, noise, sigma)
+        share = explore_fraction(learner, problem.arms, 1 if role == "leader" else leader_arms, horizon)
+        if share > 0.5:
+            warnings.warn(
+                f"horizon: {cls.__name__} ({role}) would explore in {100 * share:.0f} % of {horizon} rounds, more than "
+                "half of them; take a longer horizon, or parameters of your own",
+                stacklevel=2,
+            )
         if role == "leader":
             return learner
         from stackjax.learners.per_arm import PerArm
@@ -113,6 +125,41 @@ class Bandit(Learner):
     @classmethod
     def _tuned(cls, problem: "Problem", noise: str, sigma: float) -> Learner:
         raise NotImplementedError(f"{cls.__name__} has no tuned parameters")
+
+
+def exploration(learner: Learner, arms: int) -> Any:
+    """The rounds for which a learner says that it explores its `arms` first, 0 if it says nothing of it."""
+    said = getattr(learner, "exploration", None)  # a learner of one's own may have it without being a `Bandit`
+    return 0 if said is None else said(arms)
+
+
+def explore_fraction(learner: Learner, arms: int, contexts: int, horizon: int) -> Any:
+    """The share of the horizon that scheduled exploration takes: `min(1, contexts exploration(arms) / horizon)`.
+
+    That is the first phase of the learners that explore for a given number of rounds and then commit, or start afresh.
+    As a follower a learner explores under each of the leader's arms anew: it is the share if the leader plays all of
+    them often enough. It is 0 for all other learners.
+
+    **Arguments:** `learner`, as `play` takes it; `arms`, the player's own; `contexts`: 1 for a leader, for a follower
+    the number of (joint) arms of the players before it; `horizon`, rounds.
+
+    **Returns:** a float in [0, 1]; an array where the learner's parameters are arrays.
+
+    **Raises:** `ValueError` that names the argument.
+
+    >>> from stackjax.learners import ExploreThenCommit, PerArm, explore_fraction
+    >>> explore_fraction(PerArm(ExploreThenCommit(10)), arms=3, contexts=2, horizon=600)
+    0.1
+    """
+    _check_counts(arms=arms, contexts=contexts, horizon=horizon)
+    share = np.minimum(1.0, contexts * np.asarray(exploration(learner, arms), float) / horizon)
+    return share if share.ndim else float(share)
+
+
+def _check_counts(**counts: Any) -> None:
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
 
 
 class Problem(NamedTuple):

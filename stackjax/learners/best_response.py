@@ -1,11 +1,12 @@
 """The follower that answers at once: an oracle of the best response."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, Scalar
+from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax._calculus.response import best_reply
 from stackjax.arms import best
@@ -48,12 +49,7 @@ class BestResponse(Learner):
 
     def act(self, view: View, state: Action, noise: Noise, seen: Seen) -> Action:
         """The best response to the actions seen."""
-        unseen = [j for j, action in enumerate(seen.actions) if action is None and j != view.player]
-        if unseen:
-            raise ValueError(
-                f"BestResponse: player {view.player} can't see the actions of players {unseen}, who don't move before "
-                "it; a best response is for a player alone in the last level"
-            )
+        check_last(view, seen, "BestResponse")
         answer = view.best_response(seen.actions)
         return self._search(view, state, seen) if answer is None else answer
 
@@ -67,9 +63,7 @@ class BestResponse(Learner):
 
     def _search(self, view: View, state: Action, seen: Seen) -> Action:
         if isinstance(view.space, Arms):
-            arms = jnp.arange(view.arms, dtype=jnp.int32)
-            joint = [None if j == view.player else a for j, a in enumerate(seen.actions)]
-            return best(jax.vmap(lambda arm: view.payoff_function(*(arm if a is None else a for a in joint)))(arms))
+            return best(of_each_arm(view.payoff_function, view, seen))
         dtype = jax.tree.leaves(state)[0].dtype
         tolerance: Any = jnp.sqrt(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
 
@@ -79,3 +73,20 @@ class BestResponse(Learner):
             return view.payoff_function(*joint)
 
         return best_reply(payoff, view.space, state, tolerance, self.max_steps)
+
+
+def check_last(view: View, seen: Seen, name: str) -> None:
+    """A `ValueError` that names the learner unless it sees the actions of all others."""
+    unseen = [j for j, action in enumerate(seen.actions) if action is None and j != view.player]
+    if unseen:
+        raise ValueError(
+            f"{name}: player {view.player} can't see the actions of players {unseen}, who don't move before it; a best "
+            "response is for a player alone in the last level"
+        )
+
+
+def of_each_arm(payoff: Callable[..., Scalar], view: View, seen: Seen) -> Float[Array, " arms"]:
+    """A payoff, as a function of the joint action, for each arm of the player who sees the others'."""
+    joint = [None if j == view.player else a for j, a in enumerate(seen.actions)]
+    arms = jnp.arange(view.arms, dtype=jnp.int32)
+    return jax.vmap(lambda arm: payoff(*(arm if a is None else a for a in joint)))(arms)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
@@ -50,6 +51,10 @@ class ExploreThenCommitThrowOut(Bandit):
         """The first round whose payoff counts, and the first after the exploration."""
         begin = in_turn(self.discard, view.arms)
         return begin, begin + jnp.minimum(in_turn(self.keep, view.arms), LONGEST - begin)
+
+    def exploration(self, arms: int) -> Any:
+        """Both phases."""
+        return (np.asarray(self.discard, float) + np.asarray(self.keep, float)) * arms
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:

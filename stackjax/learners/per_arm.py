@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.arms import SMALL, Row, is_row, read, write
+from stackjax.learners._bandit import exploration
 from stackjax.learners.every import Every
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of
 from stackjax.spaces import Arms
@@ -77,6 +78,10 @@ class PerArm(Learner):
             return x.table if is_row(x) else _write_row(table, context, jnp.asarray(x).astype(table.dtype))
 
         return jax.tree.map(keep, new, state, is_leaf=is_row)
+
+    def exploration(self, arms: int) -> Any:
+        """The learner's, for each arm of the leader."""
+        return exploration(self.learner, arms)
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """The learner's."""

@@ -6,12 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive, whole
+from stackjax.learners._bandit import FAR, Bandit, Problem, log_horizon, positive, whole
 from stackjax.learners.active_arm_elimination import phase_lengths
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
-
-_FAR = 1e30  # stands for infinity: states are finite
 
 
 class PhasedArm(NamedTuple):
@@ -58,7 +56,7 @@ class PhasedUCB(Bandit):
     def init(self, view: View, key: PRNGKeyArray) -> PhasedArm:
         """No phase is complete."""
         count, zero = jnp.zeros(view.arms, jnp.int32), jnp.zeros(view.arms, view.dtype)
-        return PhasedArm(count, count, count, zero, zero - _FAR, zero + _FAR)
+        return PhasedArm(count, count, count, zero, zero - FAR, zero + FAR)
 
     def act(self, view: View, state: PhasedArm, noise: Noise, seen: Seen) -> Array:
         """The arm with the largest index."""
@@ -80,7 +78,7 @@ class PhasedUCB(Bandit):
             jnp.where(ended, 0, slot),
             jnp.where(slot_ended, 0, pull),
             jnp.where(slot_ended, 0, total),
-            jnp.where(ended, -_FAR, top),
+            jnp.where(ended, -FAR, top),
             jnp.where(ended, index, cell.index),
         )
         return put(state, signals.own, new)

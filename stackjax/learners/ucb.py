@@ -1,18 +1,18 @@
 """Upper confidence bounds, alone and after a phase of exploration, and with a radius for a follower that learns."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
 from stackjax.learners._bandit import (
-    Arm,
+    FAR,
     Bandit,
     Clocked,
     Problem,
-    fresh,
     in_turn,
     log_horizon,
     positive,
@@ -20,6 +20,19 @@ from stackjax.learners._bandit import (
 )
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
+
+
+class IndexedArm(NamedTuple):
+    """Pulls, the mean payoff, and the index: in a game of known length only a pull of the arm changes it."""
+
+    pulls: Any
+    mean: Any
+    index: Any
+
+
+def never_pulled(arms: int, dtype: Any) -> IndexedArm:
+    """Arms that were never pulled."""
+    return IndexedArm(jnp.zeros(arms, dtype), jnp.zeros(arms, dtype), jnp.full(arms, FAR, dtype))
 
 
 class UCB(Bandit):
@@ -41,23 +54,25 @@ class UCB(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""
-        return fresh(view.arms, view.dtype)
+        return never_pulled(view.arms, view.dtype)
 
     def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """The arm with the largest index."""
-        return self.highest(view, state)
+        return best(state.index[:])
 
     def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """One more pull of its arm."""
-        return put(state, signals.own, pick(state, signals.own).observe(signals.payoff))
+        return put(state, signals.own, self.observe(view, pick(state, signals.own), signals.payoff))
 
     def radius(self, view: View) -> Array:
         """`width sqrt(ln T)`."""
         return jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype))
 
-    def highest(self, view: View, arms: Arm) -> Array:
-        """The arm with the largest index."""
-        return best(arms.mean[:] + self.radius(view) * arms.width[:])
+    def observe(self, view: View, arm: IndexedArm, payoff: Array) -> IndexedArm:
+        """An arm after one more pull."""
+        n = arm.pulls + 1
+        mean = arm.mean + (payoff - arm.mean) / n
+        return IndexedArm(n, mean, mean + self.radius(view) * jnp.sqrt(1 / n))
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
@@ -85,20 +100,24 @@ class ExploreThenUCB(UCB):
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""
-        return Clocked(jnp.int32(0), fresh(view.arms, view.dtype))
+        return Clocked(jnp.int32(0), never_pulled(view.arms, view.dtype))
 
     def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """Round robin, then the largest index."""
         exploring = state.t < in_turn(self.explore, view.arms)
-        return jnp.where(exploring, state.t % view.arms, self.highest(view, state.arms))
+        return jnp.where(exploring, state.t % view.arms, best(state.arms.index[:]))
 
     def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """A pull counts once exploration is over."""
         old = pick(state.arms, signals.own)
-        new = old.observe(signals.payoff)
+        new = self.observe(view, old, signals.payoff)
         exploring = state.t < in_turn(self.explore, view.arms)
-        kept = Arm(*(jnp.where(exploring, a, b) for a, b in zip(old, new, strict=True)))
+        kept = IndexedArm(*(jnp.where(exploring, a, b) for a, b in zip(old, new, strict=True)))
         return Clocked(state.t + 1, put(state.arms, signals.own, kept))
+
+    def exploration(self, arms: int) -> Any:
+        """What is forgotten."""
+        return np.asarray(self.explore, float) * arms
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:

@@ -49,19 +49,40 @@ def test_other_facts_of_the_named_instances():
 
 def test_random_families(x64):
     key = jax.random.key(3)
+
+    def aligned(*sizes, **options):
+        return jax.jit(lambda: bandit_instances.random_aligned(key, *sizes, **options))()
+
     for game in (bandit_instances.uniform(key, 3, 4, batch=20), bandit_instances.zero_sum(key, 3, 4, batch=20)):
         assert game.leader_means.shape == (20, 3, 4)
         assert all(((u >= 0) & (u <= 1)).all() for u in means(game))
     np.testing.assert_allclose(game.leader_means + game.follower_means, 1.0)
-    game = bandit_instances.random_aligned(key, 3, 4, 2.5, batch=20)
+    game = aligned(3, 4, 2.5, batch=20)
     np.testing.assert_allclose(alignment_constant(*means(game)), 2.5, rtol=1e-9)
     assert all(((u >= 0) & (u <= 1)).all() for u in means(game))
-    one = bandit_instances.random_aligned(key, 2, 3, 1.0)
+    one = aligned(2, 3, 1.0)
     np.testing.assert_allclose(alignment_constant(*means(one)), 1.0, rtol=1e-9)
     with pytest.raises(ValueError, match="alignment"):
         bandit_instances.random_aligned(key, 2, 2, 0.5)
     with pytest.raises((ValueError, TypeError), match="leader_arms"):
         bandit_instances.uniform(key, 0, 2)
+    assert (one.noise, one.sigma) == ("bernoulli", 1.0)
+    normal = bandit_instances.zero_sum(key, 3, 4, batch=20, noise="gaussian", sigma=0.5)
+    assert (normal.noise, normal.sigma) == ("gaussian", 0.5)
+    with pytest.raises(TypeError, match="sgima"):
+        bandit_instances.zero_sum(key, 3, 4, batch=20, sgima=0.5)
+
+
+def test_a_batch_is_played_with_in_axes_only():
+    games = bandit_instances.uniform(jax.random.key(0), 2, 3, batch=4)
+    message = r"^leader_means, follower_means: expected matrices \[A, B\], .*\(4, 2, 3\).* in_axes=\(0, None, None\)"
+    for use in (
+        lambda: play(games, Fixed(1), Fixed(2), key=jax.random.key(1), rounds=5, replicates=4),
+        lambda: games.payoffs(0, 0),
+        lambda: games.best_response(1, (0, None)),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
 
 
 def test_regret_is_exact_and_goes_by_instances():
@@ -92,7 +113,7 @@ def test_two_explorers_who_commit_fail_both():
     game = bandit_instances.etc_failure()
     for horizon in (3_000, 30_000):
         pair = [ExploreThenCommit.tuned(horizon, 2, 2, role, noise="bernoulli") for role in ("leader", "follower")]
-        options = {"rounds": horizon, "replicates": 400, "record": Record.final(strategies=False)}
+        options = {"rounds": horizon, "replicates": 400, "record": Record.log_spaced(5, strategies=False)}
         trace = play(game, *pair, key=jax.random.key(5), **options).raise_if_failed()
         regret = pseudo_regret(game, trace, jnp.array([0.6, 0.4]))[:, -1, 0] / horizon
         assert 0.09 < regret.mean() < 0.115

@@ -5,6 +5,7 @@ float64 with the noise that `play` itself draws. Runs are paired: in each, one a
 so that a compiled run tests two.
 """
 
+import contextlib
 import functools
 
 import jax
@@ -31,6 +32,7 @@ from stackjax.learners import (
     PerArm,
     PhasedUCB,
     ThompsonSampling,
+    explore_fraction,
 )
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Box
@@ -82,7 +84,7 @@ def instances(A, B, noise="gaussian", n=INSTANCES):
     """One random game a replicate."""
     rng = np.random.default_rng(100 * A + B)
     U1, U2 = rng.uniform(size=(2, n, A, B))
-    return jax.vmap(lambda *means: StackelbergBandit(*means, noise, SIGMA))(jnp.asarray(U1), jnp.asarray(U2)), U1, U2
+    return StackelbergBandit(U1, U2, noise, SIGMA), U1, U2
 
 
 @functools.cache
@@ -162,9 +164,21 @@ PROBLEMS = [(1, 2, 2), (7, 3, 4), (1_000, 2, 2), (31_623, 3, 5), (1_000_000, 10,
 @pytest.mark.parametrize(("T", "A", "B"), PROBLEMS)
 def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
     expected = bandit_play.tuned(T, A, B, noise, 0.7)
+    explored = {
+        (ExploreThenCommit, "leader"): expected.explore_leader * A,
+        (ExploreThenCommit, "follower"): expected.explore_follower * A * B,
+        (ExploreThenCommitThrowOut, "leader"): (expected.discard + expected.keep) * A,
+        (ExploreThenUCB, "leader"): expected.explore_ucb * A,
+        (ExploreThenUCB, "follower"): expected.explore_ucb * A * B,
+    }
 
     def tuned(cls, role="leader"):
-        learner = cls.tuned(T, A, B, role, noise=noise, sigma=0.7)
+        share = min(1.0, explored.get((cls, role), 0) / T)
+        warns = pytest.warns(UserWarning, match=rf"^horizon: {cls.__name__} \({role}\) .* {100 * share:.0f} % of {T} ")
+        with warns if share > 0.5 else contextlib.nullcontext():
+            learner = cls.tuned(T, A, B, role, noise=noise, sigma=0.7)
+        players = (A, 1) if role == "leader" else (B, A)
+        assert explore_fraction(learner, *players, T) == pytest.approx(share, rel=1e-12)
         assert isinstance(learner, PerArm if role == "follower" else cls)
         return learner.learner if role == "follower" else learner
 
@@ -209,6 +223,18 @@ def test_tuned_names_the_wrong_argument(wrong, match):
 def test_epsilon_greedy_has_no_tuned_parameters():
     with pytest.raises(NotImplementedError, match="EpsilonGreedy has no tuned parameters"):
         EpsilonGreedy.tuned(100, 2, 2, "leader")
+
+
+def test_the_share_of_scheduled_exploration():
+    throws = ExploreThenCommitThrowOut(2**30, jnp.array([1, 2**30]))
+    np.testing.assert_array_equal(explore_fraction(throws, 2, 1, 2**32), [(2**30 + 1) / 2**31, 1.0])
+    assert explore_fraction(PerArm(Fixed(0)), 2, 2, 10) == explore_fraction(Fixed(0), 2, 1, 10) == 0.0
+    assert explore_fraction(PerArm(ExploreThenUCB(3, 1.0, 10)), 2, 5, 100) == 0.3
+    right = {"arms": 2, "contexts": 1, "horizon": np.int64(10)}
+    assert explore_fraction(ExploreThenCommit(2), **right) == 0.4
+    for name in right:
+        with pytest.raises(ValueError, match=f"^{name}: expected a positive whole number, got 0"):
+            explore_fraction(ExploreThenCommit(2), **{**right, name: 0})
 
 
 # ---------------------------------------------------------------- errors
@@ -284,6 +310,7 @@ BAD = [
     (lambda: ExploreThenUCB(1.5, 1.0, 10), "explore: "),
     (lambda: ActiveArmElimination([0], 1.0, 10), "phases: "),
     (lambda: ActiveArmElimination([3], -1.0, 10), "width: "),
+    (lambda: ActiveArmElimination([3], 1.0, 0), "horizon: "),
     (lambda: EpsilonGreedy(-0.1), "epsilon: "),
     (lambda: EpsilonGreedy(1.5), "epsilon: "),
     (lambda: EXP3(0.0), "rate: "),
@@ -300,11 +327,16 @@ def test_bad_hyper_parameters_are_named(make, match):
 
 
 def test_an_exploration_longer_than_any_counter_goes_on_for_ever():
-    """Products of pulls and arms would overflow."""
-    leader, follower = ExploreThenCommitThrowOut(2**30, 2**30), PerArm(ExploreThenUCB(2**30, 1.0, 10))
-    record = Record.every(1, payoffs=None)
-    trace = play(GAME, leader, follower, key=KEY, rounds=8, record=record)
-    np.testing.assert_array_equal(trace.actions, [[0, 1] * 4, [0, 0, 1, 1] * 2])
+    """Nor does one that is longer than the game end; products of pulls and arms would overflow."""
+    with pytest.warns(UserWarning, match=r"^horizon: .* 100 % of 8 rounds") as warned:
+        tuned = [
+            cls.tuned(8, 2, 2, role)
+            for cls, role in ((ExploreThenCommitThrowOut, "leader"), (ExploreThenUCB, "follower"))
+        ]
+    assert len(warned) == 2 and {each.filename for each in warned} == {__file__}
+    for leader, follower in (tuned, (ExploreThenCommitThrowOut(2**30, 2**30), PerArm(ExploreThenUCB(2**30, 1.0, 10)))):
+        trace = play(GAME, leader, follower, key=KEY, rounds=8, record=Record.every(1, payoffs=None))
+        np.testing.assert_array_equal(trace.actions, [[0, 1] * 4, [0, 0, 1, 1] * 2])
 
 
 def test_bad_hyper_parameters_of_a_batch_are_named_with_the_replicates():
@@ -332,6 +364,11 @@ def test_thompson_sampling_knows_two_laws():
         (([[np.nan]], [[0.1]]), ValueError, "leader_means: "),
         (([[0.1]], [[np.inf]]), ValueError, "follower_means: "),
         (([0.1], [0.1]), ValueError, "leader_means: "),
+        ((np.ones((2, 3, 4)), np.ones((3, 3, 4))), ValueError, "leader_means, follower_means: "),
+        ((np.ones((2, 3, 4)), np.ones((3, 4))), ValueError, "leader_means, follower_means: "),
+        ((np.ones((2, 2, 3, 4)), np.ones((2, 2, 3, 4))), ValueError, r"leader_means: .* or several \[N, A, B\]"),
+        (([[[0.1]], [[np.nan]]], [[[0.1]], [[0.1]]]), ValueError, "leader_means: expected finite"),
+        (([[[0.1]], [[0.1]]], [[[0.1]], [[1.5]]], "bernoulli"), ValueError, "follower_means: .* got 1.5"),
         (([["a"]], [[0.1]]), TypeError, "leader_means: "),
         (([[0.1]], [[0.1]], "cauchy"), ValueError, "noise: "),
         (([[0.1]], [[0.1]], "gaussian", -1.0), ValueError, "sigma: "),
