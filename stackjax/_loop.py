@@ -53,7 +53,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     """Play the plan's rounds from `carry` (None: from the start); see `Plan`. Traced once, inside `jit`.
 
     `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
-    own. Returns the initial strategies, the records `[K, replicates, ...]`, the oracle calls of each block in units of
+    own. Returns the initial strategies, the records `[replicates, K, ...]`, the oracle calls of each block in units of
     `THOUSAND` and the rest (`[K]` where they are the same in all replicates, else `[K, replicates]`) and the final
     states, status and failing rounds.
     """
@@ -113,8 +113,9 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     def without_calls(c: Replicate) -> Replicate:
         return c._replace(calls=jax.tree.map(jnp.zeros_like, c.calls))
 
-    def block(state: tuple[Any, Any], end: Array) -> tuple[Any, Any]:
-        begin, c = state
+    def block(state: tuple[Any, Any, Any], point: tuple[Array, Array]) -> tuple[Any, Any]:
+        begin, c, rows = state
+        k, end = point
         c = without_calls(without_visits(without_sums(c)))
         thousands = c.calls
 
@@ -140,9 +141,21 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         c, sums, thousands = carry
         c = c._replace(payoffs=sums)
         c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
-        return (end, c), (row, (thousands, c.calls))
+        # Replicates first, as they are returned: a transposition of all records would cost more than to make them.
+        rows = jax.tree.map(lambda all_, x: jax.lax.dynamic_update_index_in_dim(all_, x, k, 1), rows, row)
+        return (end, c, rows), (thousands, c.calls)
 
-    (_, end), (rows, calls) = jax.lax.scan(block, (plan.begin, first), plan.points)
+    _, row = jax.eval_shape(
+        jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0]),
+        plan.begin,
+        plan.begin,
+        mapped,
+        first,
+    )
+    k = plan.points.shape[0]
+    rows = jax.tree.map(lambda x: jnp.zeros((x.shape[0], k, *x.shape[1:]), x.dtype), row)
+    points = (jnp.arange(k), plan.points)
+    (_, end, rows), calls = jax.lax.scan(block, (plan.begin, first, rows), points)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
 

@@ -1,4 +1,4 @@
-"""The verbs of a bandit learner: `pick`, `put`, `best`.
+"""The verbs of a bandit learner: `pick`, `put`, `best`, and `rarely` for what seldom happens.
 
 A learner keeps statistics of its arms as pytrees of arrays with a leading axis of arms, and is written for one
 replicate: `cell = pick(stats, arm)` reads one arm's, `put(stats, arm, cell)` returns the statistics with them replaced,
@@ -9,17 +9,19 @@ them too.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
-from jaxtyping import Array, Int, PyTree, Scalar
+from jaxtyping import Array, Bool, Int, PyTree, Scalar
 
 #: Tables of up to so many entries are kept with the replicates last, and written by selects.
 SMALL = 16
 _TINY = 4  # tables of up to so many entries are read by selects
+_BLOCK = 8  # neighbouring replicates that `rarely` changes together
 
 
 class Row:
@@ -133,6 +135,89 @@ def _write_many(size: int, batched: Sequence[bool], x: Array, i: Array, value: A
         return jnp.moveaxis(x, -1, 0), True
     flat = jnp.arange(size, dtype=i.dtype) * n + i
     return x.reshape(-1).at[flat].set(value, mode="promise_in_bounds", unique_indices=True).reshape(x.shape), True
+
+
+def write_row(table: Array, row: Int[Array, ""], values: Array) -> Array:
+    """A flat table `[rows * n]` with one row replaced by `values [n]`; by a number, if n is 1."""
+    if values.ndim == 0:
+        return write(table, row, values)
+    n = values.shape[0]
+    if table.size <= SMALL:
+        rows = table.size // n
+        return jnp.where(jnp.arange(table.size, dtype=jnp.int32) // n == row, jnp.tile(values, rows), table)
+    return jax.lax.dynamic_update_slice(table, values, (row * n,))
+
+
+def rarely(happens: Bool[Array, ""], change: Callable[[PyTree], PyTree], stats: PyTree) -> PyTree:
+    """`change(stats)` where it `happens`, else `stats`; for what few replicates meet in a round, and reads whole rows.
+
+    Over a batch of replicates on a CPU only those are changed in which it happens, unless tables are small.
+
+    **Arguments:** `happens`: whether; `change`: from statistics to statistics of the same structure, shapes and types;
+    it sees arrays where `stats` has rows of tables.
+    """
+    leaves, structure = jax.tree.flatten(stats, is_leaf=is_row)
+    leaves = [x if is_row(x) else jnp.asarray(x) for x in leaves]
+    tables = [x.table if is_row(x) else x for x in leaves]
+    rows = [x.row if is_row(x) else None for x in leaves]
+    seen = [jax.ShapeDtypeStruct((x.n,), x.table.dtype) if is_row(x) else x for x in leaves]
+    closed = eqx.filter_closure_convert(change, jax.tree.unflatten(structure, seen))
+    captured, rest = eqx.partition(closed, eqx.is_array)
+
+    def changed(captured: Any, tables: list[Array], rows: list[Any]) -> list[Array]:
+        values = [Row(t, r, x.n)[:] if is_row(x) else t for x, t, r in zip(leaves, tables, rows, strict=True)]
+        new = eqx.combine(captured, rest)(jax.tree.unflatten(structure, values))
+        new = [jnp.asarray(v).astype(t.dtype) for v, t in zip(jax.tree.leaves(new), tables, strict=True)]
+        return [v if r is None else write_row(t, r, v) for v, t, r in zip(new, tables, rows, strict=True)]
+
+    def everywhere(happens: Array, captured: Any, tables: list[Array], rows: list[Any]) -> list[Array]:
+        new = changed(captured, tables, rows)
+        return [jnp.where(happens, v, t) for v, t in zip(new, tables, strict=True)]
+
+    @custom_vmap
+    def apply(happens: Array, captured: Any, tables: list[Array], rows: list[Any]) -> list[Array]:
+        return jax.lax.cond(happens, changed, lambda _, tables, rows: tables, captured, tables, rows)
+
+    @apply.def_vmap
+    def _apply_to_many(size: int, batched: Any, *arguments: Any) -> tuple[list[Array], list[bool]]:
+        full = jax.tree.map(
+            lambda b, x: x if b else jnp.broadcast_to(x, (size, *x.shape)), list(batched), list(arguments)
+        )
+        if max(t.size // size for t in full[2]) <= SMALL:
+            # Plain arithmetic with the replicates last, in rounds in which it happens at all.
+            all_ = jax.vmap(everywhere, -1, -1)
+            last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), full)
+
+            def if_any(happens: Array, *rest: Any) -> list[Array]:
+                return jax.lax.cond(jnp.any(happens), all_, lambda *same: same[2], happens, *rest)
+
+            new = [jnp.moveaxis(x, -1, 0) for x in jax.lax.platform_dependent(*last, cpu=if_any, default=all_)]
+        else:
+            some = functools.partial(_where_pending, everywhere)
+            new = jax.lax.platform_dependent(*full, cpu=some, default=jax.vmap(everywhere))
+        return new, [True] * len(new)
+
+    new = apply(happens, captured, tables, rows)
+    found = [Row(t, x.row, x.n) if is_row(x) else t for x, t in zip(leaves, new, strict=True)]
+    return jax.tree.unflatten(structure, found)
+
+
+def _where_pending(change: Callable[..., list[Array]], pending: Array, captured: Any, tables: Any, rows: Any) -> Any:
+    """Change blocks of replicates, one after the other, as long as something is pending in one."""
+    size = pending.shape[0]
+    block = min(_BLOCK, size)
+
+    def step(carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
+        pending, tables = carry
+        first = jnp.minimum(jnp.argmax(pending), size - block)
+        mine = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, block), (pending, captured, tables, rows))
+        # Everything is read here and not again: else XLA copies the tables before it writes to them.
+        mine = jax.lax.cond(first >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), mine)
+        new = jax.vmap(change)(*mine)
+        tables = [jax.lax.dynamic_update_slice_in_dim(t, v, first, 0) for t, v in zip(tables, new, strict=True)]
+        return jax.lax.dynamic_update_slice_in_dim(pending, jnp.zeros(block, bool), first, 0), tables
+
+    return jax.lax.while_loop(lambda carry: jnp.any(carry[0]), step, (pending, tables))[1]
 
 
 def _full(size: int, batched: Sequence[bool], *arrays: Array) -> list[Array]:

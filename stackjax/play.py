@@ -43,7 +43,7 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
         initial, rows, calls, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
             calls = jax.tree.map(lambda x: jnp.broadcast_to(x.T, (*ids.shape, *points.shape)).T, calls)
-        rows, calls = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1) if x.ndim > 1 else x, (rows, calls))
+        calls = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1) if x.ndim > 1 else x, calls)
         return initial, rows, calls, last
 
     if program.devices is not None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax.arms import Row, best, is_row, largest, pick, put, read, write
+from stackjax.arms import Row, best, is_row, largest, pick, put, rarely, read, write
 
 SIZES = [1, 2, 4, 5, 16, 17, 100]  # up to 4, 16 and more are treated differently
 R = 6  # replicates
@@ -202,3 +202,47 @@ def test_what_is_not_a_number_does_not_reach_other_replicates():
             (jax.vmap(best)(bad), jax.vmap(best)(x)),
         ):
             np.testing.assert_array_equal(np.delete(got, 2, 0), np.delete(wanted, 2, 0))
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+@pytest.mark.parametrize("arms", [3, 20])
+def test_rarely_changes_those_in_which_it_happens(size, arms):
+    rng = np.random.default_rng(size)
+    x = rng.normal(size=(size, arms)).astype(np.float32)
+    happens, shift = rng.uniform(size=size) < 0.3, rng.normal(size=size).astype(np.float32)
+
+    @jax.jit
+    @jax.vmap
+    def run(happens, shift, x):
+        def change(stats):
+            return {"x": stats["x"][:] * 0 + jnp.max(stats["x"][:]) + shift, "n": stats["n"] + 1}
+
+        return rarely(happens, change, {"x": x, "n": jnp.int32(0)})
+
+    found = run(happens, shift, x)
+    expected = np.where(happens[:, None], x.max(1, keepdims=True) + shift[:, None], x)
+    np.testing.assert_array_equal(found["x"], expected)
+    np.testing.assert_array_equal(found["n"], happens.astype(int))
+
+
+@pytest.mark.parametrize("arms", [2, 9])
+def test_rarely_changes_one_row_of_a_table(arms):
+    rng, size, rows = np.random.default_rng(0), 30, 4
+    x = rng.normal(size=(size, rows, arms)).astype(np.float32)
+    row, happens = rng.integers(rows, size=size), rng.uniform(size=size) < 0.5
+
+    @jax.jit
+    @jax.vmap
+    def run(happens, row, x):
+        view = Row(x.ravel(), row, arms)
+        return rarely(happens, lambda view: -view[:], view).table.reshape(rows, arms)
+
+    expected = x.copy()
+    expected[happens, row[happens]] *= -1
+    np.testing.assert_array_equal(run(happens, row, x), expected)
+
+
+def test_rarely_without_a_batch_is_a_branch():
+    stats = jnp.arange(3.0)
+    np.testing.assert_array_equal(jax.jit(lambda h: rarely(h, lambda x: x + 1, stats))(True), stats + 1)
+    np.testing.assert_array_equal(rarely(jnp.asarray(False), lambda x: x + 1, stats), stats)

@@ -5,23 +5,20 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax.arms import best, largest, pick, put
-from stackjax.learners._bandit import Arm, Bandit, Problem, fresh, log_horizon, positive
+from stackjax.arms import best, pick, put, rarely
+from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
 
 
 class EliminationState(NamedTuple):
-    """The phase, the slot in it and the pull in that; this phase's statistics; which arms are eliminated (1, else 0).
-
-    `since` is the phase that an arm's statistics are of: those of an earlier phase are forgotten when they are touched.
-    """
+    """The phase, a slot's length in it, the slot, its pulls so far; the phase's sums of payoffs; which arms are out."""
 
     phase: Any
+    length: Any
     slot: Any
     pull: Any
-    arms: Arm
-    since: Any
+    total: Any
     out: Any
 
 
@@ -55,9 +52,8 @@ class ActiveArmElimination(Bandit):
 
     def init(self, view: View, key: PRNGKeyArray) -> EliminationState:
         """All arms are active."""
-        zero, n = jnp.int32(0), view.arms
-        since, out = jnp.zeros(n, jnp.int32), jnp.zeros(n, view.dtype)
-        return EliminationState(zero, zero, zero, fresh(n, view.dtype), since, out)
+        count, zero = jnp.int32(0), jnp.zeros(view.arms, view.dtype)
+        return EliminationState(count, self.phases[0], count, count, zero, zero)
 
     def act(self, view: View, state: EliminationState, noise: Noise, seen: Seen) -> Array:
         """The slot's arm, or the next active one."""
@@ -68,29 +64,28 @@ class ActiveArmElimination(Bandit):
 
     def update(self, view: View, state: EliminationState, noise: Noise, signals: Signals) -> EliminationState:
         """One more pull; at the end of a phase, the elimination."""
-        n, arm = view.arms, signals.own
-        length = self.phases[jnp.minimum(state.phase, self.phases.shape[0] - 1)]
-        stale = pick(state.since, arm) != state.phase
-        old, blank = pick(state.arms, arm), Arm(*(x[0] for x in fresh(1, view.dtype)))
-        cell = Arm(*(jnp.where(stale, b, a) for a, b in zip(old, blank, strict=True))).observe(signals.payoff)
-        arms, since = put(state.arms, arm, cell), put(state.since, arm, state.phase)
+        total = put(state.total, signals.own, pick(state.total, signals.own) + signals.payoff)
         pull = state.pull + 1
-        slot_ended = pull == length
-        slot = jnp.where(slot_ended, state.slot + 1, state.slot)
-        ended = slot == n
-        mean = arms.mean[:]
-        radius = jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype)) * arms.width[:]
-        gone = state.out[:]  # its statistics are of an earlier phase
-        highest = largest(mean - radius - gone * 1e30)
-        out = jnp.where(ended & (mean + radius < highest), jnp.ones_like(gone), gone)
-        return EliminationState(
-            jnp.where(ended, state.phase + 1, state.phase),
-            jnp.where(ended, 0, slot),
-            jnp.where(slot_ended, 0, pull),
-            arms,
-            since,
-            out,
-        )
+        slot_ended = pull == state.length
+        slot, pull = jnp.where(slot_ended, state.slot + 1, state.slot), jnp.where(slot_ended, 0, pull)
+        state = state._replace(slot=slot, pull=pull, total=total)
+        return rarely(slot == view.arms, lambda state: self._eliminate(view, state), state)
+
+    def _eliminate(self, view: View, state: EliminationState) -> EliminationState:
+        """The end of a phase."""
+        arms = jnp.arange(view.arms, dtype=jnp.int32)
+        active = state.out == 0
+        # An arm has its own slot and those right before it whose arms are out.
+        before = jnp.where(active[None], (arms[:, None] - arms[None] - 1) % view.arms, view.arms)
+        pulls = (state.length * (jnp.min(before, axis=1) + 1)).astype(view.dtype)
+        mean = state.total / pulls
+        radius = jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype) / pulls)
+        highest = jnp.max(jnp.where(active, mean - radius, -jnp.inf))
+        stays = active & (mean + radius >= highest)
+        phase = state.phase + 1
+        length = self.phases[jnp.minimum(phase, self.phases.shape[0] - 1)]
+        zero, none = jnp.int32(0), jnp.zeros_like(state.total)
+        return EliminationState(phase, length, zero, zero, none, jnp.where(stays, 0, 1).astype(state.out.dtype))
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:

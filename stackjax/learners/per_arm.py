@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from stackjax.arms import SMALL, Row, is_row, read, write
+from stackjax.arms import Row, is_row, read, write_row
 from stackjax.learners._bandit import exploration
 from stackjax.learners.every import Every
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of
@@ -75,7 +75,7 @@ class PerArm(Learner):
         new = self.learner.update(view, self._memory(view, state, context), noise, signals)
 
         def keep(x: Any, table: Array) -> Array:
-            return x.table if is_row(x) else _write_row(table, context, jnp.asarray(x).astype(table.dtype))
+            return x.table if is_row(x) else write_row(table, context, jnp.asarray(x).astype(table.dtype))
 
         return jax.tree.map(keep, new, state, is_leaf=is_row)
 
@@ -106,13 +106,3 @@ def _context(view: View, actions: tuple[Any, ...]) -> Int[Array, ""]:
     for space, arm in zip(view.earlier, actions, strict=False):
         joint = joint * arms_of(space) + arm
     return joint
-
-
-def _write_row(table: Array, row: Int[Array, ""], values: Array) -> Array:
-    if values.ndim == 0:
-        return write(table, row, values)
-    n = values.shape[0]
-    if table.size <= SMALL:
-        rows = table.size // n
-        return jnp.where(jnp.arange(table.size, dtype=jnp.int32) // n == row, jnp.tile(values, rows), table)
-    return jax.lax.dynamic_update_slice(table, values, (row * n,))
