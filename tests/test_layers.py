@@ -24,7 +24,7 @@ LAYERS = [
     ["_entry"],
     ["_batch"],
     ["play"],
-    ["equilibria"],
+    ["equilibria", "_bandits"],
     ["catalogue", "experiments"],
     ["plots"],
     ["cli"],
