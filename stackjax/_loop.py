@@ -13,6 +13,7 @@ from stackjax._dependence import depends
 from stackjax._derivatives import where_differentiable
 from stackjax._players import Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL
+from stackjax.phases import jump
 from stackjax.protocols import (
     arms_of,
     tree_where,
@@ -71,14 +72,11 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     n_states = len(jax.tree.leaves(shapes.states))
     varies[n_states : n_states + 2] = [True, True]  # status and failed_at
 
+    steps = [(one.round, False), (lambda t, m, i, c: one.skip(t, m, i, c, t)[1], True)][: 1 + plan.skip_phases]
     while True:  # a leaf that one round makes different stays different: at most one turn a leaf
-        flags = jax.tree.unflatten(structure, varies)
-        after = depends(
-            one.round,
-            (jax.ShapeDtypeStruct((), jnp.int32), mapped1, id1, shapes),
-            (False, True, True, flags),
-        )
-        grown = [a or b for a, b in zip(varies, after, strict=True)]
+        flags, now = jax.tree.unflatten(structure, varies), jax.ShapeDtypeStruct((), jnp.int32)
+        after = [depends(f, (now, mapped1, id1, shapes), (clock, True, True, flags)) for f, clock in steps]
+        grown = [any(each) for each in zip(varies, *after, strict=True)]
         if grown == varies:
             break
         varies = grown
@@ -113,11 +111,18 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     def without_calls(c: Replicate) -> Replicate:
         return c._replace(calls=jax.tree.map(jnp.zeros_like, c.calls))
 
-    def block(state: tuple[Any, Any, Any], point: tuple[Array, Array]) -> tuple[Any, Any]:
-        begin, c, rows = state
-        k, end = point
-        c = without_calls(without_visits(without_sums(c)))
-        thousands = c.calls
+    def skipping(begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
+        """A block phase by phase; its last round is played where somebody asks for the actions in it."""
+        skip = jax.vmap(one.skip, (0, 0, 0, axes, None), (0, axes), axis_size=ids.shape[0])
+        stop = end - 1 if plan.recording.strategies else end
+        state = (jnp.full(ids.shape, begin), c)
+        _, c = jax.lax.while_loop(lambda s: jnp.any(s[0] < stop), lambda s: skip(s[0], mapped, ids, s[1], stop), state)
+        c = advance(stop, mapped, ids, c) if plan.recording.strategies else c
+        thousands = jax.tree.map(lambda n: n // THOUSAND, c.calls)
+        return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), thousands
+
+    def playing(begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
+        """A block round by round, with oracle calls in units of `THOUSAND` and the rest."""
 
         # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
         def part(length: int, first: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
@@ -134,12 +139,18 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
 
         length = _PART if plan.spacing is None else _part(plan.spacing)
         parts = -(-(end - begin) // length) if plan.spacing is None else plan.spacing // length
-        carry = (c, c.payoffs, thousands)
+        carry = (c, c.payoffs, c.calls)
         carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(length, begin + i * length, carry), carry)
         if plan.spacing is not None and plan.spacing % length:
             carry = part(plan.spacing % length, begin + parts * length, carry)
         c, sums, thousands = carry
-        c = c._replace(payoffs=sums)
+        return c._replace(payoffs=sums), thousands
+
+    def block(state: tuple[Any, Any, Any], point: tuple[Array, Array]) -> tuple[Any, Any]:
+        begin, c, rows = state
+        k, end = point
+        c = without_calls(without_visits(without_sums(c)))
+        c, thousands = (skipping if plan.skip_phases else playing)(begin, end, c)
         c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
         # Replicates first, as they are returned: a transposition of all records would cost more than to make them.
         rows = jax.tree.map(lambda all_, x: jax.lax.dynamic_update_index_in_dim(all_, x, k, 1), rows, row)
@@ -173,7 +184,8 @@ class Plan(NamedTuple):
     `spacing` if it is always the same (static), what to record (static), and whether to keep failed replicates at the
     state before the round in which they failed, with their status (static); otherwise they are only found out, and play
     on in vain and apart from the others. `finite` (static): whether the game is one of arms, whose replicates are
-    checked at record points, and whose exact payoffs come from the counts of joint arms.
+    checked at record points, and whose exact payoffs come from the counts of joint arms; `skip_phases` (static):
+    whether to play it phase by phase.
     """
 
     begin: Array
@@ -182,6 +194,7 @@ class Plan(NamedTuple):
     recording: Recording
     freeze: bool
     finite: bool
+    skip_phases: bool = False
 
 
 class _OneReplicate:
@@ -236,6 +249,18 @@ class _OneReplicate:
         visits = players.visited(c.visits, actions) if self.counted else ()
         actions = actions if self.recording.strategies else ()
         return Replicate(states, status, c.failed_at, sums, counts, actions, visits)
+
+    def skip(self, t: Array, mapped: Any, replicate: Array, c: Replicate, stop: Array) -> tuple[Array, Replicate]:
+        """Play from round t to the end of a phase, at most to `stop`; nothing if it is there."""
+        players = self.make(self.shared, mapped)
+        states, visits, paid, n = jump(players, t, stop, replicate, c.states)
+        turns = zip(players.learners, players.views, c.states, states, strict=True)
+        calls = tuple(learner.calls(view, before, after) for learner, view, before, after in turns)
+        counts = jax.tree.map(lambda s, each: s + n * jnp.asarray(each, jnp.int32), c.calls, calls)
+        sums = tuple(s + p.astype(s.dtype) for s, p in zip(c.payoffs, paid, strict=False))
+        visits = c.visits + visits if self.counted else ()
+        new = Replicate(states, c.status, c.failed_at, sums, counts, c.actions, visits)
+        return t + jnp.where(t < stop, n, 0), tree_where(t < stop, new, c)
 
     def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
         players = self.make(shared, mapped)

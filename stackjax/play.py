@@ -12,6 +12,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from stackjax import _batch, _derivatives, _entry, _loop, _players
 from stackjax._noise import stream_words
+from stackjax.phases import check_phases
 from stackjax.protocols import Game, Learner
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
 
@@ -29,6 +30,7 @@ class _Program(NamedTuple):
     devices: tuple[Any, ...] | None
     freeze: bool
     finite: bool
+    skip_phases: bool
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -39,7 +41,8 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
             return _players.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
-        plan = _loop.Plan(begin, points, program.spacing, program.recording, program.freeze, program.finite)
+        how = (program.freeze, program.finite, program.skip_phases)
+        plan = _loop.Plan(begin, points, program.spacing, program.recording, *how)
         initial, rows, calls, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
             calls = jax.tree.map(lambda x: jnp.broadcast_to(x.T, (*ids.shape, *points.shape)).T, calls)
@@ -66,6 +69,7 @@ def play(
     in_axes: PyTree = None,
     chunk: int | None = None,
     devices: Sequence[Any] | int | None = None,
+    skip_phases: bool = False,
 ) -> Trace:
     """Let learners play a game for a number of rounds, in many replicates at once.
 
@@ -94,6 +98,9 @@ def play(
       `jax.vmap`: `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
     - `chunk`: at most this many replicates at once on each device, which bounds memory; the results then come as NumPy
       arrays.
+    - `skip_phases`: play phases in which no player heeds its payoffs in one step, where learners (`phases.Phased`) and
+      the game (`Game.total`) allow it: equal in distribution to a play of every round, and it costs nothing in their
+      length, but the noise isn't that of the rounds.
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
@@ -109,6 +116,8 @@ def play(
     _entry.check_record(record)
     _entry.check_key(key)
     rounds = _entry.positive("rounds", rounds)
+    if skip_phases:
+        check_phases(game, learners)
     start = (None,) * len(learners) if start is None else start
     ids, batched = _entry.replicate_ids(replicates)
     begin, carry, alike, calls_before, visits_before = _entry.resumed(resume, key, ids, batched, game, learners)
@@ -122,13 +131,13 @@ def play(
     _entry.check_values(layout, shared, mapped, dtype)
     points = record.points(begin, begin + rounds)
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
-    spacing = int(gaps[0]) if gaps.size == 1 else None
+    spacing = int(gaps[0]) if gaps.size == 1 and not skip_phases else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
     finite = _players.finite(game)
     visits = finite and record.visits and (resume is None or resume.block_visits is not None)
     recording = _loop.Recording(payoffs, record.strategies, visits, record.metrics)
     where = _entry.device_list(devices)
-    program = _Program(layout, dtype, spacing, recording, alike, where, freeze=False, finite=finite)
+    program = _Program(layout, dtype, spacing, recording, alike, where, False, finite, bool(skip_phases))
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))

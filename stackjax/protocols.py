@@ -119,6 +119,13 @@ class Game(eqx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} answers no queries")
 
+    def total(self, key: PRNGKeyArray, counts: Array) -> tuple[Array, ...]:
+        """A draw of what is paid in all, by a player, for so many plays `[arms of player 0, ...]` of each joint arm.
+
+        Only what `play(..., skip_phases=True)` needs of a game of arms.
+        """
+        raise NotImplementedError(f"{type(self).__name__} doesn't define total")
+
 
 class RealisedGame(Game):
     """A game at one round's noise: its `payoffs` are what is paid in that round."""

@@ -17,6 +17,7 @@ ROOT = Path(stackjax.__file__).parent
 LAYERS = [
     ["spaces", "schedules", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
+    ["phases"],
     ["_calculus", "arms"],
     ["_players"],
     ["_loop"],

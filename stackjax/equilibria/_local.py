@@ -67,7 +67,7 @@ class Tangent(Game):
         z = self.split(u)
         return jnp.concatenate([partial_gradient(self, i, z) for i in range(len(z))])
 
-    def total(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+    def total_gradient(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
         """Every player's total derivative along the response of later levels.
 
         With LAPACK's solver, whatever the size: here a program runs once, and its compilation is what takes time.
@@ -110,7 +110,7 @@ def _evaluate(game: Game, actions: tuple[Action, ...]) -> Local:
         return value, jacobian
 
     payoffs = jnp.stack([jnp.asarray(p) for p in at.payoffs(*at.split(zero))])
-    return Local(payoffs, *with_value(at.gradient), *with_value(at.total), _derivatives(at, zero))
+    return Local(payoffs, *with_value(at.gradient), *with_value(at.total_gradient), _derivatives(at, zero))
 
 
 @eqx.filter_jit

@@ -222,7 +222,7 @@ def _search(
         at = _local.Tangent(game, start)
 
         def direction(u: Float[Array, " d"], _: Any = None) -> Float[Array, " d"]:
-            return at.total(u) if hierarchical else at.gradient(u)
+            return at.total_gradient(u) if hierarchical else at.gradient(u)
 
         best: Any = optimistix.root_find(direction, newton, at.zero(), max_steps=_STEPS, throw=False)
         u = best.value

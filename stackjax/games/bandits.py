@@ -80,6 +80,15 @@ class StackelbergBandit(Game):
             return tuple(m + self.sigma * e for m, e in zip(means, noise, strict=True))
         return tuple((u < m).astype(m.dtype) for m, u in zip(means, noise, strict=True))
 
+    def total(self, key: PRNGKeyArray, counts: Array) -> tuple[Array, ...]:
+        """Sums of so many rewards, normal or binomial."""
+        means = jnp.stack([self.leader_means, self.follower_means])
+        plays = counts.astype(means.dtype)[None]
+        if self.noise == "gaussian":
+            noise = jax.random.normal(key, means.shape, means.dtype)
+            return tuple(means * plays + self.sigma * jnp.sqrt(plays) * noise)
+        return tuple(jax.random.binomial(key, plays, means, means.shape, means.dtype))
+
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
         """The follower's best arm against the leader's, ties to the lowest index; there's none for the leader."""
         return best(self._instance()[1][actions[0]]) if player == 1 else None

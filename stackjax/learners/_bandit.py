@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from stackjax.phases import LONGEST
 from stackjax.protocols import Learner, Signal, View
 from stackjax.spaces import Arms
 
 Role = Literal["leader", "follower"]
-#: The largest counter.
-LONGEST = 2**31 - 1
 FAR = 1e30  # stands for infinity: states are finite
 
 

@@ -2,11 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put, rarely
-from stackjax.learners._bandit import Bandit, Problem, log_horizon, positive
+from stackjax.learners._bandit import Bandit, Problem, in_turn, log_horizon, positive
+from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
 
@@ -22,7 +24,7 @@ class EliminationState(NamedTuple):
     out: Any
 
 
-class ActiveArmElimination(Bandit):
+class ActiveArmElimination(Phased, Bandit):
     """Phase p is a slot of `M_p` consecutive pulls for each arm; at its end arms are eliminated for ever.
 
     Slot j plays arm j if it is active, else the next active arm cyclically, so that phase boundaries depend on the
@@ -57,10 +59,13 @@ class ActiveArmElimination(Bandit):
 
     def act(self, view: View, state: EliminationState, noise: Noise, seen: Seen) -> Array:
         """The slot's arm, or the next active one."""
+        return self._arm(view, state.slot, state.out[:])
+
+    def _arm(self, view: View, slot: Array, out: Array) -> Array:
         arms = jnp.arange(view.arms, dtype=jnp.int32)
-        after = arms - state.slot + jnp.where(arms < state.slot, view.arms, 0)
+        after = arms - slot + jnp.where(arms < slot, view.arms, 0)
         # The order after the slot, active arms first.
-        return best(-(after.astype(view.dtype) + state.out[:] * view.arms))
+        return best(-(after.astype(view.dtype) + out * view.arms))
 
     def update(self, view: View, state: EliminationState, noise: Noise, signals: Signals) -> EliminationState:
         """One more pull; at the end of a phase, the elimination."""
@@ -69,6 +74,26 @@ class ActiveArmElimination(Bandit):
         slot_ended = pull == state.length
         slot, pull = jnp.where(slot_ended, state.slot + 1, state.slot), jnp.where(slot_ended, 0, pull)
         state = state._replace(slot=slot, pull=pull, total=total)
+        return rarely(slot == view.arms, lambda state: self._eliminate(view, state), state)
+
+    def committed(self, view: View, state: EliminationState) -> Array:
+        """To its phase."""
+        return in_turn(state.length, view.arms) - state.slot * state.length - state.pull
+
+    def pulls(self, view: View, state: EliminationState, plays: Array) -> Array:
+        """Those of this slot and the next ones."""
+        slots = jnp.arange(view.arms, dtype=jnp.int32)
+        left = jnp.where(slots < state.slot, 0, state.length - jnp.where(slots == state.slot, state.pull, 0))
+        first = jnp.cumsum(left) - left
+        arms = jax.vmap(lambda slot: self._arm(view, slot, state.out[:]))(slots)
+        pulls = jnp.clip(plays - first, 0, left)
+        return jnp.sum(jnp.where(arms[:, None] == slots[None], pulls[:, None], 0), axis=0)
+
+    def absorb(self, view: View, state: EliminationState, pulls: Array, totals: Array) -> EliminationState:
+        """They end at most this phase."""
+        done = state.slot * state.length + state.pull + jnp.sum(pulls)
+        slot, pull = done // state.length, done % state.length
+        state = state._replace(slot=slot, pull=pull, total=state.total[:] + totals)
         return rarely(slot == view.arms, lambda state: self._eliminate(view, state), state)
 
     def _eliminate(self, view: View, state: EliminationState) -> EliminationState:

@@ -7,11 +7,12 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import LONGEST, Bandit, Clocked, Problem, in_turn, whole
+from stackjax.learners._bandit import Bandit, Clocked, Problem, in_turn, whole
+from stackjax.phases import LONGEST, Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
 
-class ExploreThenCommitThrowOut(Bandit):
+class ExploreThenCommitThrowOut(Phased, Bandit):
     """Round robin for `discard` pulls an arm, which are forgotten, then for `keep` pulls an arm; then the best mean.
 
     A leader that throws out what it saw while its follower was still exploring. After Donahue et al. (2024), from a
@@ -46,6 +47,24 @@ class ExploreThenCommitThrowOut(Bandit):
         counts = (state.t >= begin) & (state.t < end)
         total = pick(state.arms, signals.own) + jnp.where(counts, signals.payoff, 0)
         return Clocked(state.t + 1, put(state.arms, signals.own, total))
+
+    def committed(self, view: View, state: Clocked) -> Array:
+        """To each of the two explorations, and then for ever."""
+        begin, end = self.kept(view)
+        return jnp.where(state.t < end, jnp.where(state.t < begin, begin, end) - state.t, LONGEST)
+
+    def pulls(self, view: View, state: Clocked, plays: Array) -> Array:
+        """Round robin, or all on the best mean."""
+        arms = jnp.arange(view.arms, dtype=jnp.int32)
+        rounds = jnp.stack([state.t, state.t + plays])[:, None] - arms[None]
+        begun, ended = -(-rounds // view.arms)  # the first so many rounds of a round robin
+        return jnp.where(state.t < self.kept(view)[1], ended - begun, jnp.where(arms == best(state.arms[:]), plays, 0))
+
+    def absorb(self, view: View, state: Clocked, pulls: Array, totals: Array) -> Clocked:
+        """What was paid between the two phases' ends."""
+        begin, end = self.kept(view)
+        counts = (state.t >= begin) & (state.t < end)
+        return Clocked(state.t + jnp.sum(pulls), state.arms[:] + jnp.where(counts, totals, 0))
 
     def kept(self, view: View) -> tuple[Array, Array]:
         """The first round whose payoff counts, and the first after the exploration."""

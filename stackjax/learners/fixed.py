@@ -5,13 +5,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
-from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View, same_structure
+from stackjax.phases import LONGEST, Phased
+from stackjax.protocols import Action, Calls, Noise, Seen, Signal, View, same_structure
 from stackjax.schedules import as_number
 
 
-class Fixed(Learner):
+class Fixed(Phased):
     """Plays the same `action` for ever: a pytree of arrays (or numbers) like its space's. It sees nothing.
 
     **Raises:** `ValueError` from `play` if the action lies outside the player's space or has another shape.
@@ -36,6 +37,19 @@ class Fixed(Learner):
         """The action."""
         struct = view.space.struct(view.dtype)
         return jax.tree.map(lambda x, s: jnp.asarray(x).astype(s.dtype), self.action, struct)
+
+    def committed(self, view: View, state: tuple[()]) -> Any:
+        """For ever."""
+        return LONGEST
+
+    def pulls(self, view: View, state: tuple[()], plays: Array) -> Array:
+        """All of the action's, if that is an arm; whatever the arms of those before it."""
+        arm = jnp.asarray(self.action).astype(jnp.int32)
+        return jnp.stack([jnp.where(arm == k, plays, 0) for k in range(view.arms)], -1)
+
+    def absorb(self, view: View, state: tuple[()], pulls: Array, totals: Array) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """None."""

@@ -1,6 +1,7 @@
 """A follower with a memory of its own for every arm of the leader."""
 
 import copy
+import functools
 import math
 from typing import Any
 
@@ -11,11 +12,12 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from stackjax.arms import Row, is_row, read, write_row
 from stackjax.learners._bandit import exploration
 from stackjax.learners.every import Every
+from stackjax.phases import Phased
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of
 from stackjax.spaces import Arms
 
 
-class PerArm(Learner):
+class PerArm(Phased):
     """One independent `learner` for each arm that earlier players can commit to; one of them plays a round.
 
     Its clock counts the rounds in which that arm was played; its horizon is the game's. With several earlier players
@@ -82,6 +84,29 @@ class PerArm(Learner):
     def exploration(self, arms: int) -> Any:
         """The learner's, for each arm of the leader."""
         return exploration(self.learner, arms)
+
+    def committed(self, view: View, state: Any) -> Array:
+        """Its learners' plays, `[contexts]`."""
+        return jax.vmap(lambda memory: self._phased.committed(view, memory))(self._memories(view, state))
+
+    def pulls(self, view: View, state: Any, plays: Array) -> Array:
+        """Its learners', `[contexts, arms]`."""
+        return jax.vmap(lambda memory, n: self._phased.pulls(view, memory, n))(self._memories(view, state), plays)
+
+    def absorb(self, view: View, state: Any, pulls: Array, totals: Array) -> Any:
+        """What each of its learners absorbs."""
+        one = functools.partial(self._phased.absorb, view)
+        new = jax.vmap(one)(self._memories(view, state), pulls, totals)
+        return jax.tree.map(lambda x, old: x.reshape(old.shape).astype(old.dtype), new, state)
+
+    @property
+    def _phased(self) -> Any:
+        return self.learner  # `play` has checked that it is Phased
+
+    def _memories(self, view: View, state: Any) -> Any:
+        """The states of all learners, with a leading axis."""
+        shapes = jax.eval_shape(lambda: self.learner.init(view, jax.random.key(0)))
+        return jax.tree.map(lambda x, shape: x.reshape(_contexts(view), *shape.shape), state, shapes)
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """The learner's."""

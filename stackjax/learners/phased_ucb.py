@@ -8,6 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 from stackjax.arms import best, pick, put
 from stackjax.learners._bandit import FAR, Bandit, Problem, log_horizon, positive, whole
 from stackjax.learners.active_arm_elimination import phase_lengths
+from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 from stackjax.schedules import as_number
 
@@ -23,7 +24,7 @@ class PhasedArm(NamedTuple):
     index: Any
 
 
-class PhasedUCB(Bandit):
+class PhasedUCB(Phased, Bandit):
     """Plays the arm with the largest `max_slots (slot mean) + width sqrt(ln T / M_p)` over its last completed phase p.
 
     Phase p of an arm is completed by pull `slots (M_1 + ... + M_p)` of it, whatever was played in between; arms without
@@ -64,16 +65,36 @@ class PhasedUCB(Bandit):
 
     def update(self, view: View, state: PhasedArm, noise: Noise, signals: Signals) -> PhasedArm:
         """One more pull; at the end of a phase a new index."""
-        cell = pick(state, signals.own)
-        length = self.phases[jnp.minimum(cell.phase, self.phases.shape[0] - 1)]
+        return put(state, signals.own, self._observe(view, pick(state, signals.own), jnp.int32(1), signals.payoff))
+
+    def committed(self, view: View, state: PhasedArm) -> Array:
+        """To its arm's slot."""
+        cell = pick(state, best(state.index[:]))
+        return self._length(cell) - cell.pull
+
+    def pulls(self, view: View, state: PhasedArm, plays: Array) -> Array:
+        """All of one arm."""
+        return jnp.where(jnp.arange(view.arms, dtype=jnp.int32) == best(state.index[:]), plays, 0)
+
+    def absorb(self, view: View, state: PhasedArm, pulls: Array, totals: Array) -> PhasedArm:
+        """They end at most its slot."""
+        arm = best(state.index[:])
+        return put(state, arm, self._observe(view, pick(state, arm), jnp.sum(pulls), jnp.sum(totals)))
+
+    def _length(self, cell: PhasedArm) -> Array:
+        return self.phases[jnp.minimum(cell.phase, self.phases.shape[0] - 1)]
+
+    def _observe(self, view: View, cell: PhasedArm, pulls: Array, payoffs: Array) -> PhasedArm:
+        """An arm after so many pulls in a slot."""
+        length = self._length(cell)
         size = length.astype(view.dtype)
-        total, pull = cell.total + signals.payoff, cell.pull + 1
+        total, pull = cell.total + payoffs, cell.pull + pulls
         slot_ended = pull == length
         top = jnp.where(slot_ended, jnp.maximum(cell.top, total / size), cell.top)
         slot = jnp.where(slot_ended, cell.slot + 1, cell.slot)
         ended = slot == self.slots
         index = top + jnp.asarray(self.width) * jnp.sqrt(log_horizon(self.horizon, view.dtype) / size)
-        new = PhasedArm(
+        return PhasedArm(
             jnp.where(ended, cell.phase + 1, cell.phase),
             jnp.where(ended, 0, slot),
             jnp.where(slot_ended, 0, pull),
@@ -81,7 +102,6 @@ class PhasedUCB(Bandit):
             jnp.where(ended, -FAR, top),
             jnp.where(ended, index, cell.index),
         )
-        return put(state, signals.own, new)
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
