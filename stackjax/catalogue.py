@@ -3,11 +3,19 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import optax
 
+from stackjax._bandits import ALIASES as ALIASES
+from stackjax._bandits import FOLLOWERS as FOLLOWERS
+from stackjax._bandits import INSTANCES as INSTANCES
+from stackjax._bandits import LEADERS as LEADERS
+from stackjax._bandits import PAIRS as PAIRS
+from stackjax._bandits import TUNED
+from stackjax._bandits import InstanceEntry as InstanceEntry
 from stackjax.games import (
     CournotDuopoly,
     Hamiltonian,
@@ -20,23 +28,27 @@ from stackjax.games import (
     ZeroSumQuartic,
 )
 from stackjax.learners import (
-    EXP3,
-    UCB,
-    ActiveArmElimination,
+    LOLA,
     BestResponse,
+    CompetitiveGradient,
+    ConsensusOptimization,
+    EpsilonBestResponse,
     EpsilonGreedy,
     Every,
-    ExploreThenCommit,
-    ExploreThenCommitThrowOut,
-    ExploreThenUCB,
+    Extragradient,
     Fixed,
+    FollowTheRidge,
     GradientAscent,
     HiC,
     HierarchicalAscent,
-    LipschitzUCB,
+    LocalSymplecticSurgery,
+    LookAhead,
+    MirrorAscent,
+    OptimisticAscent,
     PerArm,
-    PhasedUCB,
-    ThompsonSampling,
+    StableOpponentShaping,
+    SymplecticGradientAdjustment,
+    Unrolled,
 )
 from stackjax.protocols import Game, Learner
 from stackjax.schedules import PowerLaw, commitment_times
@@ -97,6 +109,12 @@ def _duopoly_hierarchical(follower: Learner) -> tuple[Learner, ...]:
     return HierarchicalAscent(PowerLaw(1.0, 1.0), noise_variance=10.0), follower
 
 
+def _duopoly_lola() -> tuple[Learner, ...]:
+    # The follower's best response is one step of 1/2, its inverse curvature, with which the leader would reach 46.
+    leader = LOLA(PowerLaw(1.0, 1.0), 0.25, noise_variance=10.0)
+    return leader, GradientAscent(PowerLaw(1.0, 1.0), noise_variance=10.0)
+
+
 def _duopoly_hi_c(**options: Any) -> tuple[Learner, ...]:
     # The follower's payoff has the curvature mu = 2, so that beta mu = 1/2 with the step beta = 1/4.
     perturbation = PowerLaw(10.0, 1 / 6)
@@ -122,6 +140,7 @@ _DUOPOLY = GameEntry(
         "best-response": Method(
             lambda: _duopoly_hierarchical(BestResponse()), "a leader who knows the game; the follower is exact"
         ),
+        "lola": Method(_duopoly_lola, "a leader who shapes one short step of the follower: part of the way"),
     },
     default=("simultaneous", "two-timescale", "hi-c"),
     actions=("quantity of firm 1 (leader)", "quantity of firm 2 (follower)"),
@@ -201,12 +220,21 @@ def _quadratic(make: Callable[[], Game], title: str, summary: str) -> GameEntry:
     )
 
 
-def _planar(game: type[Game], title: str, summary: str, limits: float, **others: Any) -> GameEntry:
+def _planar(
+    game: type[Game],
+    title: str,
+    summary: str,
+    limits: float,
+    more: Mapping[str, Method] = MappingProxyType({}),
+    **others: Any,
+) -> GameEntry:
     simultaneous = Method(lambda: (GradientAscent(0.05),) * 2, "each player ascends its own payoff")
     hierarchical = Method(
         lambda: (HierarchicalAscent(0.01), GradientAscent(0.1)), "a leader who knows the game; the follower is faster"
     )
-    options: dict[str, Any] = {"methods": {"simultaneous": simultaneous, "two-timescale": hierarchical}} | others
+    options: dict[str, Any] = {
+        "methods": {"simultaneous": simultaneous, "two-timescale": hierarchical, **more}
+    } | others
     return GameEntry(
         make=game,
         title=title,
@@ -227,6 +255,25 @@ _HAMILTONIAN_METHODS = {
     "optimistic": Method(
         lambda: (GradientAscent(optimizer=optax.optimistic_gradient_descent(0.05)),) * 2,
         "each with an optimistic gradient: inwards",
+    ),
+    "extragradient": Method(lambda: (Extragradient(0.05),) * 2, "each where half a step of both leads: inwards"),
+    "symplectic": Method(lambda: (SymplecticGradientAdjustment(0.05),) * 2, "against the rotation: straight inwards"),
+}
+
+_TANDEM_METHODS = {
+    "lola": Method(lambda: (LOLA(0.05, 0.1),) * 2, "each shapes the other's step: past the equilibria"),
+    "stable-shaping": Method(
+        lambda: (StableOpponentShaping(0.05, 0.1),) * 2, "likewise, less near equilibria: to them"
+    ),
+}
+
+_POLYNOMIAL_METHODS = {
+    "follow-the-ridge": Method(
+        lambda: (GradientAscent(0.01), FollowTheRidge(0.1, 0.01, total=False)),
+        "the follower makes up for the leader's steps: to Stackelberg equilibria",
+    ),
+    "surgery": Method(
+        lambda: (LocalSymplecticSurgery(0.02),) * 2, "the rotation taken out: to no equilibrium that isn't Nash"
     ),
 }
 
@@ -288,9 +335,15 @@ GAMES: Mapping[str, GameEntry] = {
         ZeroSumQuartic, "A quartic zero-sum game", "the origin attracts both dynamics and is only Stackelberg", 2.0
     ),
     "zero-sum-polynomial": _planar(
-        ZeroSumPolynomial, "A polynomial zero-sum game", "two equilibria of both kinds, two only Stackelberg", 18.0
+        ZeroSumPolynomial,
+        "A polynomial zero-sum game",
+        "two equilibria of both kinds, two only Stackelberg",
+        18.0,
+        _POLYNOMIAL_METHODS,
     ),
-    "tandem": _planar(Tandem, "The tandem game", "a line of Nash equilibria; leading pays without bound", 3.0),
+    "tandem": _planar(
+        Tandem, "The tandem game", "a line of Nash equilibria; leading pays without bound", 3.0, _TANDEM_METHODS
+    ),
     "hamiltonian": _planar(
         Hamiltonian, "The Hamiltonian game", "pure rotation around the origin", 2.0, methods=_HAMILTONIAN_METHODS
     ),
@@ -307,22 +360,31 @@ GAMES: Mapping[str, GameEntry] = {
     ),
 }
 
-LEARNERS: Mapping[str, type[Learner]] = {
-    "active-arm-elimination": ActiveArmElimination,
-    "best-response": BestResponse,
-    "epsilon-greedy": EpsilonGreedy,
-    "every": Every,
-    "exp3": EXP3,
-    "explore-then-commit": ExploreThenCommit,
-    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
-    "explore-then-ucb": ExploreThenUCB,
-    "fixed": Fixed,
-    "gradient-ascent": GradientAscent,
-    "hi-c": HiC,
-    "hierarchical-ascent": HierarchicalAscent,
-    "lipschitz-ucb": LipschitzUCB,
-    "per-arm": PerArm,
-    "phased-ucb": PhasedUCB,
-    "thompson-sampling": ThompsonSampling,
-    "ucb": UCB,
-}
+LEARNERS: Mapping[str, type[Learner]] = dict(
+    sorted(
+        {
+            "best-response": BestResponse,
+            "competitive-gradient": CompetitiveGradient,
+            "consensus-optimization": ConsensusOptimization,
+            "epsilon-best-response": EpsilonBestResponse,
+            "epsilon-greedy": EpsilonGreedy,
+            "every": Every,
+            "extragradient": Extragradient,
+            "fixed": Fixed,
+            "follow-the-ridge": FollowTheRidge,
+            "gradient-ascent": GradientAscent,
+            "hi-c": HiC,
+            "hierarchical-ascent": HierarchicalAscent,
+            "local-symplectic-surgery": LocalSymplecticSurgery,
+            "lola": LOLA,
+            "look-ahead": LookAhead,
+            "mirror-ascent": MirrorAscent,
+            "optimistic-ascent": OptimisticAscent,
+            "per-arm": PerArm,
+            "stable-opponent-shaping": StableOpponentShaping,
+            "symplectic-gradient-adjustment": SymplecticGradientAdjustment,
+            "unrolled": Unrolled,
+            **TUNED,
+        }.items()
+    )
+)

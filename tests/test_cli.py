@@ -1,6 +1,8 @@
 """The command line: what it prints, what it writes, and its one-line errors."""
 
+import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -58,8 +60,132 @@ def test_quiet_prints_nothing(tmp_path):
     assert (sizes["replicate"], sizes["rounds"]) == (2, 3)
 
 
+REGRET = ("--horizons", "20:200", "--points", 1, "--replicates", 6, "--seed", 2)
+
+
+@pytest.fixture(scope="module")
+def regrets(tmp_path_factory):
+    """A folder with the regrets of one pair, asked for twice, and what was printed."""
+    folder = tmp_path_factory.mktemp("regrets") / "new"
+    pairs = ("--pair", "etc/ETC", "--leader", "explore_then_commit", "--follower", "explore-then-commit")
+    result = run("regret", "etc_failure", *pairs, *REGRET, "--gamma", "0.1", "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+def test_regret_prints_a_table_and_writes_data_and_figure(regrets):
+    folder, printed = regrets
+    assert sorted(p.name for p in folder.iterdir()) == ["regret.nc", "regret.png"]
+    assert (folder / "regret.png").read_bytes().startswith(b"\x89PNG")
+    data = experiments.load(folder / "regret.nc")
+    name = "explore-then-commit/explore-then-commit"
+    assert (data["pairs"].values.tolist(), data["horizon"].values.tolist()) == ([name], [20, 200])
+    assert (data.sizes["replicate"], data.attrs["gamma"], data.attrs["title"]) == (6, 0.1, "ETC's failure")
+    assert data.attrs["command"] == (
+        f"stackjax regret etc-failure --pair {name} --horizons 20,200 --replicates 6 --gamma 0.1 "
+        "--benchmark tolerant --seed 2"
+    )
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if line.split()}
+    mean = data["regret"].sel(horizon=200, player="leader").values.mean()
+    assert float(rows["200"][1]) == pytest.approx(mean, abs=0.5)
+    assert rows["slope"][1] == f"{experiments.slopes(data)['slope'].sel(player='leader').item():.3f}"
+    assert str(folder / "regret.nc") in printed.replace("\n", "")
+
+
+def test_long_exploration_is_noted_once(regrets):
+    """Of 20 rounds the leader explores in 2 ceil(2^(-2/3) (ln 20)^(1/3) 20^(2/3)) = 14, the follower in 2 x 2 x 5."""
+    said = " ".join(regrets[1].split())
+    assert said.count("note: ") == 2
+    assert "ExploreThenCommit (leader) would explore in 70 % of 20 rounds" in said
+    assert "ExploreThenCommit (follower) would explore in 100 % of 20 rounds" in said
+
+
+def test_the_command_of_a_result_repeats_it(regrets, tmp_path):
+    """With the noise named, which is that of the instance, and nothing printed."""
+    data = experiments.load(regrets[0] / "regret.nc")
+    words = data.attrs["command"].split()[1:]
+    result = run(*words, "--noise", "bernoulli", "--sigma", "0.5", "--quiet", "--out", tmp_path)
+    assert (result.exit_code, result.output) == (0, "")
+    np.testing.assert_array_equal(experiments.load(tmp_path / "regret.nc")["regret"], data["regret"])
+
+
+def test_regret_hands_on_what_was_asked_for(monkeypatch, tmp_path):
+    asked = {}
+
+    def regret(game, pairs, **options):
+        asked.update(options, noise=game(40).noise, pairs={name: make(40) for name, make in pairs.items()})
+        raise OSError  # nothing to write
+
+    monkeypatch.setattr(experiments, "regret", regret)
+    options = ("--noise", "gaussian", "--sigma", 0.5, "--skip-phases", "--benchmark", "stackelberg", "--quiet")
+    run("regret", "ucb_trap2", "--pair", "ucb/best-response", "--horizons", "40,50", *options, "--out", tmp_path)
+    assert (asked["horizons"], asked["replicates"], asked["seed"]) == ([40, 50], 400, 0)
+    assert (asked["gamma"], asked["benchmark"], asked["skip_phases"]) == (0.01, "stackelberg", True)
+    assert asked["noise"] == "gaussian" and asked["progress"] is False and asked["title"] == "UCB's trap"
+    assert asked["command"].endswith("--benchmark stackelberg --noise gaussian --sigma 0.5 --skip-phases --seed 0")
+    ((leader, follower),) = asked["pairs"].values()
+    assert (leader.width, leader.horizon) == (1.0, 40) and isinstance(follower, learners.BestResponse)
+
+
+def test_plot_draws_regrets_again(regrets, tmp_path):
+    result = run("plot", regrets[0] / "regret.nc", "--out", tmp_path / "again.svg")
+    assert result.exit_code == 0 and "regret of the leader" in (tmp_path / "again.svg").read_text()
+
+
+def test_horizons_are_spaced_or_listed():
+    spaced = cli.regret._spaced([1000, 10**6], 2)
+    assert spaced == [1000, 3162, 10_000, 31_623, 100_000, 316_228, 10**6]
+    assert cli.regret._spaced([10, 11], 1) == [10, 11]
+    assert cli.regret.Horizons()("1e3, 2000,1e5") == ([1000, 2000, 100_000], False)
+
+
+def test_the_default_pairs_are_those_that_the_help_names():
+    pairs = list(cli.regret._pairs((), (), ()))
+    assert pairs == ["etc/etc", "etucb/etc", "ucb/ucb"]
+    assert "etc/etc, etucb/etc and ucb/ucb" in " ".join(run("regret", "--help").output.split())
+
+
+def test_leaders_play_with_all_followers():
+    found = cli.regret._pairs(("ucb", "ETC"), ("aae", "best_response"), ("ucb/aae",))
+    assert list(found) == ["ucb/aae", "ucb/best-response", "etc/aae", "etc/best-response"]
+    assert found["etc/aae"] == ("explore-then-commit", "active-arm-elimination")
+
+
+def test_every_leader_and_follower_is_one(monkeypatch):
+    """Tuned to every instance, with its own and with other noise, `play` would take them."""
+
+    class PlayedError(Exception):
+        pass
+
+    def refuse(*arguments, **options):
+        raise PlayedError
+
+    monkeypatch.setattr(sys.modules[experiments.regret.__module__], "play", refuse)
+    leaders, followers = list(catalogue.LEADERS), list(catalogue.FOLLOWERS)
+    pairs = list(itertools.zip_longest(leaders, followers, fillvalue="ucb"))
+    for name, entry in catalogue.INSTANCES.items():
+        game = entry.make(10_000)
+        assert game.leader_means.shape == (2, 2)
+        assert entry.make(10_000, noise="gaussian", sigma=0.25).sigma == 0.25
+        for leader, follower in pairs if name in ("etc-failure", "lower-bound-i") else []:
+            chosen = (catalogue.LEADERS[leader](game, 10_000), catalogue.FOLLOWERS[follower](game, 10_000))
+            with pytest.raises(PlayedError):
+                experiments.regret(game, {"pair": chosen}, horizons=[10_000])
+    assert set(followers) - {"best-response"} < set(leaders) >= set(catalogue.ALIASES.values())
+
+
+def test_instances_with_a_gap_of_the_horizon():
+    for name, gap in (("lower-bound-i", 0.1), ("impossibility-j", 0.25 / 1000**0.5)):
+        assert float(catalogue.INSTANCES[name].make(1000).follower_means[0, 0]) == pytest.approx(gap)
+    assert float(catalogue.INSTANCES["lower-bound-j"].make(1000).follower_means[0, 1]) == pytest.approx(0.2)
+    assert catalogue.INSTANCES["self-trap2"].gamma == 0.2 and catalogue.INSTANCES["ucb-trap2"].gamma == 0.01
+
+
 def test_list_says_what_each_learner_sees():
     printed = run("list").output
+    for name, instance in catalogue.INSTANCES.items():
+        assert name in printed and instance.title in printed and instance.summary in printed
+    assert all(f"{alias}: " in printed for alias in catalogue.ALIASES)
     for name, entry in catalogue.GAMES.items():
         assert name in printed and entry.summary in printed
         summaries = [method.summary for method in entry.methods.values()]
@@ -129,14 +255,14 @@ def test_certify_a_point(at, tmp_path, portraits):
 
 
 def test_numbers_fill_the_actions_in_order_of_play():
-    made = cli._joint_action(catalogue.GAMES["quadratic"].make(), "1,2,3;4,5,6,7")
+    made = cli.certify._joint_action(catalogue.GAMES["quadratic"].make(), "1,2,3;4,5,6,7")
     assert [action.tolist() for action in made] == [[1, 2, 3], [4, 5, 6, 7]]
-    made = cli._joint_action(catalogue.GAMES["torus"].make(), "-1e-1,2")
+    made = cli.certify._joint_action(catalogue.GAMES["torus"].make(), "-1e-1,2")
     assert [action.shape for action in made] == [(), ()] and [float(a) for a in made] == [-0.1, 2.0]
 
 
 def test_whole_numbers_may_be_powers_of_ten():
-    assert [cli._Whole(1, 2**32 - 1)(x) for x in ("1e5", "100000", str(2**32 - 1))] == [10**5, 10**5, 2**32 - 1]
+    assert [cli._common.Whole(1, 2**32 - 1)(x) for x in ("1e5", "100000", str(2**32 - 1))] == [10**5, 10**5, 2**32 - 1]
 
 
 def test_help_and_version():
@@ -174,13 +300,40 @@ def test_help_and_version():
         (("certify", "quadratic", "--portrait", "{tmp}/a.png"), "'--portrait': game: a phase portrait has one-dimensi"),
         (("certify", "duopoly", "--portrait", "a.txt"), "'--portrait': expected a name in .png, .pdf or .svg, got a.t"),
         (("certify", "duopoly", "--json", "{file}/below/a"), "'--json': can't write in the folder {file}/below"),
+        (("regret", "etc_failur"), "'INSTANCE': unknown instance 'etc-failur'; did you mean 'etc-failure'?"),
+        (("regret", "etc-failure", "--leader", "ucb1", "--follower", "ucb"), "'--leader': unknown leader 'ucb1'; did"),
+        (("regret", "etc-failure", "--leader", "best-response", "--follower", "ucb"), "'--leader': unknown leader"),
+        (("regret", "etc-failure", "--leader", "ucb", "--follower", "phased-ucb"), "unknown follower 'phased-ucb'"),
+        (("regret", "etc-failure", "--pair", "ucb/exp"), "'--pair': unknown follower 'exp'; did you mean 'exp3'?"),
+        (("regret", "etc-failure", "--pair", "ucb"), "'--pair': expected LEADER/FOLLOWER, got 'ucb'"),
+        (("regret", "etc-failure", "--leader", "ucb"), "--leader: expected a --follower, too"),
+        (("regret", "etc-failure", "--follower", "ucb"), "--follower: expected a --leader, too"),
+        (("regret", "etc-failure", "--horizons", "0,10"), "'--horizons': 0 is not in the range"),
+        (("regret", "etc-failure", "--horizons", "1e4:1e3"), "'--horizons': expected two increasing numbers of rounds"),
+        (("regret", "etc-failure", "--horizons", "1:2:3"), "'--horizons': expected two increasing numbers of rounds"),
+        (("regret", "etc-failure", "--horizons", "1e4,1e3"), "'--horizons': expected increasing numbers of rounds"),
+        (("regret", "etc-failure", "--horizons", "1e3,x"), "'--horizons': 'x' is not a valid whole number"),
+        (("regret", "etc-failure", "--gamma", -0.1), "'--gamma': -0.1 is not in the range"),
+        (("regret", "etc-failure", "--gamma", "nan"), "'--gamma': expected a finite number, got 'nan'"),
+        (("regret", "etc-failure", "--sigma", 0), "'--sigma': 0.0 is not in the range"),
+        (("regret", "etc-failure", "--replicates", "4e9"), "replicates: 3 pairs x 5 horizons x 4000000000 replicates"),
+        (
+            ("regret", "lower-bound-j", "--horizons", "10", "--noise", "bernoulli"),
+            "'--noise': follower_means: expected",
+        ),
+        (("regret", "etc-failure", "--out", "{file}/below"), "'--out': can't write in the folder {file}/below"),
         (("plot", "{tmp}/nothing.nc"), "there is no file {tmp}/nothing.nc"),
         (("plot", "{file}"), "{file} can't be read as a NetCDF file"),
         (("plot", "{file}", "--out", "a.txt"), "expected a name in .png, .pdf or .svg, got a.txt"),
     ],
 )
 def test_errors_are_one_line_and_come_before_any_computation(arguments, message, tmp_path, monkeypatch):
-    for room, name in ((experiments, "compare"), (equilibria, "find"), (equilibria, "certify")):
+    for room, name in (
+        (experiments, "compare"),
+        (experiments, "regret"),
+        (equilibria, "find"),
+        (equilibria, "certify"),
+    ):
         monkeypatch.setattr(room, name, None)  # a call would be a TypeError, with exit code 1
     file = tmp_path / "file"
     file.write_text("text")

@@ -17,9 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reporting import RESULTS, machine
-from benchmarks.speed import iterated, loop
+from benchmarks.speed import bandits, iterated, loop
 
-PARTS: dict[str, Callable[[int], dict[str, Any]]] = {"loop": loop.main, "iterated": iterated.main}
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "loop": loop.main,
+    "iterated": iterated.main,
+    "bandits": bandits.main,
+}
 
 
 def _show(value: Any) -> str:

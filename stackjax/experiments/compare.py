@@ -1,9 +1,8 @@
 """`compare`: several methods in one game, from the same starts and under the same noise."""
 
 import contextlib
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import chex
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax import _entry
 from stackjax.experiments import results
+from stackjax.experiments._running import check_fits, check_seed, compilation, named, progress_bar
 from stackjax.play import play
 from stackjax.protocols import Action, Calls, Game, Learner
 from stackjax.trace import Record, Status, Trace
@@ -95,7 +95,7 @@ def compare(
             )
     chosen = {str(name): tuple(learners) for name, learners in methods.items()}
     for name, learners in chosen.items():
-        with _named(name):
+        with named(f"the method {name!r}"):
             _entry.check_players(game, learners)
     rounds = _entry.positive("rounds", rounds)
     record = Record.log_spaced(150) if record is None else record
@@ -105,10 +105,7 @@ def compare(
     ids, batched = _entry.replicate_ids(replicates)
     if not batched:
         raise ValueError("replicates: expected a number or ids, got None")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-        raise TypeError(f"seed: expected an integer in [0, 2^32), got {seed!r}")
-    if not 0 <= seed < 2**32:  # jax.random.key silently drops higher bits
-        raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
+    check_seed(seed)
     roles = _roles(game)
     actions = _labels("action_labels", action_labels, [f"action of {role}" for role in roles])
     payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
@@ -121,14 +118,14 @@ def compare(
     pieces = -(-ids.size // (_PIECE * len(where))) if where[0].platform == "cpu" else 1
     size = -(-ids.size // pieces)
     done = []
-    with _progress(progress, len(chosen) * ids.size) as advance:
+    with progress_bar(progress, len(chosen) * ids.size, "replicates") as advance:
         for name, learners in chosen.items():
             advance(name)
             parts, seconds, compiling = [], 0.0, 0.0
             for first in range(0, ids.size, size):
                 # Copies of the last replicate fill up the last piece: one program serves all pieces.
                 part = np.minimum(np.arange(first, first + size), ids.size - 1)
-                with _named(name), _compilation() as compiled:
+                with named(f"the method {name!r}"), compilation() as compiled:
                     began = time.perf_counter()
                     trace = play(
                         game,
@@ -144,7 +141,8 @@ def compare(
                     seconds += time.perf_counter() - began - compiled()
                     compiling += compiled()
                 parts.append(_dataset(game, trace, equilibria).isel(replicate=slice(0, ids.size - first)))
-                advance(name, parts[-1])
+                played = parts[-1]["status"].values
+                advance(name, played.size, int(np.sum(played != Status.OK)))
             whole = _concat(parts, "replicate", "minimal")
             done.append(whole.assign(seconds=seconds, compile_seconds=compiling))
 
@@ -190,12 +188,7 @@ def check_memory(game: Game, methods: int, rounds: int, replicates: int, record:
         with contextlib.suppress(Exception):  # `play` says better what is wrong with them
             values += sum(x.size for x in jax.tree.leaves(jax.eval_shape(record.metrics, *actions)))
     size = each * values + 8 * players * len(Calls._fields)
-    needed, limit = methods * replicates * points * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
-    if needed > limit:
-        raise ValueError(
-            f"replicates: {methods} methods x {replicates} replicates x {points} records of {size} bytes would take "
-            f"about {needed / 2**30:.3g} GiB; the limit is {limit / 2**30:.3g} GiB, half of this machine's memory"
-        )
+    check_fits({"methods": methods, "replicates": replicates, "records": points}, size)
 
 
 def _concat(parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]) -> "xarray.Dataset":
@@ -299,59 +292,3 @@ def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...
     with contextlib.suppress(NotImplementedError):
         put(f"{name}_payoffs", ("player",), [np.asarray([float(p) for p in game.payoffs(*point)]) for point in points])
     return found
-
-
-@contextlib.contextmanager
-def _named(method: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # whatever it is, it goes on, with the method that it came from
-        error.add_note(f"(in the method {method!r})")
-        raise
-
-
-@contextlib.contextmanager
-def _compilation() -> Iterator[Any]:
-    """Yields a function: the seconds that JAX has spent on tracing, lowering and compiling in here."""
-    spans: list[tuple[float, float]] = []
-
-    def listen(event: str, duration_secs: float, **_: Any) -> None:
-        if event.startswith("/jax/core/compile/"):
-            now = time.perf_counter()
-            spans.append((now - duration_secs, now))
-
-    def union() -> float:  # a function that is traced within another one is reported with it and by itself
-        total, end = 0.0, -float("inf")
-        for begin, until in sorted(spans):
-            total += max(until - max(begin, end), 0.0)
-            end = max(end, until)
-        return total
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    try:
-        yield union
-    finally:
-        jax.monitoring.unregister_event_duration_listener(listen)
-
-
-@contextlib.contextmanager
-def _progress(show: bool | None, replicates: int) -> Iterator[Any]:
-    """Yields a function of the current method and of the dataset of replicates that it has just played."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    show = console.is_terminal if show is None else show
-    counts = (MofNCompleteColumn(), TextColumn("replicates, [red]{task.fields[failed]}[/red] failed"))
-    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not show, transient=True) as bar:
-        task = bar.add_task("", total=replicates, failed=0)
-        failed = 0
-
-        def advance(method: str, part: "xarray.Dataset | None" = None) -> None:
-            nonlocal failed
-            played = 0 if part is None else part.sizes["replicate"]
-            failed += 0 if part is None else int((part["status"] != int(Status.OK)).sum())
-            bar.update(task, description=method, advance=played, failed=failed)
-
-        yield advance

@@ -1,4 +1,4 @@
-"""`table`: a comparison's summary for a terminal or a notebook. rich is imported when one is made."""
+"""`table`: a result for a terminal or a notebook. rich is imported when one is made."""
 
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,18 @@ _FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space
 
 
 def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
-    """The state of a comparison at its last record: `summary` as a table, with a line for each player.
+    """A result as a table, by its kind.
+
+    - Of a comparison: its state at the last record, `summary`, with a line for each player. Where a line is too short
+      the quartiles stand below the medians; where that doesn't suffice either (below about 100 characters), they and
+      the time of compilation are left out.
+    - Of regrets: both players' means with standard errors, a line for each pair and horizon, and their `slopes`.
+    - Of a meta-game: both players' average utilities, a cell for each pair of algorithms, and its `solutions`.
 
     **Arguments:**
 
-    - `dataset`: what `stackjax.experiments.compare` or `load` returned.
-    - `width`: characters in a line; default: as many as `rich` takes the terminal to have. Where they don't
-      suffice, the quartiles stand below the medians; where that doesn't suffice either (below about 100),
-      they and the time of compilation are left out.
+    - `dataset`: what `stackjax.experiments.compare`, `regret`, `metagame` or `load` returned.
+    - `width`: characters in a line; default: as many as `rich` takes the terminal to have.
 
     **Returns:** a `rich` table. A notebook shows it; elsewhere `rich` prints it (Python's own `print` would show
     its address only):
@@ -39,9 +43,19 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
     ```
     """
     import rich
-    from rich.console import Console
+
+    from stackjax.experiments.metagame_tables import metagame_table  # here, as they import from this file
+    from stackjax.experiments.regret_tables import regret_table
 
     width = rich.get_console().width if width is None else width
+    kinds = {"regret": regret_table, "metagame": metagame_table}
+    return kinds.get(str(getattr(dataset, "attrs", {}).get("result")), comparison_table)(dataset, width)
+
+
+def comparison_table(dataset: "xarray.Dataset", width: int) -> "Table":
+    """The table of a comparison, see `table`, in lines of `width` characters."""
+    from rich.console import Console
+
     console = Console(width=10 * width)
     for between in (" ", "\n"):
         made = _table(dataset, between)

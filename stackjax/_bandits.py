@@ -1,0 +1,126 @@
+"""The catalogue's bandits: instances by their names, and the learners that are tuned to an instance and a horizon."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from stackjax.games import StackelbergBandit, bandit_instances
+from stackjax.learners import (
+    EXP3,
+    UCB,
+    ActiveArmElimination,
+    BestResponse,
+    ExploreThenCommit,
+    ExploreThenCommitThrowOut,
+    ExploreThenUCB,
+    LipschitzUCB,
+    PhasedUCB,
+    ThompsonSampling,
+)
+from stackjax.protocols import Learner
+
+Tuned = Callable[[StackelbergBandit, int], Learner]
+
+
+@dataclass(frozen=True)
+class InstanceEntry:
+    """A Stackelberg bandit on which learners tell themselves apart.
+
+    **Attributes:**
+
+    - `make`: makes it for a horizon; keywords `noise` and `sigma` as in `StackelbergBandit` take the place of its own.
+    - `title`, `summary`: its name, and a line about it.
+    - `gamma`: the largest error that its tolerant benchmarks tolerate if nothing else is asked for.
+    """
+
+    make: Callable[..., StackelbergBandit]
+    title: str
+    summary: str
+    gamma: float = 0.05
+
+
+def _always(make: Callable[..., StackelbergBandit], *about: Any) -> InstanceEntry:
+    """An instance that is the same at every horizon."""
+    return InstanceEntry(lambda horizon, **rewards: make(**rewards), *about)
+
+
+def _lower_bound(member: Literal["I", "J"]) -> InstanceEntry:
+    def make(horizon: int, **rewards: Any) -> StackelbergBandit:
+        return bandit_instances.lower_bound(member, horizon ** (-1 / 3), **rewards)
+
+    return InstanceEntry(make, f"Lower bound, {member}", "in I or J every pair pays an order of T^(2/3); d = T^(-1/3)")
+
+
+def _impossibility(member: Literal["I", "J"]) -> InstanceEntry:
+    def make(horizon: int, **rewards: Any) -> StackelbergBandit:
+        return bandit_instances.impossibility(member, 0.25 / horizon**0.5, **rewards)
+
+    about = "no pair is sublinear against the Stackelberg values in I and in J; d = .25 / sqrt(T)"
+    return InstanceEntry(make, f"Impossibility, {member}", about)
+
+
+INSTANCES: Mapping[str, InstanceEntry] = {
+    "aligned": _always(bandit_instances.aligned, "Aligned utilities", "what is good for one is for the other: L* = 2"),
+    "etc-failure": _always(
+        bandit_instances.etc_failure,
+        "ETC's failure",
+        "while the follower explores, the leader's worse arm looks better",
+    ),
+    "etc-failure2": _always(
+        bandit_instances.etc_failure2, "ETC's failure, wide gaps", "etc-failure with wider gaps for the follower"
+    ),
+    "impossibility-i": _impossibility("I"),
+    "impossibility-j": _impossibility("J"),
+    "lower-bound-i": _lower_bound("I"),
+    "lower-bound-j": _lower_bound("J"),
+    "self-trap2": _always(
+        bandit_instances.self_trap2, "Self-tolerance", "a leader that trusts a phase's mean ruins its follower", 0.2
+    ),
+    "ucb-trap2": _always(
+        bandit_instances.ucb_trap2,
+        "UCB's trap",
+        "a follower that rarely errs ruins a leader that trusts its means",
+        0.01,
+    ),
+}
+
+_EITHER: Mapping[str, Any] = {
+    "active-arm-elimination": ActiveArmElimination,
+    "exp3": EXP3,
+    "explore-then-commit": ExploreThenCommit,
+    "explore-then-ucb": ExploreThenUCB,
+    "thompson-sampling": ThompsonSampling,
+    "ucb": UCB,
+}
+#: The learners with a `tuned`; the last three only lead.
+TUNED: Mapping[str, Any] = {
+    **_EITHER,
+    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
+    "lipschitz-ucb": LipschitzUCB,
+    "phased-ucb": PhasedUCB,
+}
+
+
+def _tuned(learner: Any, role: Literal["leader", "follower"], game: StackelbergBandit, horizon: int) -> Learner:
+    arms = [space.n for space in game.spaces]
+    return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma))
+
+
+#: Leaders of a Stackelberg bandit: functions of the game and the horizon.
+LEADERS: Mapping[str, Tuned] = {name: functools.partial(_tuned, each, "leader") for name, each in TUNED.items()}
+#: Followers likewise; the best response knows its payoffs.
+FOLLOWERS: Mapping[str, Tuned] = {
+    **{name: functools.partial(_tuned, each, "follower") for name, each in _EITHER.items()},
+    "best-response": lambda game, horizon: BestResponse(),
+}
+#: Short names.
+ALIASES: Mapping[str, str] = {
+    "aae": "active-arm-elimination",
+    "etc": "explore-then-commit",
+    "etc-throw-out": "explore-then-commit-throw-out",
+    "etucb": "explore-then-ucb",
+    "thompson": "thompson-sampling",
+}
+#: The pairs (leader, follower) that are compared if none are asked for.
+PAIRS = (("etc", "etc"), ("etucb", "etc"), ("ucb", "ucb"))

@@ -1,0 +1,158 @@
+"""`stackjax certify`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackjax.cli._common import Real, Whole, figure_name, game_entry, save_figure, seed_option, writable
+
+if TYPE_CHECKING:
+    from stackjax.catalogue import GameEntry
+    from stackjax.equilibria import Certificate
+    from stackjax.protocols import Game
+
+
+@click.command("certify")
+@click.argument("game")
+@click.option(
+    "--at",
+    metavar="NUMBERS",
+    help="Certify this joint action instead: numbers separated by commas, in order of play (players also by ;).",
+)
+@click.option("--starts", type=Whole(1, 10**6), default=256, show_default=True, help="From how many points to search.")
+@seed_option
+@click.option(
+    "--timescale",
+    type=Real(0.0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="The follower's step over the leader's, in both dynamics.",
+)
+@click.option(
+    "--portrait",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw both dynamics of two one-dimensional players, as a .png, .pdf or .svg.",
+)
+@click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificates as JSON.")
+def command(
+    game: str, at: str | None, starts: int, seed: int, timescale: float, portrait: Path | None, data: Path | None
+) -> None:
+    """Find the equilibria of GAME: a table of its critical points, and a certificate of each equilibrium.
+
+    All differential Nash and Stackelberg equilibria that are found, with residuals, curvatures, and the stability of
+    the simultaneous and of the hierarchical dynamics.
+    """
+    entry = game_entry(game)
+    exact = _exact(entry.make())
+    point = None if at is None else _joint_action(exact, at)
+    for file, option in ((portrait, "--portrait"), (data, "--json")):
+        if file is not None:
+            if option == "--portrait":
+                figure_name(file, option)
+                _drawable(exact)
+            writable(file.parent, option)
+    import jax
+
+    from stackjax import equilibria
+
+    marked: Any
+    if point is None:
+        found = equilibria.find(exact, jax.random.key(seed), starts, limits=entry.limits, timescale=timescale)
+        certificates, marked = found.critical, found
+        click.echo("\n\n".join(map(str, (found, *found.equilibria))))
+    else:
+        certificates = (equilibria.certify(exact, *point, key=jax.random.key(seed), timescale=timescale),)
+        known = [(z, "Nash") for z in exact.nash_equilibria()] + [
+            (z, "Stackelberg") for z in exact.stackelberg_equilibria()
+        ]
+        marked = [*certificates, *known]
+        click.echo(certificates[0])
+    if portrait or data:
+        click.echo()
+    try:
+        if data is not None:
+            _save_certificates(certificates, data, game, seed)
+            click.echo(f"certificates {data}")
+        if portrait is not None:
+            _save_portrait(entry, certificates, marked, timescale, portrait)
+            click.echo(f"portrait     {portrait}")
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _exact(game: "Game") -> "Game":
+    """The game without its payoff noise."""
+    from stackjax.games import Noisy
+
+    return _exact(game.game) if isinstance(game, Noisy) else game
+
+
+def _joint_action(game: "Game", text: str) -> tuple[Any, ...]:
+    """Numbers, read one after the other into the players' actions."""
+    import jax
+    import numpy as np
+
+    structs = [space.struct(np.float64) for space in game.spaces]
+    sizes = [space.size for space in game.spaces]
+    shape = "; ".join(f"{n} for player {i}" for i, n in enumerate(sizes))
+    try:
+        parts = [[float(x) for x in part.split(",")] for part in text.strip().strip(";").split(";")]
+    except ValueError:
+        raise click.BadParameter(f"expected numbers ({shape}), got {text!r}", param_hint="'--at'") from None
+    flat = np.concatenate(parts)
+    if flat.size != sum(sizes) or not np.isfinite(flat).all() or (len(parts) > 1 and list(map(len, parts)) != sizes):
+        raise click.BadParameter(f"expected {sum(sizes)} finite numbers ({shape}), got {text!r}", param_hint="'--at'")
+    leaves, structure = jax.tree.flatten(structs)
+    cuts = np.split(flat, np.cumsum([leaf.size for leaf in leaves])[:-1])
+    made = jax.tree.unflatten(structure, [cut.reshape(leaf.shape) for cut, leaf in zip(cuts, leaves, strict=True)])
+    return tuple(made)
+
+
+def _drawable(game: "Game") -> None:
+    from stackjax.plots.portrait import check_drawable
+
+    try:
+        check_drawable(game)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--portrait'") from None
+
+
+def _save_certificates(certificates: "Iterable[Certificate]", path: Path, game: str, seed: int) -> None:
+    import jax.numpy as jnp
+
+    from stackjax.experiments.results import describe, provenance, replacing
+
+    about = provenance({"game": game}, seed=seed, command=None, device=jnp.zeros(()).device)
+    found = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
+    with replacing(path) as part:
+        part.write_text(json.dumps(about | {"points": found}, indent=1, default=lambda z: [z.real, z.imag]))
+
+
+def _save_portrait(
+    entry: "GameEntry", certificates: "tuple[Certificate, ...]", marked: Any, timescale: float, path: Path
+) -> None:
+    """Both dynamics in steps that are a tenth of what their fastest motion at an equilibrium allows."""
+    import numpy as np
+
+    from stackjax.learners import GradientAscent, HierarchicalAscent
+    from stackjax.plots import plot_portrait
+
+    equilibria = [c for c in certificates if c.is_nash or c.is_stackelberg] or certificates
+    jacobians = [d.jacobian for c in equilibria for d in (c.simultaneous, c.hierarchical)]
+    rates = [float(np.linalg.norm(j, 2)) for j in jacobians if np.isfinite(j).all()]
+    step = 0.1 / max([*rates, 0.01])
+    follower = GradientAscent(step * timescale)
+    pairs = {
+        "simultaneous": (GradientAscent(step), follower),
+        "hierarchical": (HierarchicalAscent(step), follower),
+    }
+    game = _exact(entry.make())
+    limits = None if entry.limits is None else (entry.limits, entry.limits)
+    figure = plot_portrait(
+        game, pairs, limits=limits, equilibria=marked, rounds=3000, title=entry.title, action_labels=entry.actions
+    )
+    save_figure(figure, path)

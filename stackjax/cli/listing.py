@@ -1,0 +1,66 @@
+"""`stackjax list`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from stackjax.cli._common import terminal
+
+if TYPE_CHECKING:
+    from stackjax.protocols import Learner
+
+_SEES = {
+    "PAYOFF": "own payoff",
+    "GRADIENT": "own gradient",
+    "OTHERS": "others' actions",
+    "COMMITMENT": "earlier players' actions",
+    "OWN_PAYOFF": "own payoff function",
+    "QUERY": "earlier players' answers",
+    "GAME": "the whole game",
+}
+
+
+@click.command("list")
+def command() -> None:
+    """List the games with their methods, the bandits, and the learners with what each of them sees."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from stackjax import catalogue
+
+    console = terminal()
+    console.print("[bold]Games[/bold] (a star marks the methods that are compared by default)")
+    for name, entry in catalogue.GAMES.items():
+        size = f" ({entry.replicates} replicates of {entry.rounds} rounds)"
+        console.print(Text.assemble(("\n" + name, "bold cyan"), f"  {entry.title}: {entry.summary}", (size, "dim")))
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        for method, make in entry.methods.items():
+            players = " with ".join(type(learner).__name__ for learner in make())
+            table.add_row("", method + ("*" if method in entry.default else ""), players, make.summary)
+        console.print(table)
+    console.print("\n[bold]Bandits[/bold] (for stackjax regret)\n")
+    instances = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for name, instance in catalogue.INSTANCES.items():
+        instances.add_row(f"[cyan]{name}[/cyan]", f"{instance.title}: {instance.summary}")
+    console.print(instances)
+    console.print("\n[bold]Learners[/bold]")
+    table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.padding = (0, 1, 0, 0)
+    for name, learner in catalogue.LEARNERS.items():
+        table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
+    console.print(table)
+    short = ", ".join(f"{alias}: {name}" for alias, name in catalogue.ALIASES.items())
+    console.print(f"short names, for stackjax regret: {short}")
+    console.print("uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function")
+
+
+def _sees(learner: "type[Learner]") -> tuple[str, str]:
+    """What a learner is shown, and what that makes it."""
+    from stackjax.protocols import Signal
+
+    wants = getattr(learner, "usually", learner.wants)
+    if not isinstance(wants, Signal):  # a property: it depends on the instance
+        return "as the learner that it holds", "as that one"
+    kind = "coupled" if Signal.GAME in wants else "oracle" if Signal.OWN_PAYOFF in wants else "uncoupled"
+    return ", ".join(_SEES[str(signal.name)] for signal in wants) or "nothing", kind

@@ -1,0 +1,202 @@
+"""`stackjax metagame`."""
+
+import shlex
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackjax.cli._common import Real, Whole, nearest, save_figure, seed_option, terminal, writable
+from stackjax.cli.regret import _NOTES, _learner, _plain
+
+if TYPE_CHECKING:
+    from stackjax.games import StackelbergBandit
+
+#: Random families by their names here -> in `stackjax.games.bandit_instances`.
+_FAMILIES = {"random-aligned": "random_aligned", "uniform": "uniform", "zero-sum": "zero_sum"}
+_LEADERS, _FOLLOWERS = "etc,etucb,ucb,exp3", "etc,aae,ucb,exp3"
+_INSTANCES, _ARMS, _ALIGNMENT = 50, "3x3", 2.0
+_RUNS = {True: 20, False: 400}  # of each instance of a family, of a single one
+
+
+class Arms(click.ParamType):
+    """Numbers of arms of the leader and of the follower, as in 3x2."""
+
+    name = "arms"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """What was written, checked."""
+        parts = str(value).lower().split("x")
+        if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"expected numbers of arms of the leader and the follower, as in 3x2, got {value!r}", param, ctx)
+        return "x".join(parts)
+
+
+@click.command("metagame")
+@click.argument("instance")
+@click.option("--leaders", default=_LEADERS, show_default=True, metavar="NAMES", help="Separated by commas.")
+@click.option("--followers", default=_FOLLOWERS, show_default=True, metavar="NAMES", help="Separated by commas.")
+@click.option("--instances", type=Whole(1, 10**6), help=f"How many of a random family.  [default: {_INSTANCES}]")
+@click.option(
+    "--arms", type=Arms(), metavar="AxB", help=f"Of a random family: leader's x follower's.  [default: {_ARMS}]"
+)
+@click.option("--alignment", type=Real(1.0), help=f"L* of random-aligned.  [default: {_ALIGNMENT:g}]")
+@click.option("--horizon", type=Whole(1, 2**31 - 1), default=10_000, show_default=True, help="Rounds T.")
+@click.option(
+    "--replicates",
+    type=Whole(1, 2**32 - 1),
+    help=f"Runs of each pair and instance.  [default: {_RUNS[True]} of a family's, {_RUNS[False]} of a single one]",
+)
+@click.option(
+    "--resample",
+    type=click.Choice(["replicates", "instances"]),
+    help="What errors and frequencies are about: these instances, or their family.  [default: the latter, if any]",
+)
+@click.option("--resamples", type=Whole(1, 10**6), default=1000, show_default=True, help="Of the bootstrap.")
+@click.option("--noise", type=click.Choice(["gaussian", "bernoulli"]), help="Of the rewards; default the instance's.")
+@click.option("--sigma", type=Real(0.0, min_open=True), help="Of normal rewards; default the instance's.")
+@seed_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for metagame.nc and metagame.png, which are replaced.  [default: results/metagame-INSTANCE]",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    instance: str,
+    leaders: str,
+    followers: str,
+    instances: int | None,
+    arms: str | None,
+    alignment: float | None,
+    horizon: int,
+    replicates: int | None,
+    resample: str | None,
+    resamples: int,
+    noise: str | None,
+    sigma: float | None,
+    seed: int,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Leader against follower algorithms in INSTANCE, and the equilibria of choosing one: a table, a figure, the data.
+
+    INSTANCE is a bandit of stackjax list, or a random family: uniform, zero-sum or random-aligned. Learners are tuned
+    to the horizon; all pairs meet equal noise. Pure and mixed Nash equilibria, Stackelberg equilibria, dominated
+    algorithms, and in how many bootstrap resamples they are the same.
+    """
+    instance = _plain(instance)
+    from stackjax import catalogue, experiments, plots
+    from stackjax.experiments.metagame import check_memory
+    from stackjax.experiments.solutions import check_resampling
+
+    names = {
+        "leaders": _names("leader", leaders, catalogue.LEADERS),
+        "followers": _names("follower", followers, catalogue.FOLLOWERS),
+    }
+    rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
+    given = {"instances": instances, "arms": arms, "alignment": alignment}
+    family = {name: value for name, value in given.items() if value is not None}
+    title, game = _game(instance, family, horizon, rewards, seed)
+    batched = game.leader_means.ndim == 3
+    number = len(game.leader_means) if batched else 1
+    replicates = _RUNS[batched] if replicates is None else replicates
+    resample = ("instances" if number > 1 else "replicates") if resample is None else resample
+    pairs = len(names["leaders"]) * len(names["followers"])
+    try:
+        check_resampling(resample, {"replicates": replicates, "instances": number})
+        check_memory(pairs, number, replicates, game.leader_means[..., :, :].size // number)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    out = Path("results", f"metagame-{instance}") if out is None else out
+    writable(out, "--out")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = {
+            role: {called: known[name](game, horizon) for called, name in names[role].items()}
+            for role, known in (("leaders", catalogue.LEADERS), ("followers", catalogue.FOLLOWERS))
+        }
+    notes = list(dict.fromkeys(str(warning.message) for warning in caught))
+    words = ["stackjax", "metagame", instance, *(word for k, v in names.items() for word in (f"--{k}", ",".join(v)))]
+    words += [str(word) for k, v in family.items() for word in (f"--{k}", v)]
+    words += ["--horizon", str(horizon), "--replicates", str(replicates)]
+    words += ["--resample", resample, "--resamples", str(resamples)]
+    words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)]
+    dataset = experiments.metagame(
+        made["leaders"],
+        made["followers"],
+        game,
+        horizon=horizon,
+        replicates=replicates,
+        seed=seed,
+        resample=resample,
+        resamples=resamples,
+        progress=False if quiet else None,
+        title=title,
+        command=shlex.join([*words, "--seed", str(seed)]),
+    )
+    data, figure = out / "metagame.nc", out / "metagame.png"
+    try:
+        experiments.save(dataset, data)
+        save_figure(plots.plot_result(dataset), figure)
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if not quiet:
+        console = terminal()
+        console.print(f"\n[bold]{title}[/bold]")
+        console.print(experiments.table(dataset, console.width))
+        for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
+            console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+
+
+def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:
+    """What an algorithm is called -> its name in the catalogue; each once."""
+    option = f"--{role}s"
+    found: dict[str, str] = {}
+    for name in filter(None, map(_plain, given.split(","))):
+        found.setdefault(_learner(role, name, known, option), name)
+    if not found:
+        raise click.BadParameter(f"no {role} given", param_hint=f"'{option}'")
+    return {called: name for name, called in found.items()}
+
+
+def _game(
+    name: str, family: Mapping[str, Any], horizon: int, rewards: Mapping[str, Any], seed: int
+) -> tuple[str, "StackelbergBandit"]:
+    """What figures call it, and a single instance or a batch of random ones."""
+    from stackjax import catalogue
+
+    random = name in _FAMILIES
+    if not random and name not in catalogue.INSTANCES:
+        raise click.BadParameter(nearest("instance", name, [*catalogue.INSTANCES, *_FAMILIES]), param_hint="'INSTANCE'")
+    for option in family:
+        if not random or (option == "alignment" and name != "random-aligned"):
+            which = "random-aligned" if option == "alignment" else "random families"
+            raise click.UsageError(f"--{option} is for {which}; {name} has no such number to choose")
+    if random:
+        return _drawn(name, family, rewards, seed)
+    entry = catalogue.INSTANCES[name]
+    try:
+        return entry.title, entry.make(horizon, **rewards)
+    except ValueError as error:  # means that are no probabilities
+        raise click.BadParameter(str(error), param_hint="'--noise'") from None
+
+
+def _drawn(
+    name: str, family: Mapping[str, Any], rewards: Mapping[str, Any], seed: int
+) -> tuple[str, "StackelbergBandit"]:
+    import jax
+
+    from stackjax.games import bandit_instances
+
+    number = family.get("instances", _INSTANCES)
+    a, b = map(int, family.get("arms", _ARMS).split("x"))
+    chosen = {"alignment": family.get("alignment", _ALIGNMENT)} if name == "random-aligned" else {}
+    key = jax.random.fold_in(jax.random.key(seed), 1)  # the seed's own key is that of the noise
+    game = getattr(bandit_instances, _FAMILIES[name])(key, a, b, batch=number, **chosen, **rewards)
+    about = "".join(f", L* = {value:g}" for value in chosen.values())
+    return f"{name} bandits ({number} instances of {a} x {b} arms{about})".capitalize(), game

@@ -1,0 +1,217 @@
+"""`stackjax regret`."""
+
+import itertools
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackjax.cli._common import Real, Whole, nearest, save_figure, seed_option, terminal, writable
+
+if TYPE_CHECKING:
+    from stackjax.catalogue import InstanceEntry
+    from stackjax.games import StackelbergBandit
+    from stackjax.protocols import Learner
+
+_ROUNDS = Whole(1, 2**31 - 1)
+_NOTES = 2  # shown at most; the table has every share of exploration
+
+
+class Horizons(click.ParamType):
+    """Numbers of rounds: a list, as in 1e3,1e4, or two ends, as in 1e3:1e6."""
+
+    name = "horizons"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[list[int], bool]:
+        """The numbers, and whether they are ends."""
+        ends = ":" in str(value)
+        numbers = [_ROUNDS.convert(part.strip(), param, ctx) for part in str(value).split(":" if ends else ",")]
+        if ends and (len(numbers) != 2 or not numbers[0] < numbers[1]):
+            self.fail(f"expected two increasing numbers of rounds, as in 1e3:1e6, got {value!r}", param, ctx)
+        if numbers != sorted(set(numbers)):
+            self.fail(f"expected increasing numbers of rounds, as in 1e3,1e4, got {value!r}", param, ctx)
+        return numbers, ends
+
+
+@click.command("regret")
+@click.argument("instance")
+@click.option("--leader", "leaders", multiple=True, metavar="NAME", help="A leader; each plays with every --follower.")
+@click.option("--follower", "followers", multiple=True, metavar="NAME", help="A follower.")
+@click.option("--pair", "pairs", multiple=True, metavar="LEADER/FOLLOWER", help="One more pair.")
+@click.option(
+    "--horizons",
+    type=Horizons(),
+    default="1e3:1e5",
+    show_default=True,
+    metavar="FIRST:LAST or LIST",
+    help="Rounds T: spaced evenly in the logarithm, or separated by commas.",
+)
+@click.option(
+    "--points", type=Whole(1, 100), default=2, show_default=True, help="How many horizons a decade from FIRST to LAST."
+)
+@click.option("--replicates", type=Whole(1, 2**32 - 1), default=400, show_default=True, help="Runs of each pair.")
+@click.option("--gamma", type=Real(0.0), help="What tolerant benchmarks tolerate; default the instance's.")
+@click.option(
+    "--benchmark",
+    type=click.Choice(["tolerant", "self-tolerant", "stackelberg"]),
+    default="tolerant",
+    show_default=True,
+    help="What regret is measured against.",
+)
+@click.option("--noise", type=click.Choice(["gaussian", "bernoulli"]), help="Of the rewards; default the instance's.")
+@click.option("--sigma", type=Real(0.0, min_open=True), help="Of normal rewards; default the instance's.")
+@click.option("--skip-phases", is_flag=True, help="Jump over rounds that nobody learns from, for pairs that allow it.")
+@seed_option
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for regret.nc and regret.png, which are replaced.  [default: results/INSTANCE]",
+)
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    instance: str,
+    leaders: tuple[str, ...],
+    followers: tuple[str, ...],
+    pairs: tuple[str, ...],
+    horizons: tuple[list[int], bool],
+    points: int,
+    replicates: int,
+    gamma: float | None,
+    benchmark: str,
+    noise: str | None,
+    sigma: float | None,
+    skip_phases: bool,
+    seed: int,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Both players' regrets in INSTANCE over the horizon: a table with slopes, a figure and a NetCDF file.
+
+    Learners are tuned to each horizon; all pairs meet equal noise. stackjax list shows instances and learners. If no
+    pair is asked for they are etc/etc, etucb/etc and ucb/ucb.
+    """
+    instance = _plain(instance)
+    entry = _instance_entry(instance)
+    chosen = _pairs(leaders, followers, pairs)
+    rounds = _spaced(horizons[0], points) if horizons[1] else horizons[0]
+    from stackjax import experiments, plots
+    from stackjax.experiments.regret import check_memory
+
+    rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
+    games, made, notes = _make(entry, rewards, chosen, rounds)
+    try:
+        check_memory(len(chosen), len(rounds), replicates, max(g.leader_means.size for g in games.values()))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    out = Path("results", instance) if out is None else out
+    writable(out, "--out")
+
+    gamma = entry.gamma if gamma is None else gamma
+    words = ["stackjax", "regret", instance, *(word for name in chosen for word in ("--pair", name))]
+    words += ["--horizons", ",".join(map(str, rounds)), "--replicates", str(replicates), "--gamma", str(gamma)]
+    words += ["--benchmark", benchmark, *(str(word) for k, v in rewards.items() for word in (f"--{k}", v))]
+    words += ["--skip-phases"] * skip_phases
+    dataset = experiments.regret(
+        games.__getitem__,
+        {name: learners.__getitem__ for name, learners in made.items()},
+        horizons=rounds,
+        replicates=replicates,
+        seed=seed,
+        gamma=gamma,
+        benchmark=benchmark,
+        skip_phases=skip_phases,
+        progress=False if quiet else None,
+        title=entry.title,
+        command=shlex.join([*words, "--seed", str(seed)]),
+    )
+    data, figure = out / "regret.nc", out / "regret.png"
+    try:
+        experiments.save(dataset, data)
+        save_figure(plots.plot_result(dataset), figure)
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if not quiet:
+        console = terminal()
+        console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
+        console.print(experiments.table(dataset, console.width))
+        for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
+            console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+
+
+def _instance_entry(name: str) -> "InstanceEntry":
+    from stackjax import catalogue
+
+    if name not in catalogue.INSTANCES:
+        raise click.BadParameter(nearest("instance", name, catalogue.INSTANCES), param_hint="'INSTANCE'")
+    return catalogue.INSTANCES[name]
+
+
+def _pairs(leaders: Sequence[str], followers: Sequence[str], pairs: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """What a pair is called -> the leader's and the follower's names in the catalogue; each pair once."""
+    from stackjax import catalogue
+
+    if bool(leaders) != bool(followers):
+        given, missing = ("--leader", "--follower") if leaders else ("--follower", "--leader")
+        raise click.UsageError(f"{given}: expected a {missing}, too; each leader plays with each follower")
+    asked = [(*names, "--leader", "--follower") for names in itertools.product(leaders, followers)]
+    for pair in pairs:
+        parts = pair.split("/")
+        if len(parts) != 2:
+            raise click.BadParameter(f"expected LEADER/FOLLOWER, got {pair!r}", param_hint="'--pair'")
+        asked.append((parts[0], parts[1], "--pair", "--pair"))
+    found: dict[tuple[str, str], str] = {}
+    for leader, follower, *options in asked or [(*names, "--pair", "--pair") for names in catalogue.PAIRS]:
+        known = (catalogue.LEADERS, catalogue.FOLLOWERS)
+        names = [
+            _learner(*each) for each in zip(("leader", "follower"), (leader, follower), known, options, strict=True)
+        ]
+        found.setdefault((names[0], names[1]), f"{_plain(leader)}/{_plain(follower)}")
+    return {called: names for names, called in found.items()}
+
+
+def _plain(name: str) -> str:
+    """With dashes for underscores, and no capitals."""
+    return name.strip().lower().replace("_", "-")
+
+
+def _learner(role: str, name: str, known: Mapping[str, Any], option: str) -> str:
+    """The learner's name in the catalogue."""
+    from stackjax import catalogue
+
+    found = catalogue.ALIASES.get(_plain(name), _plain(name))
+    if found not in known:
+        raise click.BadParameter(nearest(role, name.strip(), [*known, *catalogue.ALIASES]), param_hint=f"'{option}'")
+    return found
+
+
+def _spaced(ends: list[int], points: int) -> list[int]:
+    import numpy as np
+
+    first, last = ends
+    number = max(2, round(points * np.log10(last / first)) + 1)
+    return np.unique(np.rint(np.geomspace(first, last, number)).astype(np.int64)).tolist()
+
+
+def _make(
+    entry: "InstanceEntry", rewards: Mapping[str, Any], pairs: Mapping[str, tuple[str, str]], horizons: Sequence[int]
+) -> tuple[dict[int, "StackelbergBandit"], dict[str, dict[int, tuple["Learner", "Learner"]]], list[str]]:
+    """Each horizon's game, each pair's and horizon's learners, and what was warned of meanwhile, each warning once."""
+    from stackjax import catalogue
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            games = {horizon: entry.make(horizon, **rewards) for horizon in horizons}
+        except ValueError as error:  # means that are no probabilities
+            raise click.BadParameter(str(error), param_hint="'--noise'") from None
+        made = {
+            called: {
+                T: (catalogue.LEADERS[leader](g, T), catalogue.FOLLOWERS[follower](g, T)) for T, g in games.items()
+            }
+            for called, (leader, follower) in pairs.items()
+        }
+    return games, made, list(dict.fromkeys(str(warning.message) for warning in caught))

@@ -1,0 +1,98 @@
+"""What experiments do around `play`: tell where an error came from, time compilation apart, show progress."""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+
+@contextlib.contextmanager
+def named(what: str) -> Iterator[None]:
+    """An error in here goes on, with a note that says in what it happened."""
+    try:
+        yield
+    except Exception as error:  # whatever it is
+        error.add_note(f"(in {what})")
+        raise
+
+
+def check_seed(seed: Any) -> None:
+    """Is it an integer in [0, 2^32)? `jax.random.key` silently drops higher bits."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise TypeError(f"seed: expected an integer in [0, 2^32), got {seed!r}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
+
+
+def check_fits(counts: Mapping[str, int], size: int) -> None:
+    """Would so many things, each of `size` bytes, take more than half of the machine's memory?
+
+    **Raises:** `ValueError` that names `replicates`.
+    """
+    needed, limit = math.prod(counts.values()) * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    if needed > limit:
+        product = " x ".join(f"{n} {name}" for name, n in counts.items())
+        raise ValueError(
+            f"replicates: {product} of {size} bytes would take about {needed / 2**30:.3g} GiB; the limit is "
+            f"{limit / 2**30:.3g} GiB, half of this machine's memory"
+        )
+
+
+@contextlib.contextmanager
+def compilation() -> Iterator[Any]:
+    """Yields a function: the seconds that JAX has spent on tracing, lowering and compiling in here."""
+    spans: list[tuple[float, float]] = []
+
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            now = time.perf_counter()
+            spans.append((now - duration_secs, now))
+
+    def union() -> float:  # a function that is traced within another one is reported with it and by itself
+        total, end = 0.0, -float("inf")
+        for begin, until in sorted(spans):
+            total += max(until - max(begin, end), 0.0)
+            end = max(end, until)
+        return total
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield union
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class Advance(Protocol):
+    """Says what is being played, how much of it was played since the last call, and how many replicates failed."""
+
+    def __call__(self, what: str, played: float = 0.0, failed: int = 0) -> None: ...
+
+
+@contextlib.contextmanager
+def progress_bar(show: bool | None, total: float, unit: str) -> Iterator[Advance]:
+    """A progress bar on the standard error; yields an `Advance`.
+
+    **Arguments:** `show`: whether to show it, None: if the standard error is a terminal; `total`, in a `unit`.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    show = console.is_terminal if show is None else show
+    counts = (MofNCompleteColumn(), TextColumn(f"{unit}, [red]{{task.fields[failed]}}[/red] failed"))
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not show, transient=True) as bar:
+        task = bar.add_task("", total=total, failed=0)
+        failures = 0
+
+        def advance(what: str, played: float = 0.0, failed: int = 0) -> None:
+            nonlocal failures
+            failures += failed
+            bar.update(task, description=what, advance=played, failed=failures)
+
+        yield advance

@@ -1,0 +1,33 @@
+"""The figure of any result, by its kind."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stackjax.plots.comparison import plot_comparison
+from stackjax.plots.metagame import plot_metagame
+from stackjax.plots.regret import plot_regret
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: What draws a result, by its attribute `result`.
+FIGURES: Mapping[str, Callable[[Any], "Figure"]] = {
+    "comparison": plot_comparison,
+    "metagame": plot_metagame,
+    "regret": plot_regret,
+}
+
+
+def plot_result(dataset: Any) -> "Figure":
+    """The figure of what `stackjax.experiments.load` returned, whichever experiment it is of.
+
+    **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a result of an experiment.
+    """
+    import xarray
+
+    if not isinstance(dataset, xarray.Dataset):
+        raise TypeError(f"dataset: expected a result of stackjax.experiments, got a {type(dataset).__name__}")
+    kind = str(dataset.attrs.get("result"))
+    if kind not in FIGURES:
+        raise ValueError(f"dataset: expected the result of an experiment ({', '.join(FIGURES)}), got {kind}")
+    return FIGURES[kind](dataset)
