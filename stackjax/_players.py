@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from stackjax._noise import BEFORE, computed_once, round_key
-from stackjax.arms import read, write
+from stackjax.arms import count
 from stackjax.protocols import (
     Calls,
     Game,
@@ -144,7 +144,7 @@ class Players:
         joint = jnp.int32(0)
         for space, arm in zip(self.game.spaces, actions, strict=True):
             joint = joint * arms_of(space) + arm
-        return write(visits, joint, read(visits, joint) + 1)
+        return count(visits, joint)
 
     def table(self) -> Array:
         """The exact payoffs of all joint arms, `[players, joint arms]`, the last player's arm counting fastest."""

@@ -35,7 +35,7 @@ class Row:
             raise TypeError("a row of statistics is read as a whole, by x[:]; one arm's entry by pick(stats, arm)")
         if self.table.size <= SMALL:
             return jnp.stack([read(self.table, self.row * self.n + j) for j in range(self.n)])
-        return self.table.reshape(-1, self.n).at[self.row].get(mode="promise_in_bounds")
+        return self.table.reshape(-1, self.n).at[self.row.astype(jnp.uint32)].get(mode="promise_in_bounds")
 
     def __eq__(self, other: Any) -> Any:  # else a comparison without [:] would be False
         return self[:] == other
@@ -110,8 +110,13 @@ def _read_many(size: int, batched: Sequence[bool], x: Array, i: Array) -> tuple[
     if n <= _TINY:
         return _select(jnp.moveaxis(x, 0, -1), i), True
     if n <= SMALL:
-        return jnp.moveaxis(x, 0, -1).reshape(-1).at[i * size + replicates].get(mode="promise_in_bounds"), True
-    return x.reshape(-1).at[replicates * n + i].get(mode="promise_in_bounds"), True
+        return jnp.moveaxis(x, 0, -1).reshape(-1).at[_place(i, size, replicates)].get(mode="promise_in_bounds"), True
+    return x.reshape(-1).at[_place(replicates, n, i)].get(mode="promise_in_bounds"), True
+
+
+def _place(row: Array, n: int, column: Array) -> Array:
+    """In a flat table; unsigned, lest JAX looks for negative ones."""
+    return (row * n + column).astype(jnp.uint32)
 
 
 def _select(x: Array, i: Array) -> Array:
@@ -133,19 +138,46 @@ def _write_many(size: int, batched: Sequence[bool], x: Array, i: Array, value: A
     if n <= SMALL:
         x = jnp.where(jnp.arange(n, dtype=i.dtype)[:, None] == i[None], value[None], jnp.moveaxis(x, 0, -1))
         return jnp.moveaxis(x, -1, 0), True
-    flat = jnp.arange(size, dtype=i.dtype) * n + i
+    flat = _place(jnp.arange(size, dtype=i.dtype), n, i)
     return x.reshape(-1).at[flat].set(value, mode="promise_in_bounds", unique_indices=True).reshape(x.shape), True
+
+
+@custom_vmap
+def count(x: Array, i: Int[Array, ""]) -> Array:
+    """`x` with entry i, in bounds, greater by one."""
+    return x.at[i].add(1)
+
+
+@count.def_vmap
+def _count_many(size: int, batched: Sequence[bool], x: Array, i: Array) -> tuple[Array, bool]:
+    x, i = _full(size, batched, x, i)
+    n = x.shape[1]
+    if n <= SMALL:  # entry by entry, so that it is done in place
+        x = jnp.moveaxis(x, 0, -1)
+        return jnp.moveaxis(x + (jnp.arange(n, dtype=i.dtype)[:, None] == i[None]).astype(x.dtype), -1, 0), True
+    flat = _place(jnp.arange(size, dtype=i.dtype), n, i)
+    return x.reshape(-1).at[flat].add(1, mode="promise_in_bounds", unique_indices=True).reshape(x.shape), True
 
 
 def write_row(table: Array, row: Int[Array, ""], values: Array) -> Array:
     """A flat table `[rows * n]` with one row replaced by `values [n]`; by a number, if n is 1."""
-    if values.ndim == 0:
-        return write(table, row, values)
-    n = values.shape[0]
-    if table.size <= SMALL:
-        rows = table.size // n
-        return jnp.where(jnp.arange(table.size, dtype=jnp.int32) // n == row, jnp.tile(values, rows), table)
-    return jax.lax.dynamic_update_slice(table, values, (row * n,))
+    return _write_row(table, row, values) if values.ndim else write(table, row, values)
+
+
+@custom_vmap
+def _write_row(table: Array, row: Int[Array, ""], values: Array) -> Array:
+    return jax.lax.dynamic_update_slice(table, values, (row * values.shape[0],))
+
+
+@_write_row.def_vmap
+def _write_rows(size: int, batched: Sequence[bool], table: Array, row: Array, values: Array) -> tuple[Array, bool]:
+    table, row, values = _full(size, batched, table, row, values)
+    n = values.shape[1]
+    if table.shape[1] > SMALL:
+        return jax.vmap(lambda t, r, v: jax.lax.dynamic_update_slice(t, v, (r * n,)))(table, row, values), True
+    rows = jnp.arange(table.shape[1], dtype=row.dtype)[:, None] // n
+    new = jnp.tile(jnp.moveaxis(values, 0, -1), (table.shape[1] // n, 1))
+    return jnp.moveaxis(jnp.where(rows == row[None], new, jnp.moveaxis(table, 0, -1)), -1, 0), True
 
 
 def rarely(happens: Bool[Array, ""], change: Callable[[PyTree], PyTree], stats: PyTree) -> PyTree:

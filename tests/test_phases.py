@@ -143,7 +143,7 @@ def test_chunks_and_resumed_runs_are_the_same_run():
 
 def test_realised_payoffs_are_the_totals():
     """The mean of 1500 averages of 3000 rewards with sigma 1: 5 standard errors, false alarms in less than 1e-6."""
-    leader, follower = ExploreThenCommit(1000), Fixed(0)
+    leader, follower = ExploreThenCommit(1000), PerArm(Fixed(0))
     record = Record.final(payoffs="realised")
     run = runs(leader, follower, True, record=record)
     game = games.bandit_instances.etc_failure()

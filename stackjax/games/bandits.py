@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
+from stackjax._calculus.normal import normal_pair
 from stackjax.arms import best, read
 from stackjax.games.bimatrix import payoff_matrices
 from stackjax.protocols import Action, Game, Noise
@@ -70,8 +71,10 @@ class StackelbergBandit(Game):
 
     def draw(self, key: PRNGKeyArray) -> Noise:
         """A standard normal or a uniform number for each player."""
+        if self.noise == "gaussian" and self.leader_means.dtype == jnp.float32:
+            return normal_pair(key)
         law = jax.random.normal if self.noise == "gaussian" else jax.random.uniform
-        return law(key, (2,), self.leader_means.dtype)
+        return tuple(law(key, (2,), self.leader_means.dtype))
 
     def realise(self, noise: Noise, *actions: Action) -> tuple[Scalar, ...]:
         """Rewards."""

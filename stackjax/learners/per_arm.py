@@ -87,7 +87,8 @@ class PerArm(Phased):
 
     def committed(self, view: View, state: Any) -> Array:
         """Its learners' plays, `[contexts]`."""
-        return jax.vmap(lambda memory: self._phased.committed(view, memory))(self._memories(view, state))
+        each = jax.vmap(lambda memory: self._phased.committed(view, memory), axis_size=_contexts(view))
+        return each(self._memories(view, state))
 
     def pulls(self, view: View, state: Any, plays: Array) -> Array:
         """Its learners', `[contexts, arms]`."""
@@ -96,7 +97,7 @@ class PerArm(Phased):
     def absorb(self, view: View, state: Any, pulls: Array, totals: Array) -> Any:
         """What each of its learners absorbs."""
         one = functools.partial(self._phased.absorb, view)
-        new = jax.vmap(one)(self._memories(view, state), pulls, totals)
+        new = jax.vmap(one, axis_size=_contexts(view))(self._memories(view, state), pulls, totals)
         return jax.tree.map(lambda x, old: x.reshape(old.shape).astype(old.dtype), new, state)
 
     @property
