@@ -4,6 +4,8 @@ import datetime
 import json
 import os
 import platform
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ import stackjax
 
 Row = dict[str, Any]
 
+#: Other people's code that is measured against, where it is installed.
+PEERS = ("numba",)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -38,6 +42,7 @@ def machine() -> dict[str, Any]:
         "jaxlib": jaxlib.__version__,
         "numpy": np.__version__,
         "stackjax": stackjax.__version__,
+        **{peer: metadata.version(peer) for peer in PEERS if find_spec(peer)},
     }
 
 

@@ -1,11 +1,10 @@
-"""Bandits under `play` against scalar Numba: 1000 replicates, 10,000 rounds, normal rewards, 120 records.
+"""Bandits under `play` against scalar Numba: 1000 replicates, 10,000 rounds, normal rewards, 154 records.
 
 Both return how often each joint arm was played between records, of which regret is made. They draw different random
 numbers, so before anything is timed both players' mean regrets are shown to agree.
 """
 
-import contextlib
-import importlib
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,14 +12,14 @@ import jax
 import numpy as np
 from scipy import stats
 
-from benchmarks.speed.harness import interleaved, ratio, spread
+from benchmarks.speed.harness import compiled, interleaved, ratio, spread
 from stackjax import Record, play
 from stackjax.equilibria import stackelberg_benchmarks
 from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.learners import UCB, ActiveArmElimination, ExploreThenCommit, ExploreThenUCB
 
 REPLICATES, ROUNDS = 1000, 10_000
-RECORD = Record.log_spaced(150, payoffs=None, strategies=False)
+RECORD = Record.log_spaced(200, payoffs=None, strategies=False)
 #: Of two means, in standard errors of their difference. It is asked of 12 figures with fixed keys; with others, 4 and
 #: more come up in one of 1300 sets of 12.
 AGREEMENT = 4.0
@@ -59,13 +58,13 @@ class Case(NamedTuple):
         options = {"rounds": rounds, "replicates": REPLICATES, "record": record}
         return lambda: play(game, *learners, key=jax.random.key(0), **options)
 
-    def numba(self) -> Callable:
+    def numba(self, *options: bool) -> Callable:
         """The scalar code, as a function without arguments, with the learners' own parameters."""
         from benchmarks.speed import scalar_bandits  # Numba comes with the extra `bench`
 
         leader, follower = self.learners
         parameters = self.parameters(leader, follower.learner)
-        run, points = getattr(scalar_bandits, self.scalar)(*self.arms), RECORD.points(0, ROUNDS)
+        run, points = getattr(scalar_bandits, self.scalar)(*self.arms, *options), RECORD.points(0, ROUNDS)
         rewards, sigma = means(self.game), float(self.game.sigma)
         return lambda: run(rewards, sigma, points, 1, REPLICATES, *parameters)
 
@@ -130,37 +129,6 @@ def check_normals(count: int = 1_000_000) -> None:
         raise AssertionError(f"the scalar code's normal numbers: p-values {found} of all and of the tail")
 
 
-class _Called(Exception):
-    """The compiled run was about to start."""
-
-
-def compiled(call: Callable) -> dict[str, float]:
-    """Memory and cost of the program of one call of `play`, from the compiler's own analysis; nothing is played.
-
-    Each loop body is counted once, so operations are those of a round and of a record, for all replicates.
-    """
-    module = importlib.import_module("stackjax.play")
-    inner, seen = module._run, []
-
-    def instead(*arguments: Any, **options: Any) -> None:
-        seen.append(inner.lower(*arguments, **options))
-        raise _Called
-
-    module._run = instead
-    try:
-        with contextlib.suppress(_Called):
-            call()
-    finally:
-        module._run = inner
-    program = seen[0].compile()
-    memory = program.memory_analysis()
-    return {
-        "temporaries_bytes": memory.temp_size_in_bytes,
-        "output_bytes": memory.output_size_in_bytes,
-        "flops": program.cost_analysis().get("flops", float("nan")),
-    }
-
-
 def program(case: Case) -> dict[str, float]:
     """The compiled program; for 100 times as many rounds and as many records its memory is shown to be the same."""
     few = Record.log_spaced(20, payoffs=None, strategies=False)
@@ -171,12 +139,29 @@ def program(case: Case) -> dict[str, float]:
     return {**compiled(case.ours()), **sizes}
 
 
+def skipping(repetitions: int) -> dict[str, Any]:
+    """Explore-then-commit phase by phase: seconds, for ten times as many replicates and rounds."""
+    found = {}
+    for arms in ((2, 2), (10, 10)):
+        case = next(case for case in CASES if case.arms == arms)
+        rounds, replicates = 10 * ROUNDS, 10 * REPLICATES
+        learners = [ExploreThenCommit.tuned(rounds, *arms, role) for role in ("leader", "follower")]
+        options = {"rounds": rounds, "replicates": replicates, "record": Record.final(payoffs=None, strategies=False)}
+        run = functools.partial(play, case.game, *learners, key=jax.random.key(0), skip_phases=True, **options)
+        seconds = spread(interleaved({"run": run}, repetitions)["run"])
+        name = f"ExploreThenCommit/ExploreThenCommit {arms[0]}x{arms[1]}, phases skipped"
+        found[name] = {"replicates": replicates, "rounds": rounds, "seconds": seconds}
+    return found
+
+
 def main(repetitions: int = 9) -> dict[str, Any]:
     """Measure all cases."""
     check_normals()
     found: dict[str, Any] = {}
     for case in CASES:
         calls = {"play": case.ours(), "numba": case.numba()}
+        if case.scalar == "ucb_ucb":  # as one writes it at first
+            calls["numba_without_kept_answers"] = case.numba(False)
         results = regrets(case.game, calls["play"]().block_visits), regrets(case.game, calls["numba"]())
         agreement = check_agreement(case.name, *results)
         seconds = interleaved(calls, repetitions)
@@ -185,7 +170,9 @@ def main(repetitions: int = 9) -> dict[str, Any]:
             for who, values in seconds.items()
         }
         # Their time over ours: above 1 we are faster.
-        found[case.name] = {**rates, "speed_over_numba": ratio(seconds, "numba", "play"), **agreement}
+        ratios = {f"speed_over_{peer}": ratio(seconds, peer, "play") for peer in calls if peer != "play"}
+        found[case.name] = {**rates, **ratios, **agreement}
+    found |= skipping(repetitions)
     for case in CASES:
         found[f"compiled program, {case.name}"] = program(case)
     return found

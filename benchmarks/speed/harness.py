@@ -7,7 +7,9 @@ PINNED = hasattr(os, "sched_setaffinity")
 if PINNED:  # before JAX starts its threads
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-import statistics  # noqa: E402  (after the environment is set)
+import contextlib  # noqa: E402  (after the environment is set)
+import importlib  # noqa: E402
+import statistics  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
@@ -37,3 +39,34 @@ def spread(values: list[float]) -> dict[str, float]:
 def ratio(seconds: dict[str, list[float]], ours: str, theirs: str) -> dict[str, float]:
     """Our time over theirs, repetition by repetition: above 1 we are slower."""
     return spread([a / b for a, b in zip(seconds[ours], seconds[theirs], strict=True)])
+
+
+class _Called(Exception):
+    """The compiled run was about to start."""
+
+
+def compiled(call: Callable) -> dict[str, float]:
+    """Memory and cost of the program of one call of `play`, from the compiler's own analysis; nothing is played.
+
+    Each loop body is counted once, so operations are those of a round and of a record, for all replicates.
+    """
+    module = importlib.import_module("stackjax.play")
+    inner, seen = module._run, []
+
+    def instead(*arguments: Any, **options: Any) -> None:
+        seen.append(inner.lower(*arguments, **options))
+        raise _Called
+
+    module._run = instead
+    try:
+        with contextlib.suppress(_Called):
+            call()
+    finally:
+        module._run = inner
+    program = seen[0].compile()
+    memory = program.memory_analysis()
+    return {
+        "temporaries_bytes": memory.temp_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+        "flops": program.cost_analysis().get("flops", float("nan")),
+    }

@@ -4,7 +4,6 @@ The scans are what an expert writes for one fixed experiment: the update spelled
 counter, one `vmap`, nothing checked, counted or frozen. Each is first shown to give the same numbers as `play`.
 """
 
-import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -279,24 +278,6 @@ def agreement(case: dict[str, Callable]) -> float:
     return max(float(np.median(np.abs(a - b)) / (np.std(b) + 1e-30)) for a, b in zip(ours, theirs, strict=True))
 
 
-def compiled(game: Any, learners: Any, start: Any) -> dict[str, float]:
-    """Cost and memory of the compiled program, from the compiler's own analysis; operations a round and replicate."""
-    module = importlib.import_module("stackjax.play")
-    inner, seen = module._run, []
-    module._run = lambda *args, **kwargs: seen.append((args, kwargs)) or inner(*args, **kwargs)
-    try:
-        runs(game, learners, start, None, None, ROUNDS)["play"]()
-    finally:
-        module._run = inner
-    program = inner.lower(*seen[0][0], **seen[0][1]).compile()
-    memory = program.memory_analysis()
-    return {
-        "temporaries_bytes": memory.temp_size_in_bytes,
-        "output_bytes": memory.output_size_in_bytes,
-        "flops_of_one_round": program.cost_analysis().get("flops", float("nan")),
-    }
-
-
 def main(repetitions: int = 9) -> dict[str, Any]:
     """Measure all cases."""
     found: dict[str, Any] = {}
@@ -322,10 +303,17 @@ def main(repetitions: int = 9) -> dict[str, Any]:
                 interleaved(pair, repetitions), "many", "one"
             )
     found["compiled program, hi-c, noisy duopoly"] = compiled(
-        Noisy(CournotDuopoly(), 10.0), DUOPOLY_HIC.learners(), (40.0, 30.0)
+        runs(Noisy(CournotDuopoly(), 10.0), DUOPOLY_HIC.learners(), (40.0, 30.0), None, None, ROUNDS)["play"]
     )
     found["compiled program, hierarchical, quadratic 3 x 4"] = compiled(
-        Quadratic.random(jax.random.key(1), (D1, D2)), hierarchical_learners(0.01), (jnp.zeros(D1), jnp.zeros(D2))
+        runs(
+            Quadratic.random(jax.random.key(1), (D1, D2)),
+            hierarchical_learners(0.01),
+            (jnp.zeros(D1), jnp.zeros(D2)),
+            None,
+            None,
+            ROUNDS,
+        )["play"]
     )
     found["call overhead, seconds"] = spread(_overhead())
     return found

@@ -149,11 +149,12 @@ def _tables(rounds, width):
 
 
 @functools.cache
-def ucb_ucb(A: int, B: int) -> Callable:
+def ucb_ucb(A: int, B: int, kept: bool = True) -> Callable:
     """`UCB` against `PerArm(UCB)`.
 
     **Arguments** of the function: `means` `[2, A B]`, `sigma`, `points [K]` (completed rounds at each record, the last
-    of them T), `seed`, `replicates`, `widths` of the leader and the follower.
+    of them T), `seed`, `replicates`, `widths` of the leader and the follower. With `kept` the follower's answers are
+    kept, without the largest index is searched when it is asked for.
 
     **Returns:** how often each joint arm was played since the last record, `[replicates, K, A B]`.
     """
@@ -178,7 +179,7 @@ def ucb_ucb(A: int, B: int) -> Callable:
                 for _ in range(begin, points[p]):
                     a = leader_arm(index1, u64(0))[1]
                     row = a * u64(B)
-                    ab = row + answer[a]
+                    ab = row + (answer[a] if kept else follower_arm(index2, row)[1])
                     z1, s, t = _normal(s, t)
                     z2, s, t = _normal(s, t)
                     n, m = pulls1[a] + u64(1), pulls2[ab] + u64(1)
@@ -187,7 +188,8 @@ def ucb_ucb(A: int, B: int) -> Callable:
                     sum1[a], index1[a] = total, total * inverse[n] + radius1[n]
                     total = sum2[ab] + (U2[ab] + sigma * z2)
                     sum2[ab], index2[ab] = total, total * inverse[m] + radius2[m]
-                    answer[a] = follower_arm(index2, row)[1]
+                    if kept:
+                        answer[a] = follower_arm(index2, row)[1]
                 begin = points[p]
                 visits[r, p], before[:] = pulls2 - before, pulls2
         return visits

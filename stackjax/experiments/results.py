@@ -129,14 +129,14 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
 def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     """Write a result to a (compressed) NetCDF file: whole, or not at all. A folder that isn't there is made.
 
-    **Arguments:** `dataset`: what `stackjax.experiments.compare` or `Trace.to_xarray` returned; `path`: the file.
+    **Arguments:** `dataset`: what a function of `stackjax.experiments` or `Trace.to_xarray` returned; `path`: the file.
 
     **Raises:** `TypeError` if it isn't a dataset, `OSError` that names the path or the folder.
     """
     import xarray
 
     if not isinstance(dataset, xarray.Dataset):
-        expected = "a dataset from stackjax.experiments.compare or Trace.to_xarray()"
+        expected = "a dataset from stackjax.experiments or Trace.to_xarray()"
         raise TypeError(f"dataset: expected {expected}, got a {type(dataset).__name__}")
     path = Path(path)
     check_writable(path.parent)

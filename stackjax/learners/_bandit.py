@@ -14,6 +14,7 @@ from stackjax.protocols import Learner, Signal, View
 from stackjax.spaces import Arms
 
 Role = Literal["leader", "follower"]
+_MOST_PHASES = 28  # that many reach any horizon that a counter can count
 FAR = 1e30  # stands for infinity: states are finite
 
 
@@ -180,12 +181,16 @@ class Problem(NamedTuple):
         return max(1, math.ceil(arms ** (-2 / 3) * math.log(self.horizon) ** (1 / 3) * self.horizon ** (2 / 3)))
 
     def phases(self) -> tuple[int, ...]:
-        """`M_p = 8 * 2^(p-1)`, the last one only as long as its slots need to reach the horizon."""
+        """`M_p = 8 * 2^(p-1)`, the last one only as long as its slots need to reach the horizon.
+
+        It is repeated, as it would be after the horizon, so that all horizons have as many, and one program serves
+        them.
+        """
         found: list[int] = []
         slots = self.follower_arms
         while (left := self.horizon - slots * sum(found)) > 0:
             found.append(min(8 * 2 ** len(found), math.ceil(left / slots)))
-        return tuple(found)
+        return (*found, *[found[-1]] * (_MOST_PHASES - len(found)))
 
 
 def log_horizon(horizon: Any, dtype: Any) -> Array:

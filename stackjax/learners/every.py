@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from stackjax.learners._bandit import exploration
 from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, State, View
 from stackjax.schedules import number
 
@@ -41,6 +43,10 @@ class Every(Learner):
     def requires(self, view: View) -> dict[str, Any]:
         """What the learner requires."""
         return self.learner.requires(view)
+
+    def exploration(self, arms: int) -> Any:
+        """The learner's, k rounds for one of its own."""
+        return np.asarray(self.k, float) * exploration(self.learner, arms)
 
     def direction(
         self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
