@@ -25,7 +25,7 @@ LAYERS = [
     ["_entry"],
     ["_batch"],
     ["play"],
-    ["equilibria", "_bandits"],
+    ["equilibria"],
     ["catalogue", "experiments"],
     ["plots"],
     ["cli"],

@@ -23,7 +23,17 @@ def normal_pair(key: PRNGKeyArray) -> tuple[Array, Array]:
     has the same bits however many are computed beside it: constant factors are powers of two, and no sum has two
     products, so that it doesn't matter how a compiler orders and fuses them.
     """
-    first, second = jax.random.bits(key, (2,), jnp.uint32)
+    return _transformed(*jax.random.bits(key, (2,), jnp.uint32))
+
+
+def normals(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
+    """As many as the shape holds, in pairs likewise."""
+    count = math.prod(shape)
+    words = jax.random.bits(key, (2, -(-count // 2)), jnp.uint32)
+    return jnp.concatenate(_transformed(words[0], words[1]))[:count].reshape(shape)
+
+
+def _transformed(first: Array, second: Array) -> tuple[Array, Array]:
     u = (first >> np.uint32(8)).astype(jnp.int32).astype(jnp.float32) * np.float32(2**-24) + np.float32(2**-25)
     radius = jnp.sqrt(np.float32(-2) * _log(u))
     x = ((second << np.uint32(2)).astype(jnp.int32) >> 8).astype(jnp.float32) * np.float32(2**-23)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
-from stackjax._calculus.normal import normal_pair
+from stackjax._calculus.normal import normal_pair, normals
 from stackjax.arms import best, read
 from stackjax.games.bimatrix import payoff_matrices
 from stackjax.protocols import Action, Game, Noise
@@ -88,7 +88,8 @@ class StackelbergBandit(Game):
         means = jnp.stack([self.leader_means, self.follower_means])
         plays = counts.astype(means.dtype)[None]
         if self.noise == "gaussian":
-            noise = jax.random.normal(key, means.shape, means.dtype)
+            single = means.dtype == jnp.float32
+            noise = normals(key, means.shape) if single else jax.random.normal(key, means.shape, means.dtype)
             return tuple(means * plays + self.sigma * jnp.sqrt(plays) * noise)
         return tuple(jax.random.binomial(key, plays, means, means.shape, means.dtype))
 

@@ -77,10 +77,16 @@ class Ascent(Learner):
 
     def update(self, view: View, state: AscentState, noise: Noise, signals: Signals) -> AscentState:
         """One step."""
-        direction = self._signal(view, state, signals)
-        if self.noise_variance is not None:
-            sd = jnp.sqrt(self.noise_variance)
-            direction = jax.tree.map(lambda d, e: d + sd * e, direction, noise)
+        return self._stepped(view, state, noise, self._signal(view, state, signals))
+
+    def _noisy(self, direction: Action, noise: Noise) -> Action:
+        if self.noise_variance is None:
+            return direction
+        sd = jnp.sqrt(self.noise_variance)
+        return jax.tree.map(lambda d, e: d + sd * e, direction, noise)
+
+    def _stepped(self, view: View, state: AscentState, noise: Noise, direction: Action) -> AscentState:
+        direction = self._noisy(direction, noise)
         if self.step is not None:
             step, memory = jnp.asarray(self.step(state.n)), state.memory
             moved = jax.tree.map(lambda x, d: x + step.astype(x.dtype) * d, state.action, direction)

@@ -1,4 +1,4 @@
-"""Name -> constructor, for the command line, the tests and the benchmarks. A new learner is one line here."""
+"""Differentiable games by their names, each with the methods that are compared in it."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -9,13 +9,6 @@ from typing import Any
 import jax
 import optax
 
-from stackjax._bandits import ALIASES as ALIASES
-from stackjax._bandits import FOLLOWERS as FOLLOWERS
-from stackjax._bandits import INSTANCES as INSTANCES
-from stackjax._bandits import LEADERS as LEADERS
-from stackjax._bandits import PAIRS as PAIRS
-from stackjax._bandits import TUNED
-from stackjax._bandits import InstanceEntry as InstanceEntry
 from stackjax.games import (
     CournotDuopoly,
     Hamiltonian,
@@ -30,25 +23,14 @@ from stackjax.games import (
 from stackjax.learners import (
     LOLA,
     BestResponse,
-    CompetitiveGradient,
-    ConsensusOptimization,
-    EpsilonBestResponse,
-    EpsilonGreedy,
-    Every,
     Extragradient,
-    Fixed,
     FollowTheRidge,
     GradientAscent,
     HiC,
     HierarchicalAscent,
     LocalSymplecticSurgery,
-    LookAhead,
-    MirrorAscent,
-    OptimisticAscent,
-    PerArm,
     StableOpponentShaping,
     SymplecticGradientAdjustment,
-    Unrolled,
 )
 from stackjax.protocols import Game, Learner
 from stackjax.schedules import PowerLaw, commitment_times
@@ -140,7 +122,7 @@ _DUOPOLY = GameEntry(
         "best-response": Method(
             lambda: _duopoly_hierarchical(BestResponse()), "a leader who knows the game; the follower is exact"
         ),
-        "lola": Method(_duopoly_lola, "a leader who shapes one short step of the follower: part of the way"),
+        "lola": Method(_duopoly_lola, "a leader who shapes a short step of the follower"),
     },
     default=("simultaneous", "two-timescale", "hi-c"),
     actions=("quantity of firm 1 (leader)", "quantity of firm 2 (follower)"),
@@ -256,25 +238,21 @@ _HAMILTONIAN_METHODS = {
         lambda: (GradientAscent(optimizer=optax.optimistic_gradient_descent(0.05)),) * 2,
         "each with an optimistic gradient: inwards",
     ),
-    "extragradient": Method(lambda: (Extragradient(0.05),) * 2, "each where half a step of both leads: inwards"),
-    "symplectic": Method(lambda: (SymplecticGradientAdjustment(0.05),) * 2, "against the rotation: straight inwards"),
+    "extragradient": Method(lambda: (Extragradient(0.05),) * 2, "each after a half step: inwards"),
+    "symplectic": Method(lambda: (SymplecticGradientAdjustment(0.05),) * 2, "straight inwards"),
 }
 
 _TANDEM_METHODS = {
-    "lola": Method(lambda: (LOLA(0.05, 0.1),) * 2, "each shapes the other's step: past the equilibria"),
-    "stable-shaping": Method(
-        lambda: (StableOpponentShaping(0.05, 0.1),) * 2, "likewise, less near equilibria: to them"
-    ),
+    "lola": Method(lambda: (LOLA(0.05, 0.1),) * 2, "each shapes the other's step: too far"),
+    "stable-shaping": Method(lambda: (StableOpponentShaping(0.05, 0.1),) * 2, "likewise, with care: to the line"),
 }
 
 _POLYNOMIAL_METHODS = {
     "follow-the-ridge": Method(
         lambda: (GradientAscent(0.01), FollowTheRidge(0.1, 0.01, total=False)),
-        "the follower makes up for the leader's steps: to Stackelberg equilibria",
+        "the follower makes up for the leader's steps",
     ),
-    "surgery": Method(
-        lambda: (LocalSymplecticSurgery(0.02),) * 2, "the rotation taken out: to no equilibrium that isn't Nash"
-    ),
+    "surgery": Method(lambda: (LocalSymplecticSurgery(0.02),) * 2, "the field's rotation taken out"),
 }
 
 
@@ -359,32 +337,3 @@ GAMES: Mapping[str, GameEntry] = {
         IteratedMatrixGame.battle_of_the_sexes, "Iterated battle of the sexes", "together, but where?"
     ),
 }
-
-LEARNERS: Mapping[str, type[Learner]] = dict(
-    sorted(
-        {
-            "best-response": BestResponse,
-            "competitive-gradient": CompetitiveGradient,
-            "consensus-optimization": ConsensusOptimization,
-            "epsilon-best-response": EpsilonBestResponse,
-            "epsilon-greedy": EpsilonGreedy,
-            "every": Every,
-            "extragradient": Extragradient,
-            "fixed": Fixed,
-            "follow-the-ridge": FollowTheRidge,
-            "gradient-ascent": GradientAscent,
-            "hi-c": HiC,
-            "hierarchical-ascent": HierarchicalAscent,
-            "local-symplectic-surgery": LocalSymplecticSurgery,
-            "lola": LOLA,
-            "look-ahead": LookAhead,
-            "mirror-ascent": MirrorAscent,
-            "optimistic-ascent": OptimisticAscent,
-            "per-arm": PerArm,
-            "stable-opponent-shaping": StableOpponentShaping,
-            "symplectic-gradient-adjustment": SymplecticGradientAdjustment,
-            "unrolled": Unrolled,
-            **TUNED,
-        }.items()
-    )
-)

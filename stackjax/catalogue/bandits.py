@@ -1,4 +1,4 @@
-"""The catalogue's bandits: instances by their names, and the learners that are tuned to an instance and a horizon."""
+"""Stackelberg bandits by their names, and the learners that are tuned to one and a horizon."""
 
 import functools
 from collections.abc import Callable, Mapping
