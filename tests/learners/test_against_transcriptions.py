@@ -4,17 +4,19 @@ The transcriptions (`tests/transcriptions`) were written from the mathematics al
 from d2, non-symmetric matrices and boxes that don't start at zero.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from stackjax import Record, Status, play
-from stackjax.games import Quadratic, from_payoffs
+from stackjax.games import from_payoffs
 from stackjax.learners import GradientAscent, HiC, HierarchicalAscent
 from stackjax.protocols import Game
 from stackjax.schedules import PowerLaw, commitment_times
-from stackjax.spaces import Box
+from stackjax.spaces import Box, Euclidean
 from tests.transcriptions import gradient, hi_c
 
 D1, D2, ROUNDS = 3, 2, 400
@@ -79,22 +81,30 @@ def with_table(learner, table):
     return learner
 
 
-@pytest.fixture(scope="module")
-def game_data():
+def matrices():
+    """Q_1, Q_2 and b_1, b_2."""
     rng = np.random.default_rng(5)
     d = D1 + D2
     q1, q2 = (rng.normal(size=(d, d)) * 0.4 for _ in range(2))
     q1[:D1, :D1] += 3 * np.eye(D1)
     q2[D1:, D1:] += 2 * np.eye(D2)
-    b1, b2 = rng.normal(size=(2, d))
-    return (q1, q2), (b1, b2), rng
+    return (q1, q2), rng.normal(size=(2, d))
 
 
-def boxed(game, boxes):
-    if boxes is None:
-        return game
-    spaces = tuple(Box(jnp.asarray(low), jnp.asarray(high), low.shape) for low, high in boxes)
-    return from_payoffs(lambda x, y: game.payoffs(x, y)[0], lambda x, y: game.payoffs(x, y)[1], spaces=spaces)
+@functools.cache
+def quadratic(boxed):
+    """The game, in matrix products (`Quadratic` spells them out, which takes longer to compile); once for all tests."""
+    Q, b = matrices()
+
+    def payoff(i):
+        def function(x, y):
+            z = jnp.concatenate([x, y])
+            return z @ (jnp.asarray(b[i]) - 0.5 * (jnp.asarray(Q[i]) @ z))
+
+        return function
+
+    spaces = [Box(jnp.asarray(low), jnp.asarray(high), low.shape) for low, high in BOX]
+    return from_payoffs(payoff(0), payoff(1), spaces=spaces if boxed else (Euclidean((D1,)), Euclidean((D2,))))
 
 
 @pytest.mark.parametrize("boxes", [None, BOX], ids=["unbounded", "boxes"])
@@ -103,8 +113,8 @@ def boxed(game, boxes):
     [(1, 0.9, "schedule"), (1, None, 3), (2, 0.9, "schedule"), (1, 0.5, 1)],
     ids=["baseline", "as printed", "pairs", "k = 1"],
 )
-def test_hi_c_is_algorithm_1(x64, game_data, boxes, measurements, baseline, commitment):
-    (q1, q2), (b1, b2), _ = game_data
+def test_hi_c_is_algorithm_1(x64, boxes, measurements, baseline, commitment):
+    (q1, q2), (b1, b2) = matrices()
     rng = np.random.default_rng(7)
     signs = rng.choice([-1.0, 1.0], size=(ROUNDS + 1, D1))
     noise = 0.3 * rng.normal(size=ROUNDS)
@@ -135,7 +145,7 @@ def test_hi_c_is_algorithm_1(x64, game_data, boxes, measurements, baseline, comm
         InjectedSigns(PowerLaw(0.5, 1.0, offset=10.0), delta, times, baseline=baseline, measurements=measurements),
         signs,
     )
-    game = InjectedPayoffNoise(boxed(Quadratic((q1, q2), (b1, b2), (D1, D2)), boxes), jnp.asarray(noise))
+    game = InjectedPayoffNoise(quadratic(boxes is not None), jnp.asarray(noise))
     start = (jnp.asarray(x0), jnp.asarray(y0))
     trace = play(
         game,
@@ -157,8 +167,8 @@ def test_hi_c_is_algorithm_1(x64, game_data, boxes, measurements, baseline, comm
 
 @pytest.mark.parametrize("boxes", [None, BOX], ids=["unbounded", "boxes"])
 @pytest.mark.parametrize(("hierarchical", "damping"), [(True, 0.0), (True, 0.2), (False, 0.0)])
-def test_the_two_timescale_dynamics_are_those_of_fiez_et_al(x64, game_data, boxes, hierarchical, damping):
-    (q1, q2), (b1, b2), _ = game_data
+def test_the_two_timescale_dynamics_are_those_of_fiez_et_al(x64, boxes, hierarchical, damping):
+    (q1, q2), (b1, b2) = matrices()
     rng = np.random.default_rng(8)
     noise_x, noise_y = rng.normal(size=(ROUNDS, D1)), rng.normal(size=(ROUNDS, D2))
     x0, y0 = np.array([0.3, -0.4, 1.0]), np.array([-0.7, 0.9])
@@ -184,7 +194,7 @@ def test_the_two_timescale_dynamics_are_those_of_fiez_et_al(x64, game_data, boxe
     )
     follower = InjectedGradientAscent(PowerLaw(0.3, 2 / 3, offset=2.0), noise_variance=0.0625)
     trace = play(
-        boxed(Quadratic((q1, q2), (b1, b2), (D1, D2)), boxes),
+        quadratic(boxes is not None),
         with_table(leader, noise_x),
         with_table(follower, noise_y),
         key=jax.random.key(0),
