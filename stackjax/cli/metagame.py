@@ -107,7 +107,7 @@ def command(
     pairs = len(names["leaders"]) * len(names["followers"])
     try:
         check_resampling(resample, {"replicates": replicates, "instances": number})
-        check_memory(pairs, number, replicates, game.leader_means[..., :, :].size // number)
+        check_memory(pairs, number, replicates, game.leader_means.size // number)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     out = Path("results", f"metagame-{instance}") if out is None else out
@@ -199,4 +199,4 @@ def _drawn(
     key = jax.random.fold_in(jax.random.key(seed), 1)  # the seed's own key is that of the noise
     game = getattr(bandit_instances, _FAMILIES[name])(key, a, b, batch=number, **chosen, **rewards)
     about = "".join(f", L* = {value:g}" for value in chosen.values())
-    return f"{name} bandits ({number} instances of {a} x {b} arms{about})".capitalize(), game
+    return f"{name[0].upper()}{name[1:]} bandits ({number} instances of {a} x {b} arms{about})", game

@@ -1,4 +1,7 @@
 """Figures of results and of games. Matplotlib is imported when one is drawn, and never its global state."""
 
 from stackjax.plots.comparison import plot_comparison as plot_comparison
+from stackjax.plots.metagame import plot_metagame as plot_metagame
 from stackjax.plots.portrait import plot_portrait as plot_portrait
+from stackjax.plots.regret import plot_regret as plot_regret
+from stackjax.plots.results import plot_result as plot_result

@@ -1,0 +1,281 @@
+"""`metagame`: leader algorithms against follower algorithms, as a game of its own."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from stackjax import _entry
+from stackjax.equilibria.regret import pseudo_regret
+from stackjax.experiments import results
+from stackjax.experiments._running import check_fits, check_seed, compilation, named, progress_bar
+from stackjax.experiments.regret import _learners
+from stackjax.experiments.solutions import check_resampling, solutions
+from stackjax.games import StackelbergBandit
+from stackjax.play import play
+from stackjax.protocols import Learner
+from stackjax.trace import Record, Status
+
+if TYPE_CHECKING:
+    import xarray
+
+Algorithm = Learner | Callable[[int], Learner]
+Instances = StackelbergBandit | Mapping[str, StackelbergBandit]
+
+_PLAYERS = ["leader", "follower"]
+#: Only the last counts are read. With one record point the number of rounds is known when the program is compiled.
+_RECORD = Record.final(strategies=False, payoffs=None)
+#: Replicates at once on a CPU, whose caches hold no more; an accelerator takes all of them at once.
+_PIECE = 2000
+
+
+def metagame(
+    leaders: Mapping[str, Algorithm],
+    followers: Mapping[str, Algorithm],
+    instances: Instances,
+    *,
+    horizon: int,
+    replicates: int | Sequence[int] | Array = 100,
+    seed: int = 0,
+    key: PRNGKeyArray | None = None,
+    resample: str = "replicates",
+    resamples: int = 1000,
+    devices: Sequence[Any] | int | None = None,
+    progress: bool | None = None,
+    title: str | None = None,
+    command: str | None = None,
+) -> "xarray.Dataset":
+    """Play every leader algorithm against every follower algorithm, and solve the game in which these are the actions.
+
+    The payoffs of this empirical game are the players' average utilities over the horizon, `sum_t U_i(a_t, b_t) / T`,
+    exact given the arms that were played, and averaged over replicates and instances. Its pure and mixed Nash
+    equilibria, its Stackelberg equilibria and its dominated algorithms, with bootstrap frequencies, are those of
+    `solutions`. (Empirical game-theoretic analysis: Wellman, 2006, "Methods for empirical game-theoretic analysis".
+    The choice of a learning algorithm as a game is a future direction of Donahue et al., 2024; what is done about it
+    here is ours.)
+
+    Common random numbers: every pair of algorithms meets the same noise, so that differences between pairs can be taken
+    within a replicate. The noise of instances is independent: replicate r of the i-th of N is `play`'s replicate
+    `N r + i`.
+
+    **Arguments:**
+
+    - `leaders`, `followers`: name -> a learner, or a function of the horizon that makes one. A bandit learner that
+      follows stands in `PerArm`; `tuned(..., "follower")` puts it there.
+    - `instances`: a `StackelbergBandit`, or a batch of N of them with means `[N, A, B]`; or name -> instance, of equal
+      shapes and noise.
+    - `horizon`: T, in rounds.
+    - `replicates`, of each instance, and `devices`: as in `stackjax.play`; `replicates` is a number or ids.
+    - `seed`: an integer in [0, 2^32), also of the resamples; for what is played, instead, `key`: a `jax.random` key.
+    - `resample`, `resamples`: what the game and its errors are about, these instances ("replicates") or the family of
+      which they're a random sample ("instances"), and how many bootstrap resamples tell: see `solutions`.
+    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
+    - `title`: how the figure calls the instances; `command`: the command line, if this is part of one.
+
+    **Returns:** a dataset with the dimensions `leader`, `follower`, `instance`, `replicate` and `player` ("leader",
+    "follower"):
+
+    - `utility` `[leader, follower, instance, replicate, player]`, in units of reward; NaN where a replicate failed;
+    - `status` `[leader, follower, instance, replicate]`: see `stackjax.Status`;
+    - `seconds`, `compile_seconds` `[leader, follower]`: wall time without and of tracing, lowering and compiling;
+    - everything of `solutions`: `mean`, `standard_error`, `pure_nash`, `stackelberg`, ...;
+    - attributes: the horizon, configuration (JSON), versions, device, seed, command and date.
+
+    `table` and `stackjax.plots.plot_metagame` show it, `save` keeps it in a file.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the pair, before anything is
+    played.
+    """
+    horizon = _entry.positive("horizon", horizon)
+    if horizon > np.iinfo(np.int32).max:
+        raise ValueError(f"horizon: expected at most 2^31 - 1 rounds, got {horizon}")
+    batch = _Batch.of(instances)
+    made = _made("leaders", leaders, horizon), _made("followers", followers, horizon)
+    _check_pairs(made[0], made[1], batch.first, horizon)
+    number = int(replicates) if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
+    check_memory(len(made[0]) * len(made[1]), len(batch.names), number, batch.first.leader_means.size)
+    ids, batched = _entry.replicate_ids(replicates)
+    if not batched:
+        raise ValueError("replicates: expected a number or ids, got None")
+    check_resampling(resample, {"replicates": ids.size, "instances": len(batch.names)})
+    resamples = _entry.positive("resamples", resamples)
+    check_seed(seed)
+    run_key = jax.random.key(seed) if key is None else key
+    where = _entry.device_list(devices) or (jnp.zeros(()).device,)
+    options = {
+        "key": run_key,
+        "rounds": horizon,
+        "replicates": _joint_ids(ids, len(batch.names)).tolist(),
+        "record": _RECORD,
+        "in_axes": batch.in_axes,
+        "devices": devices,
+        "chunk": _PIECE if where[0].platform == "cpu" else None,
+    }
+    game = batch.repeated(ids.size)
+
+    shape = (len(made[0]), len(made[1]))
+    runs = (len(batch.names), ids.size)
+    utility = np.full((*shape, *runs, 2), np.nan)
+    status = np.zeros((*shape, *runs), np.int8)
+    seconds, compiling = np.zeros(shape), np.zeros(shape)
+    played = horizon * runs[0] * runs[1] / 1e6
+    with progress_bar(progress, shape[0] * shape[1] * played, "million rounds") as advance:
+        for i, (leader, leading) in enumerate(made[0].items()):
+            for j, (follower, following) in enumerate(made[1].items()):
+                advance(f"{leader}/{follower}")
+                with named(f"the pair {leader}/{follower}"), compilation() as compiled:
+                    began = time.perf_counter()
+                    trace = play(game, leading, following, **options)
+                    jax.block_until_ready(trace)
+                    compiling[i, j] = compiled()
+                    seconds[i, j] = time.perf_counter() - began - compiling[i, j]
+                status[i, j] = np.asarray(trace.status).reshape(runs)
+                ok = status[i, j] == Status.OK
+                earned = -pseudo_regret(game, trace, np.zeros(2))[:, -1]
+                utility[i, j, ok] = earned.reshape(*runs, 2)[ok] / horizon
+                advance(f"{leader}/{follower}", played, int(np.sum(~ok)))
+
+    import xarray
+
+    configuration = {
+        "leaders": made[0],
+        "followers": made[1],
+        "instances": instances,
+        "horizon": horizon,
+        "replicates": replicates,
+        "key": run_key,
+    }
+    both, single = ("leader", "follower"), ("leader", "follower", "instance", "replicate")
+    dataset = xarray.Dataset(
+        {
+            "utility": ((*single, "player"), utility),
+            "status": (single, status),
+            "seconds": (both, seconds),
+            "compile_seconds": (both, compiling),
+        },
+        {
+            "leader": list(made[0]),
+            "follower": list(made[1]),
+            "instance": batch.names,
+            "replicate": ids,
+            "player": _PLAYERS,
+        },
+    )
+    dataset = dataset.assign_attrs(
+        result="metagame",
+        title=type(batch.first).__name__ if title is None else title,
+        horizon=horizon,
+        **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
+    )
+    return solutions(dataset, resample=resample, resamples=resamples, seed=seed)
+
+
+def check_memory(pairs: int, instances: int, replicates: int, outcomes: int) -> None:
+    """Would what is recorded take more than half of the machine's memory? A rough estimate.
+
+    **Raises:** `ValueError` that names `replicates`.
+    """
+    kept = 2 * 8 + 1  # both utilities and the status
+    counts = 5 * 16 * outcomes  # of one pair while it plays, the means, and copies
+    check_fits({"instances": instances, "replicates": replicates}, pairs * 2 * kept + counts)
+
+
+class _Batch(NamedTuple):
+    """The instances with their names."""
+
+    names: list[Any]
+    leader_means: Float[np.ndarray, "N A B"]
+    follower_means: Float[np.ndarray, "N A B"]
+    sigma: Any  # a number, or `[N]`
+    noise: str
+
+    @classmethod
+    def of(cls, instances: Any) -> "_Batch":
+        """Checked."""
+        if isinstance(instances, Mapping):
+            return cls.together({str(name): game for name, game in instances.items()})
+        if not isinstance(instances, StackelbergBandit):
+            raise TypeError(f"instances: expected a StackelbergBandit, or names with one each, got {instances!r}")
+        u1, u2 = (np.asarray(u) for u in (instances.leader_means, instances.follower_means))
+        u1, u2 = (u if u.ndim == 3 else u[None] for u in (u1, u2))
+        shape = np.shape(instances.sigma)
+        if shape not in ((), (len(u1),)):
+            raise ValueError(f"instances: expected one sigma, or one for each of {len(u1)}, got the shape {shape}")
+        sigma = np.asarray(instances.sigma) if np.ndim(instances.sigma) else float(instances.sigma)
+        return cls(list(range(len(u1))), u1, u2, sigma, instances.noise)
+
+    @classmethod
+    def together(cls, games: Mapping[str, Any]) -> "_Batch":
+        """Single instances as a batch."""
+        if not games:
+            raise ValueError("instances: expected at least one, got none")
+        found = []
+        for name, game in games.items():
+            if not isinstance(game, StackelbergBandit):
+                raise TypeError(f"instances: {name!r}: expected a StackelbergBandit, got {game!r}")
+            if game.leader_means.ndim != 2 or np.ndim(game.sigma):
+                shape = game.leader_means.shape
+                raise ValueError(f"instances: {name!r}: expected a single instance, got means of the shape {shape}")
+            found.append(cls.of(game))
+        kinds = {(batch.leader_means.shape[1:], batch.noise) for batch in found}
+        if len(kinds) > 1:
+            listed = ", ".join(f"{shape} {noise}" for shape, noise in sorted(kinds))
+            raise ValueError(f"instances: expected equal shapes and noise, got {listed}")
+        u1 = np.concatenate([batch.leader_means for batch in found])
+        u2 = np.concatenate([batch.follower_means for batch in found])
+        sigmas = [batch.sigma for batch in found]
+        sigma = sigmas[0] if len(set(sigmas)) == 1 else np.asarray(sigmas)
+        return cls(list(games), u1, u2, sigma, found[0].noise)
+
+    @property
+    def first(self) -> StackelbergBandit:
+        """The first of them."""
+        sigma = self.sigma[0] if np.ndim(self.sigma) else self.sigma
+        return StackelbergBandit(self.leader_means[0], self.follower_means[0], self.noise, float(sigma))
+
+    @property
+    def in_axes(self) -> Any:
+        """As `play` needs it; a single instance is shared by its replicates."""
+        return None if len(self.names) == 1 else (0, None, None)
+
+    def repeated(self, replicates: int) -> StackelbergBandit:
+        """Each instance once for each replicate, one instance after the other."""
+        if len(self.names) == 1:
+            return self.first
+        sigma = np.repeat(self.sigma, replicates) if np.ndim(self.sigma) else self.sigma
+        u1, u2 = (np.repeat(u, replicates, axis=0) for u in (self.leader_means, self.follower_means))
+        return StackelbergBandit(u1, u2, self.noise, sigma)
+
+
+def _made(role: str, given: Any, horizon: int) -> dict[str, Learner]:
+    """The learners of one role, by name."""
+    if not isinstance(given, Mapping) or not given:
+        raise ValueError(f"{role}: expected at least one name with its learner, got {given!r}")
+    found = {}
+    for name, algorithm in given.items():
+        made = algorithm if isinstance(algorithm, Learner) or not callable(algorithm) else algorithm(horizon)
+        if not isinstance(made, Learner):
+            raise TypeError(f"{role}: {name!r}: expected a learner, or a function of the horizon, got {made!r}")
+        found[str(name)] = made
+    return found
+
+
+def _check_pairs(
+    leaders: Mapping[str, Learner], followers: Mapping[str, Learner], game: StackelbergBandit, horizon: int
+) -> None:
+    """Check each learner as `play` would; what it requires doesn't depend on the other player's."""
+    first = next(iter(leaders)), next(iter(followers))
+    for leader, follower in [(name, first[1]) for name in leaders] + [(first[0], name) for name in followers]:
+        _learners(f"{leader}/{follower}", (leaders[leader], followers[follower]), {horizon: game})
+
+
+def _joint_ids(ids: np.ndarray, instances: int) -> Int[np.ndarray, " N*R"]:
+    """The replicate `N r + i` of `play` for the replicate r of instance i, one instance after the other."""
+    joint = instances * ids.astype(np.int64)[None] + np.arange(instances)[:, None]
+    if joint.max() >= 2**32:
+        raise ValueError(f"replicates: expected ids below 2^32 / {instances}, the number of instances, got {ids.max()}")
+    return joint.reshape(-1)
