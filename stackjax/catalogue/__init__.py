@@ -1,6 +1,7 @@
 """Name -> constructor: read by the command line, the tests and the benchmarks alike. A new name is one line here."""
 
 from stackjax.catalogue.bandits import ALIASES as ALIASES
+from stackjax.catalogue.bandits import FAMILIES as FAMILIES
 from stackjax.catalogue.bandits import FOLLOWERS as FOLLOWERS
 from stackjax.catalogue.bandits import INSTANCES as INSTANCES
 from stackjax.catalogue.bandits import LEADERS as LEADERS

@@ -85,6 +85,13 @@ INSTANCES: Mapping[str, InstanceEntry] = {
     ),
 }
 
+#: Families of random bandits: `bandit_instances` has a function for each.
+FAMILIES: Mapping[str, str] = {
+    "random-aligned": "both order their outcomes alike; L* is as asked for",
+    "uniform": "independent means, uniform in [0, 1]",
+    "zero-sum": "what one gets the other doesn't: u_2 = 1 - u_1",
+}
+
 _EITHER: Mapping[str, Any] = {
     "active-arm-elimination": ActiveArmElimination,
     "exp3": EXP3,

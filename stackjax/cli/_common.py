@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Where the output isn't a terminal there is no width to fit.
 _WIDTH = 120
+_NOTES = 2  # shown at most: tables have what they are about
 
 
 class Whole(click.IntRange):
@@ -97,3 +98,24 @@ def terminal() -> "Console":
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness."
 )
+
+
+def plain(name: str) -> str:
+    """With dashes for underscores, and no capitals."""
+    return name.strip().lower().replace("_", "-")
+
+
+def learner_named(role: str, name: str, known: Mapping[str, Any], option: str) -> str:
+    """The learner's name in the catalogue."""
+    from stackjax import catalogue
+
+    found = catalogue.ALIASES.get(plain(name), plain(name))
+    if found not in known:
+        raise click.BadParameter(nearest(role, name.strip(), [*known, *catalogue.ALIASES]), param_hint=f"'{option}'")
+    return found
+
+
+def show_notes(console: "Console", notes: Sequence[str]) -> None:
+    """The first of them, and how many more there are."""
+    for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
+        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)

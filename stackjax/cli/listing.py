@@ -39,10 +39,12 @@ def command() -> None:
             players = " with ".join(type(learner).__name__ for learner in make())
             table.add_row("", method + ("*" if method in entry.default else ""), players, make.summary)
         console.print(table)
-    console.print("\n[bold]Bandits[/bold] (for stackjax regret)\n")
+    console.print("\n[bold]Bandits[/bold] (for stackjax regret and metagame)\n")
     instances = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for name, instance in catalogue.INSTANCES.items():
         instances.add_row(f"[cyan]{name}[/cyan]", f"{instance.title}: {instance.summary}")
+    for name, summary in catalogue.FAMILIES.items():
+        instances.add_row(f"[cyan]{name}[/cyan]", f"A random family, for stackjax metagame: {summary}")
     console.print(instances)
     console.print("\n[bold]Learners[/bold]")
     table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -51,7 +53,7 @@ def command() -> None:
         table.add_row(f"[cyan]{name}[/cyan]", learner.__name__, *_sees(learner))
     console.print(table)
     short = ", ".join(f"{alias}: {name}" for alias, name in catalogue.ALIASES.items())
-    console.print(f"short names, for stackjax regret: {short}")
+    console.print(f"short names, for stackjax regret and metagame: {short}")
     console.print("uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function")
 
 

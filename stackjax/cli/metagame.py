@@ -8,14 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import Real, Whole, nearest, save_figure, seed_option, terminal, writable
-from stackjax.cli.regret import _NOTES, _learner, _plain
+from stackjax.cli._common import (
+    Real,
+    Whole,
+    learner_named,
+    nearest,
+    plain,
+    save_figure,
+    seed_option,
+    show_notes,
+    terminal,
+    writable,
+)
 
 if TYPE_CHECKING:
     from stackjax.games import StackelbergBandit
 
 #: Random families by their names here -> in `stackjax.games.bandit_instances`.
-_FAMILIES = {"random-aligned": "random_aligned", "uniform": "uniform", "zero-sum": "zero_sum"}
 _LEADERS, _FOLLOWERS = "etc,etucb,ucb,exp3", "etc,aae,ucb,exp3"
 _INSTANCES, _ARMS, _ALIGNMENT = 50, "3x3", 2.0
 _RUNS = {True: 20, False: 400}  # of each instance of a family, of a single one
@@ -87,7 +96,7 @@ def command(
     to the horizon; all pairs meet equal noise. Pure and mixed Nash equilibria, Stackelberg equilibria, dominated
     algorithms, and in how many bootstrap resamples they are the same.
     """
-    instance = _plain(instance)
+    instance = plain(instance)
     from stackjax import catalogue, experiments, plots
     from stackjax.experiments.metagame import check_memory
     from stackjax.experiments.solutions import check_resampling
@@ -148,8 +157,7 @@ def command(
         console = terminal()
         console.print(f"\n[bold]{title}[/bold]")
         console.print(experiments.table(dataset, console.width))
-        for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
-            console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+        show_notes(console, notes)
         console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
 
 
@@ -157,8 +165,8 @@ def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:
     """What an algorithm is called -> its name in the catalogue; each once."""
     option = f"--{role}s"
     found: dict[str, str] = {}
-    for name in filter(None, map(_plain, given.split(","))):
-        found.setdefault(_learner(role, name, known, option), name)
+    for name in filter(None, map(plain, given.split(","))):
+        found.setdefault(learner_named(role, name, known, option), name)
     if not found:
         raise click.BadParameter(f"no {role} given", param_hint=f"'{option}'")
     return {called: name for name, called in found.items()}
@@ -170,9 +178,11 @@ def _game(
     """What figures call it, and a single instance or a batch of random ones."""
     from stackjax import catalogue
 
-    random = name in _FAMILIES
+    random = name in catalogue.FAMILIES
     if not random and name not in catalogue.INSTANCES:
-        raise click.BadParameter(nearest("instance", name, [*catalogue.INSTANCES, *_FAMILIES]), param_hint="'INSTANCE'")
+        raise click.BadParameter(
+            nearest("instance", name, [*catalogue.INSTANCES, *catalogue.FAMILIES]), param_hint="'INSTANCE'"
+        )
     for option in family:
         if not random or (option == "alignment" and name != "random-aligned"):
             which = "random-aligned" if option == "alignment" else "random families"
@@ -197,6 +207,6 @@ def _drawn(
     a, b = map(int, family.get("arms", _ARMS).split("x"))
     chosen = {"alignment": family.get("alignment", _ALIGNMENT)} if name == "random-aligned" else {}
     key = jax.random.fold_in(jax.random.key(seed), 1)  # the seed's own key is that of the noise
-    game = getattr(bandit_instances, _FAMILIES[name])(key, a, b, batch=number, **chosen, **rewards)
+    game = getattr(bandit_instances, name.replace("-", "_"))(key, a, b, batch=number, **chosen, **rewards)
     about = "".join(f", L* = {value:g}" for value in chosen.values())
     return f"{name[0].upper()}{name[1:]} bandits ({number} instances of {a} x {b} arms{about})", game

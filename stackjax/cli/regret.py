@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import Real, Whole, nearest, save_figure, seed_option, terminal, writable
+from stackjax.cli._common import (
+    Real,
+    Whole,
+    learner_named,
+    nearest,
+    plain,
+    save_figure,
+    seed_option,
+    show_notes,
+    terminal,
+    writable,
+)
 
 if TYPE_CHECKING:
     from stackjax.catalogue import InstanceEntry
@@ -17,7 +28,6 @@ if TYPE_CHECKING:
     from stackjax.protocols import Learner
 
 _ROUNDS = Whole(1, 2**31 - 1)
-_NOTES = 2  # shown at most; the table has every share of exploration
 
 
 class Horizons(click.ParamType):
@@ -93,7 +103,7 @@ def command(
     Learners are tuned to each horizon; all pairs meet equal noise. stackjax list shows instances and learners. If no
     pair is asked for they are etc/etc, etucb/etc and ucb/ucb.
     """
-    instance = _plain(instance)
+    instance = plain(instance)
     entry = _instance_entry(instance)
     chosen = _pairs(leaders, followers, pairs)
     rounds = _spaced(horizons[0], points) if horizons[1] else horizons[0]
@@ -137,8 +147,7 @@ def command(
         console = terminal()
         console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
         console.print(experiments.table(dataset, console.width))
-        for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
-            console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+        show_notes(console, notes)
         console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
 
 
@@ -167,25 +176,11 @@ def _pairs(leaders: Sequence[str], followers: Sequence[str], pairs: Sequence[str
     for leader, follower, *options in asked or [(*names, "--pair", "--pair") for names in catalogue.PAIRS]:
         known = (catalogue.LEADERS, catalogue.FOLLOWERS)
         names = [
-            _learner(*each) for each in zip(("leader", "follower"), (leader, follower), known, options, strict=True)
+            learner_named(*each)
+            for each in zip(("leader", "follower"), (leader, follower), known, options, strict=True)
         ]
-        found.setdefault((names[0], names[1]), f"{_plain(leader)}/{_plain(follower)}")
+        found.setdefault((names[0], names[1]), f"{plain(leader)}/{plain(follower)}")
     return {called: names for names, called in found.items()}
-
-
-def _plain(name: str) -> str:
-    """With dashes for underscores, and no capitals."""
-    return name.strip().lower().replace("_", "-")
-
-
-def _learner(role: str, name: str, known: Mapping[str, Any], option: str) -> str:
-    """The learner's name in the catalogue."""
-    from stackjax import catalogue
-
-    found = catalogue.ALIASES.get(_plain(name), _plain(name))
-    if found not in known:
-        raise click.BadParameter(nearest(role, name.strip(), [*known, *catalogue.ALIASES]), param_hint=f"'{option}'")
-    return found
 
 
 def _spaced(ends: list[int], points: int) -> list[int]:

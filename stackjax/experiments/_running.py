@@ -4,11 +4,15 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+
+from stackjax import _entry
+from stackjax.games import StackelbergBandit
+from stackjax.protocols import Learner
 
 
 @contextlib.contextmanager
@@ -96,3 +100,19 @@ def progress_bar(show: bool | None, total: float, unit: str) -> Iterator[Advance
             bar.update(task, description=what, advance=played, failed=failures)
 
         yield advance
+
+
+def checked_learners(name: str, pair: Any, games: Mapping[int, StackelbergBandit]) -> dict[int, tuple[Learner, ...]]:
+    """Each horizon's leader and follower, checked as `play` checks them."""
+    found = {}
+    for horizon, game in games.items():
+        made = pair(horizon) if callable(pair) else pair
+        if not isinstance(made, Sequence) or isinstance(made, str):
+            raise TypeError(f"pairs: {name!r}: expected (leader, follower), got {made!r}")
+        with named(f"the pair {name!r}"):
+            _entry.check_players(game, tuple(made))
+            dtype = _entry.common_float(game, None)
+            layout, shared, mapped = _entry.lay_out(game, tuple(made), (None, None), None, dtype, None)
+            _entry.check_values(layout, shared, mapped, dtype)
+        found[horizon] = tuple(made)
+    return found

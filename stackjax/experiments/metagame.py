@@ -12,8 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from stackjax import _entry
 from stackjax.equilibria.regret import pseudo_regret
 from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, compilation, named, progress_bar
-from stackjax.experiments.regret import _learners
+from stackjax.experiments._running import check_fits, check_seed, checked_learners, compilation, named, progress_bar
 from stackjax.experiments.solutions import check_resampling, solutions
 from stackjax.games import StackelbergBandit
 from stackjax.play import play
@@ -270,7 +269,7 @@ def _check_pairs(
     """Check each learner as `play` would; what it requires doesn't depend on the other player's."""
     first = next(iter(leaders)), next(iter(followers))
     for leader, follower in [(name, first[1]) for name in leaders] + [(first[0], name) for name in followers]:
-        _learners(f"{leader}/{follower}", (leaders[leader], followers[follower]), {horizon: game})
+        checked_learners(f"{leader}/{follower}", (leaders[leader], followers[follower]), {horizon: game})
 
 
 def _joint_ids(ids: np.ndarray, instances: int) -> Int[np.ndarray, " N*R"]:

@@ -18,7 +18,7 @@ from stackjax.equilibria.benchmarks import (
 )
 from stackjax.equilibria.regret import pseudo_regret
 from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, compilation, named, progress_bar
+from stackjax.experiments._running import check_fits, check_seed, checked_learners, compilation, named, progress_bar
 from stackjax.games import StackelbergBandit
 from stackjax.learners import explore_fraction
 from stackjax.phases import check_phases
@@ -105,7 +105,7 @@ def regret(
     games = _games(game, horizons)
     if not isinstance(pairs, Mapping) or not pairs:
         raise ValueError(f"pairs: expected at least one name with its leader and follower, got {pairs!r}")
-    chosen = {str(name): _learners(str(name), pair, games) for name, pair in pairs.items()}
+    chosen = {str(name): checked_learners(str(name), pair, games) for name, pair in pairs.items()}
     alpha, epsilon, kind = _benchmarks(benchmark, games, gamma)
     if isinstance(replicates, int | np.integer):
         check_memory(len(chosen), len(horizons), int(replicates), max(g.leader_means.size for g in games.values()))
@@ -245,22 +245,6 @@ def _games(game: Any, horizons: list[int]) -> dict[int, StackelbergBandit]:
         if made.leader_means.ndim != 2:
             raise ValueError(f"game: expected one instance, got means of the shape {made.leader_means.shape}")
     return games
-
-
-def _learners(name: str, pair: Any, games: Mapping[int, StackelbergBandit]) -> dict[int, tuple[Learner, ...]]:
-    """Each horizon's leader and follower, checked as `play` checks them."""
-    found = {}
-    for horizon, game in games.items():
-        made = pair(horizon) if callable(pair) else pair
-        if not isinstance(made, Sequence) or isinstance(made, str):
-            raise TypeError(f"pairs: {name!r}: expected (leader, follower), got {made!r}")
-        with named(f"the pair {name!r}"):
-            _entry.check_players(game, tuple(made))
-            dtype = _entry.common_float(game, None)
-            layout, shared, mapped = _entry.lay_out(game, tuple(made), (None, None), None, dtype, None)
-            _entry.check_values(layout, shared, mapped, dtype)
-        found[horizon] = tuple(made)
-    return found
 
 
 def _skippable(games: Mapping[int, StackelbergBandit], learners: Mapping[int, tuple[Learner, ...]]) -> bool:

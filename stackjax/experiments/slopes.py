@@ -55,8 +55,8 @@ def slopes(
     players = [*dataset["player"].values.tolist(), _LARGER]
     found, intervals, reasons = [], [], []
     for values in dataset["regret"].transpose("pairs", "replicate", "horizon", "player").values:
-        means = _with_larger(_means(np.ones((1, n)), values))[0]
-        resampled = _with_larger(_means(weights, values))
+        means = _with_larger(weighted_means(np.ones((1, n)), values))[0]
+        resampled = _with_larger(weighted_means(weights, values))
         whole, parts = _fit(horizons, means), _fit(horizons, resampled)
         reason = [_reason(horizons, means[:, i], resampled[..., i]) for i in range(len(players))]
         bad = np.array([text != "" for text in reason])
@@ -79,7 +79,7 @@ def slopes(
     )
 
 
-def _means(
+def weighted_means(
     weights: Float[np.ndarray, "m n"], values: Float[np.ndarray, "n H players"]
 ) -> Float[np.ndarray, "m H players"]:
     """Weighted means over the replicates that aren't NaN; NaN where none has a weight."""

@@ -11,7 +11,7 @@ from stackjax.equilibria import optimal_commitment, pure_commitment
 from stackjax.equilibria.finite import LARGEST, dominated, dominated_by_mixtures, nash_equilibria, pure_nash
 from stackjax.experiments._running import check_seed
 from stackjax.experiments.regret_tables import mean_and_error
-from stackjax.experiments.slopes import _means
+from stackjax.experiments.slopes import weighted_means
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _resampled(
 
 def _drawn(values: Float[np.ndarray, "n cells players"], resamples: int, rng: np.random.Generator) -> np.ndarray:
     n = len(values)
-    return _means(rng.multinomial(n, np.full(n, 1 / n), resamples), values)
+    return weighted_means(rng.multinomial(n, np.full(n, 1 / n), resamples), values)
 
 
 def _concepts(games: Float[np.ndarray, "M L F players"]) -> dict[str, Bool[np.ndarray, "M ..."]]:

@@ -3,7 +3,8 @@
 from stackjax.games import bandit_instances as bandit_instances
 from stackjax.games.bandits import StackelbergBandit as StackelbergBandit
 from stackjax.games.bimatrix import Bimatrix as Bimatrix
-from stackjax.games.duopoly import CournotDuopoly as CournotDuopoly
+from stackjax.games.cournot import CournotDuopoly as CournotDuopoly
+from stackjax.games.cournot import CournotOligopoly as CournotOligopoly
 from stackjax.games.functions import FunctionGame as FunctionGame
 from stackjax.games.functions import from_costs as from_costs
 from stackjax.games.functions import from_payoffs as from_payoffs

@@ -1,4 +1,4 @@
-"""Cournot's duopoly, the standard first example: quantities, a linear price, known equilibria."""
+"""Cournot competition, the standard first example: quantities, a linear price, known equilibria."""
 
 from typing import Any
 
@@ -13,61 +13,91 @@ from stackjax.schedules import as_number, concrete, number
 from stackjax.spaces import Box
 
 
-class CournotDuopoly(Game):
-    """Two firms choose quantities `q_i` in `[0, demand / slope]` and are paid `(demand - slope (q_1 + q_2) - c_i) q_i`.
+def _costs(costs: Any) -> Any:
+    return jax.tree.map(as_number, tuple(costs)) if isinstance(costs, tuple | list) else costs
 
-    Sec. 4.1 of Fiez et al. (2019), whose numbers are the defaults. The price isn't clipped at zero: the clipped payoff
-    has no gradient there, and gradient players stall. With the defaults the Nash equilibrium is (30.667, 33.667) with
-    the profits (940.444, 1133.444), and the Stackelberg equilibrium (46, 26) with (1058, 676): the paper's quantities
-    and formulas, from which its printed profits differ.
 
-    **Arguments:** `demand` A > 0, the price at which nothing is sold; `costs` (c_1, c_2) per unit, in [0, A);
-    `slope` > 0, the price's fall per unit.
+class CournotOligopoly(Game):
+    """Firms choose quantities `q_i` in `[0, demand / slope]` and are paid `(demand - slope sum_j q_j - c_i) q_i`.
+
+    The first firm leads, all others follow and move together. The price isn't clipped at zero: the clipped payoff has
+    no gradient there, and gradient players stall. (Cournot, 1838; with a leader Stackelberg, 1934; several followers as
+    in App. C of Fiez et al., 2019.)
+
+    **Arguments:** `costs` (c_1, ..., c_n) per unit, in [0, A), two firms or more; `demand` A > 0, the price at which
+    nothing is sold; `slope` > 0, the price's fall per unit.
     """
 
+    costs: tuple[Any, ...] = eqx.field(converter=_costs)
     demand: Any = eqx.field(default=100.0, converter=as_number)
-    costs: tuple[Any, Any] = eqx.field(default=(5.0, 2.0), converter=lambda costs: jax.tree.map(as_number, costs))
     slope: Any = eqx.field(default=1.0, converter=as_number)
-    levels = ((0,), (1,))
 
     def __check_init__(self) -> None:
         number(self.demand, "demand", 0.0)
         number(self.slope, "slope", 0.0)
-        if not isinstance(self.costs, tuple | list) or len(self.costs) != 2:
-            raise ValueError(f"costs: expected one unit cost for each of the two firms, got {self.costs!r}")
+        if not isinstance(self.costs, tuple) or len(self.costs) < 2:
+            raise ValueError(f"costs: expected one unit cost for each of two firms or more, got {self.costs!r}")
         for cost in self.costs:
             number(cost, "costs", 0.0, open_low=False)
             if concrete(cost, self.demand) and not np.all(np.asarray(cost) < np.asarray(self.demand)):
                 raise ValueError(f"costs: expected less than demand ({self.demand}), got {cost}")
 
     @property
-    def spaces(self) -> tuple[Box, Box]:
+    def spaces(self) -> tuple[Box, ...]:
         """Quantities from nothing to the whole market."""
-        return (Box(0.0, self.demand / self.slope), Box(0.0, self.demand / self.slope))
+        return (Box(0.0, self.demand / self.slope),) * len(self.costs)
+
+    @property
+    def levels(self) -> tuple[tuple[int, ...], ...]:
+        """A leader, and all the others."""
+        return (0,), tuple(range(1, len(self.costs)))
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """Profits."""
-        margin = self.demand - self.slope * (actions[0] + actions[1])
+        margin = self.demand - self.slope * sum(actions)
         return tuple((margin - c) * q for c, q in zip(self.costs, actions, strict=True))
 
-    def nash(self) -> tuple[Array, Array]:
-        """`q_i = (A + c_j - 2 c_i) / (3 slope)`; NaN where that is negative, as one firm then stays out."""
-        a, (c1, c2), b = self.demand, self.costs, self.slope
-        return self._interior((a + c2 - 2 * c1) / (3 * b), (a + c1 - 2 * c2) / (3 * b))
+    def nash(self) -> tuple[Array, ...]:
+        """`q_i = (A + sum_j c_j - (n + 1) c_i) / ((n + 1) slope)`; NaN where one is negative: a firm then stays out."""
+        return self._interior(*self._equilibrium(self.demand, self.costs))
 
-    def stackelberg(self) -> tuple[Array, Array]:
-        """`q_1 = (A + c_2 - 2 c_1) / (2 slope)`, `q_2 = (A + 2 c_1 - 3 c_2) / (4 slope)`; NaN where one is negative."""
-        a, (c1, c2), b = self.demand, self.costs, self.slope
-        return self._interior((a + c2 - 2 * c1) / (2 * b), (a + 2 * c1 - 3 * c2) / (4 * b))
+    def stackelberg(self) -> tuple[Array, ...]:
+        """`q_1 = (A + sum_(j > 1) c_j - n c_1) / (2 slope)`, and the others' equilibrium in what that leaves of demand.
+
+        NaN where a quantity is negative.
+        """
+        first, *others = self.costs
+        leader = (self.demand + sum(others) - len(self.costs) * first) / (2 * self.slope)
+        return self._interior(leader, *self._equilibrium(self.demand - self.slope * leader, others))
+
+    def _equilibrium(self, demand: Any, costs: Any) -> list[Any]:
+        """Of firms that move together."""
+        n = len(costs) + 1
+        return [(demand + sum(costs) - n * c) / (n * self.slope) for c in costs]
 
     @staticmethod
-    def _interior(*quantities: Any) -> tuple[Array, Array]:
-        inside = (jnp.asarray(quantities[0]) >= 0) & (jnp.asarray(quantities[1]) >= 0)
-        q1, q2 = (jnp.where(inside, q, jnp.nan) for q in quantities)
-        return q1, q2
+    def _interior(*quantities: Any) -> tuple[Array, ...]:
+        inside = jnp.all(jnp.stack([jnp.asarray(q) >= 0 for q in quantities]), axis=0)
+        return tuple(jnp.where(inside, q, jnp.nan) for q in quantities)
 
     def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Array:
-        """`(A - c_i - slope q_j) / (2 slope)`, in the box."""
-        other = jnp.asarray(actions[1 - player])
-        free = (self.demand - self.costs[player] - self.slope * other) / (2 * self.slope)
+        """`(A - c_i - slope sum_(j != i) q_j) / (2 slope)`, in the box."""
+        others = sum(jnp.asarray(q) for j, q in enumerate(actions) if j != player)
+        free = (self.demand - self.costs[player] - self.slope * others) / (2 * self.slope)
         return self.spaces[player].project(free)
+
+
+class CournotDuopoly(CournotOligopoly):
+    """Two firms: a leader and a follower.
+
+    Sec. 4.1 of Fiez et al. (2019), whose numbers are the defaults. With them the Nash equilibrium is (30.667, 33.667)
+    with the profits (940.444, 1133.444), and the Stackelberg equilibrium (46, 26) with (1058, 676): the paper's
+    quantities and formulas, from which its printed profits differ.
+
+    **Arguments:** as in `CournotOligopoly`, with two costs.
+    """
+
+    def __init__(self, demand: Any = 100.0, costs: Any = (5.0, 2.0), slope: Any = 1.0):
+        if not isinstance(costs, tuple | list) or len(costs) != 2:
+            raise ValueError(f"costs: expected one unit cost for each of the two firms, got {costs!r}")
+        self.demand, self.costs, self.slope = as_number(demand), _costs(costs), as_number(slope)

@@ -1,4 +1,4 @@
-"""A template for a new learner: copy this file, rename the class, and give it a line in `stackjax/catalogue/learners.py`.
+"""A template for a new learner: copy this file, rename the class, and give it a line in `catalogue/learners.py`.
 
 The example is a leader that ascends its own payoff by its gradient's sign, with a step that shrinks whenever its payoff
 falls. It is complete and tested; every comment says what to think about in your own.

@@ -15,9 +15,10 @@ class HierarchicalAscent(Ascent):
 
     The direction is `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1`, with `H_yy = d2 f2 / dy2` and `H_yx = d(grad_y f2) /
     dx` of shape (d2, d1), so that `D` is the gradient of `x -> f1(x, r(x))` where y is a best response. Several
-    followers who move together enter through the joint Jacobian of their first-order conditions. With a follower on a
-    faster timescale these are the dynamics of Fiez et al. (2019), Sec. 3, with the transposes that their text and Eq. 7
-    of Loftin et al. (2024) leave out. The Hessian is formed and solved densely.
+    followers who move together enter through the joint Jacobian of their first-order conditions, and players who have
+    followers of their own through their total derivatives, down a hierarchy of any depth (App. C of Fiez et al., 2019).
+    With a follower on a faster timescale these are the dynamics of their Sec. 3, with the transposes that their text
+    and Eq. 7 of Loftin et al. (2024) leave out. The Hessian is formed and solved densely.
 
     **Arguments:**
 
@@ -46,23 +47,20 @@ class HierarchicalAscent(Ascent):
     def direction(
         self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
     ) -> Action:
-        """The total derivative of the player's payoff along the response of the level below."""
-        below = len(game.levels) - level_of(game, player) - 1
-        if below > 1:
-            raise ValueError(
-                f"HierarchicalAscent: player {player} has {below} levels below its own in {type(game).__name__}; only "
-                "the last two levels of a hierarchy are supported"
-            )
+        """The total derivative of the player's payoff along the response of all levels below."""
         return hierarchical_direction(game, player, actions, self.damping)
 
     def _signal(self, view: View, state: AscentState, signals: Signals) -> Action:
         return self.direction(view.game, view.player, signals.actions, n=state.n, state=state)
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
-        """A gradient of the own payoff, a Hessian-vector product for each column of H_yy, one for H_yx, and a solve."""
+        """A gradient of the own payoff, a Hessian-vector product for each column of H_yy, one for H_yx, and a solve.
+
+        Of a longer hierarchy H_yy has the columns of all levels below, and each level but the last has a solve.
+        """
         game = view.game
-        level = level_of(game, view.player)
-        if level + 1 == len(game.levels):
+        later = game.levels[level_of(game, view.player) + 1 :]
+        if not later:
             return Calls(gradients=1)
-        below = sum(game.spaces[j].size for j in game.levels[level + 1])
-        return Calls(gradients=1, hessian_vector_products=below + 1, solves=1)
+        below = sum(game.spaces[j].size for level in later for j in level)
+        return Calls(gradients=1, hessian_vector_products=below + 1, solves=len(later))

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax.games import CournotDuopoly, Noisy, Quadratic
+from stackjax import Record, play
+from stackjax.games import CournotDuopoly, CournotOligopoly, Noisy, Quadratic
 from stackjax.learners import GradientAscent, HierarchicalAscent
+from stackjax.protocols import partial_gradient
 from tests.transcriptions import gradient
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "differentiable_games.json").read_text())
@@ -89,10 +91,50 @@ def test_three_levels_and_two_followers_golden_values(x64):
     assert np.max(np.abs(np.concatenate(one_by_one.stackelberg()) - np.concatenate(z))) > 1e-3
 
 
-def test_a_chain_is_refused_by_a_leader_that_looks_one_level_down():
+def test_total_derivatives_go_all_the_way_down(x64):
     three = quadratic(GOLDEN["three_level"], ((0,), (1,), (2,)))
-    with pytest.raises(ValueError, match="levels below its own"):
-        HierarchicalAscent(1.0).direction(three, 0, three.stackelberg())
+    z = three.stackelberg()
+    direction = jax.jit(HierarchicalAscent(1.0).direction, static_argnums=1)
+    for player in range(3):
+        np.testing.assert_allclose(direction(three, player, z), 0.0, rtol=0, atol=1e-8)
+    # What a leader sees that takes the middle player for the last one, or everybody for fixed.
+    flat = quadratic(GOLDEN["three_level"], ((0,), (1, 2)))
+    assert np.max(np.abs(direction(flat, 0, z))) > 1e-3
+    assert np.max(np.abs(partial_gradient(three, 0, z))) > 1e-3
+
+
+def test_a_chain_of_learners_finds_its_equilibrium():
+    three = quadratic(GOLDEN["three_level"], ((0,), (1,), (2,)))
+    learners = HierarchicalAscent(0.005), HierarchicalAscent(0.03), GradientAscent(0.2)
+    run = play(three, *learners, key=jax.random.key(0), rounds=3000, record=Record.final()).raise_if_failed()
+    for found, expected in zip(run.strategies, three.stackelberg(), strict=True):
+        np.testing.assert_allclose(found[-1], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("followers", [1, 2, 7, 50])
+def test_oligopoly(x64, followers):
+    game = CournotOligopoly((2.2, *np.linspace(2.0, 2.1, followers)), demand=90.0, slope=0.5)
+    nash, stackelberg = game.nash(), game.stackelberg()
+    assert np.all(np.isfinite(nash)) and np.all(np.isfinite(stackelberg))
+    for i in range(followers + 1):
+        np.testing.assert_allclose(partial_gradient(game, i, nash), 0.0, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(game.best_response(i, nash), nash[i], rtol=1e-12)
+    direction = jax.jit(lambda z: HierarchicalAscent(1.0).direction(game, 0, z))
+    np.testing.assert_allclose(direction(stackelberg), 0.0, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(partial_gradient(game, 1, stackelberg), 0.0, rtol=0, atol=1e-8)
+    assert abs(partial_gradient(game, 0, stackelberg)) > 0.1 and abs(direction(nash)) > 0.1
+    if followers == 1:
+        duopoly = CournotDuopoly(90.0, (2.2, 2.0), 0.5)
+        np.testing.assert_allclose(stackelberg, duopoly.stackelberg())
+
+
+def test_oligopoly_bad_input():
+    for costs in (5.0, (5.0,)):
+        with pytest.raises(ValueError, match="costs: expected one unit cost for each of two firms or more"):
+            CournotOligopoly(costs)
+    with pytest.raises(ValueError, match="costs: expected less than demand"):
+        CournotOligopoly((1.0, 2.0, 300.0))
+    assert np.all(np.isnan(CournotOligopoly((1.0, 2.0, 99.0)).nash()))  # the third stays out
 
 
 def test_random_quadratics_are_what_they_say(x64):
