@@ -1,5 +1,7 @@
 """A game whose payoffs are sums, and a learner that plays the clock: what tests of the loop count with."""
 
+import functools
+
 import jax.numpy as jnp
 
 from stackjax import Learner, Signal
@@ -9,6 +11,7 @@ from stackjax.spaces import Euclidean
 LINE = Euclidean(())
 
 
+@functools.cache  # a new function object would be a new program
 def linear(players, **options):
     return from_payoffs(*[lambda *a: sum(a)] * players, spaces=[LINE] * players, **options)
 

@@ -17,19 +17,19 @@ each_size = pytest.mark.parametrize("n", SIZES)
 
 
 def everyway(function, *arguments, ways=None):
-    """Axes, arguments and values for every way to batch the arguments, and to batch them twice: one compiled program.
+    """Axes, arguments and values for every way to batch the arguments, and some to batch them twice: one program.
 
     An argument that isn't batched is the first of its batch.
     """
     k = len(arguments)
     once = [w for w in (ways or itertools.product((0, None), repeat=k)) if 0 in w]
-    nested = [(w, w) for w in once]
+    nested = [(w, w) for w in once[:2]]
     if k > 1:  # one batch around another one: of the first argument, and of the others
         nested += [((0, *[None] * (k - 1)), (None, *[0] * (k - 1))), ((None, *[0] * (k - 1)), (0, *[None] * (k - 1)))]
 
     def given(*axes):
         return [
-            jnp.stack([x, x[::-1]]) if all(a) and len(a) == 2 else x if any(a) else x[0]
+            np.stack([x, x[::-1]]) if all(a) and len(a) == 2 else x if any(a) else x[0]
             for x, a in zip(arguments, zip(*[[a == 0 for a in way] for way in axes], strict=True), strict=True)
         ]
 
@@ -57,7 +57,7 @@ def in_loops(function, ways, arguments):
 
 def assert_everyway(function, plain, *arguments, ways=None):
     """That the function is what `plain` is on NumPy arrays, one replicate after the other."""
-    for (axes, some), got in everyway(function, *(jnp.asarray(x) for x in arguments), ways=ways):
+    for (axes, some), got in everyway(function, *arguments, ways=ways):
         got, expected = jax.tree.leaves(got), jax.tree.leaves(in_loops(plain, axes, [np.asarray(x) for x in some]))
         assert len(got) == len(expected)
         for x, y in zip(got, expected, strict=True):
@@ -83,17 +83,16 @@ def replaced(x, i, value):
 
 @each_size
 def test_an_entry_is_read_and_written(n):
-    x, i, value = data(n)
-    assert_everyway(read, lambda x, i: x[i], x, i)
-    assert_everyway(write, replaced, x, i, value)
+    assert_everyway(lambda x, i, v: (read(x, i), write(x, i, v)), lambda x, i, v: (x[i], replaced(x, i, v)), *data(n))
 
 
 @pytest.mark.parametrize(("n", "dtype"), [(3, np.int32), (9, np.bool_), (20, np.float64), (7, np.float64)], ids=str)
 def test_tables_keep_their_type(x64, n, dtype):
-    x, i, value = data(n, dtype)
-    assert_everyway(
-        lambda x, i, v: (read(x, i), write(x, i, v)), lambda x, i, v: (x[i], replaced(x, i, v)), x, i, value
-    )
+    def both(x, i, v):
+        return read(x, i), write(x, i, v)
+
+    ways = [(0, 0, 0), (None, 0, 0)]
+    assert_everyway(both, lambda x, i, v: (x[i], replaced(x, i, v)), *data(n, dtype), ways=ways)
 
 
 @each_size
@@ -193,14 +192,16 @@ def test_a_row_is_read_as_a_whole():
 
 
 def test_what_is_not_a_number_does_not_reach_other_replicates():
+    @jax.jit
+    @jax.vmap
+    def verbs(x, i, value):
+        return write(x, i, value), read(x, i), best(x)
+
     for n in (3, 9, 30):
-        x, i, value = (jnp.asarray(x) for x in data(n))
-        bad = x.at[2].set(jnp.nan)
-        for got, wanted in (
-            (jax.vmap(write)(bad, i, value), jax.vmap(write)(x, i, value)),
-            (jax.vmap(read)(bad, i), jax.vmap(read)(x, i)),
-            (jax.vmap(best)(bad), jax.vmap(best)(x)),
-        ):
+        x, i, value = data(n)
+        bad = x.copy()
+        bad[2] = np.nan
+        for got, wanted in zip(verbs(bad, i, value), verbs(x, i, value), strict=True):
             np.testing.assert_array_equal(np.delete(got, 2, 0), np.delete(wanted, 2, 0))
 
 

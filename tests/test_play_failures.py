@@ -19,6 +19,9 @@ def linear(*spaces):
     return from_payoffs(*[lambda *a: sum(a)] * len(spaces), spaces=spaces)
 
 
+GAME = linear(BOX, LINE)  # once: new functions would be new programs
+
+
 class Drift(Learner):
     """Moves by `step` a round, whatever happens, and plays where it is."""
 
@@ -55,10 +58,8 @@ FAILS = {1: (Status.LEFT_SPACE, 5), 3: (Status.NON_FINITE, 1), 4: (Status.NON_FI
 def drifting(steps=STEPS, record=None, rounds=ROUNDS, **options):
     record = Record.every(3) if record is None else record
     start = (jnp.linspace(0.0, 0.01, len(steps)).at[1].set(0.0), None)
-    return play(
-        linear(BOX, LINE), Drift(steps), Fixed(0.5), key=KEY, rounds=rounds, replicates=len(steps), start=start,
-        in_axes=(None, 0, None), record=record, **options,
-    )  # fmt: skip
+    options = {"rounds": rounds, "replicates": len(steps), "start": start, "record": record, **options}
+    return play(GAME, Drift(steps), Fixed(0.5), key=KEY, in_axes=(None, 0, None), **options)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,9 @@ def results(trace):
     return trace.strategies, trace.actions, trace.payoffs, trace.state, trace.status, trace.failed_at
 
 
-@pytest.mark.parametrize("options", [{"chunk": 2}, {"devices": 3, "chunk": 1}], ids=str)
+@pytest.mark.parametrize(
+    "options", [pytest.param({"chunk": 2}, marks=pytest.mark.slow), {"devices": 3, "chunk": 1}], ids=str
+)
 def test_failures_stay_apart_in_every_layout(failed, options):
     if jax.device_count() < options.get("devices", 1):
         pytest.skip(f"needs {options['devices']} devices, there are {jax.device_count()}")
@@ -129,13 +132,15 @@ def test_what_is_recorded_changes_no_failure(failed, record):
 
 
 def test_a_failed_replicate_stays_failed_in_a_resumed_run(failed):
-    first = drifting(rounds=6)
-    rest = drifting(rounds=6, resume=first)
+    rest = drifting(resume=failed)
     np.testing.assert_array_equal(rest.status, failed.status)
     np.testing.assert_array_equal(rest.failed_at, failed.failed_at)
-    np.testing.assert_array_equal(rest.state[0]["at"], failed.state[0]["at"])
-    np.testing.assert_array_equal(rest.payoffs, failed.payoffs[:, 2:])
-    np.testing.assert_array_equal(rest.strategies[0], failed.strategies[0][:, 2:])
+    bad, good = np.array([1, 3, 4]), np.array([0, 2])
+    np.testing.assert_array_equal(rest.state[0]["at"][bad], failed.state[0]["at"][bad])
+    np.testing.assert_allclose(rest.state[0]["at"][good], failed.initial[0][good] + 2 * ROUNDS * STEPS[good], rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(rest.payoffs).all((1, 2)), [False, True, False, True, True])
+    assert np.isfinite(rest.payoffs[good]).all()
+    assert np.all(np.asarray(rest.strategies[0])[bad] == np.asarray(failed.strategies[0])[bad, -1:])
 
 
 def test_it_stays_failed_although_it_could_go_on():
@@ -143,7 +148,7 @@ def test_it_stays_failed_although_it_could_go_on():
 
     def run(step, **options):
         return play(
-            linear(BOX, LINE), Wander(step), Fixed(0.5), key=KEY, rounds=6, replicates=3, record=Record.final(),
+            GAME, Wander(step), Fixed(0.5), key=KEY, rounds=6, replicates=3, record=Record.final(),
             start=(jnp.array([0.9, -0.9, 0.0]), None), **options,
         )  # fmt: skip
 
@@ -162,7 +167,7 @@ def test_it_stays_failed_although_it_could_go_on():
 @pytest.mark.parametrize("replicates", [None, 3])
 def test_replicates_that_are_alike_are_frozen(replicates):
     trace = play(
-        linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=ROUNDS, replicates=replicates, start=(0.0, None),
+        GAME, Drift(0.3), Fixed(0.5), key=KEY, rounds=ROUNDS, replicates=replicates, start=(0.0, None),
         record=Record.every(3),
     )  # fmt: skip
     assert np.all(np.asarray(trace.status) == Status.LEFT_SPACE) and np.all(np.asarray(trace.failed_at) == 6)
@@ -177,12 +182,13 @@ def test_one_run_that_diverges_keeps_a_finite_state():
     assert np.isfinite(trace.state[0].action) and np.all(np.isfinite(trace.strategies[0]))
 
 
-def test_one_run_stays_failed_when_resumed():
-    def run(step, **options):
-        return play(linear(BOX, LINE), Drift(step), Fixed(0.5), key=KEY, rounds=6, record=Record.final(), **options)
+def alone(step, **options):
+    return play(GAME, Drift(step), Fixed(0.5), key=KEY, rounds=6, record=Record.final(), **options)
 
-    out = run(0.5)
-    back = run(-0.5, resume=out)
+
+def test_one_run_stays_failed_when_resumed():
+    out = alone(0.5)
+    back = alone(-0.5, resume=out)
     assert out.status == back.status == Status.LEFT_SPACE and out.failed_at == back.failed_at
     np.testing.assert_array_equal(back.state[0]["at"], out.state[0]["at"])
 
@@ -269,7 +275,7 @@ def test_the_edge_of_a_box_is_inside():
 
 
 def test_raise_if_failed_returns_the_trace_of_a_run_that_succeeded():
-    trace = drifting(jnp.array([0.01, 0.0]))
+    trace = drifting(jnp.full(5, 0.01))
     assert trace.raise_if_failed() is trace
 
 
@@ -282,14 +288,12 @@ def test_raise_if_failed_says_how_many_why_which_and_when(failed):
 
 
 def test_raise_if_failed_names_replicates_by_their_ids():
-    trace = play(
-        linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=9, replicates=[40, 41], record=Record.final()
-    )
-    with pytest.raises(FailedReplicatesError, match=r"2 of 2 .*\[40, 41\].*\[9, 9\]"):
+    trace = drifting(replicates=range(40, 45))
+    with pytest.raises(FailedReplicatesError, match=r"3 of 5 .*\[41, 43, 44\].*\[6, 3, 3\]"):
         trace.raise_if_failed()
 
 
 def test_raise_if_failed_works_without_an_axis_of_replicates():
-    trace = play(linear(BOX, LINE), Drift(0.3), Fixed(0.5), key=KEY, rounds=9, record=Record.final())
+    trace = alone(0.5)
     with pytest.raises(FailedReplicatesError, match=r"1 of 1 replicates failed \(1 LEFT_SPACE\)"):
         trace.raise_if_failed()

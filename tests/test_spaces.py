@@ -1,5 +1,7 @@
 """Where actions live: sampling, projection, distances and membership, for every kind of action."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,105 +21,148 @@ SPACES = {
     "angles": Torus((2, 2)),
     "simplex": Simplex(4),
 }
-each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+each_space = pytest.mark.parametrize("name", SPACES)
 each_box = pytest.mark.parametrize("box", [s for s in SPACES.values() if isinstance(s, Box)])
+N = 50
+NOT_FINITE = (np.nan, np.inf, -np.inf)
 
 
-def samples(space, n, key=KEY, dtype=None):
-    return jax.vmap(lambda k: space.sample(k, dtype))(jax.random.split(key, n))
+def samples(space, n, key=KEY):
+    return jax.jit(jax.vmap(space.sample))(jax.random.split(key, n))
 
 
-def scaled(action, factor):
-    return jax.tree.map(lambda x: x * factor, action)
+def rows(actions):
+    """A batch of actions as vectors."""
+    return np.concatenate([np.reshape(x, (len(x), -1)) for x in jax.tree.leaves(actions)], axis=1)
 
 
-@each_space
-def test_a_sample_is_an_action(space):
-    action = space.sample(KEY)
-    struct = space.struct(jnp.float32)
-    assert jax.tree.structure(action) == jax.tree.structure(struct)
-    assert [(x.shape, x.dtype) for x in jax.tree.leaves(action)] == [
-        (s.shape, s.dtype) for s in jax.tree.leaves(struct)
-    ]
-    assert bool(space.contains(action))
-    assert space.size == sum(x.size for x in jax.tree.leaves(action))
+@functools.cache
+def said(name):
+    """What one compiled program says of a space: of samples, far points and points that aren't finite."""
+    space = SPACES[name]
 
-
-@each_space
-def test_samples_differ(space):
-    for leaf in jax.tree.leaves(samples(space, 8)):
-        rows = np.asarray(leaf).reshape(8, -1)
-        assert np.unique(rows, axis=0).shape[0] == 8
-        assert np.unique(rows[0]).size == rows[0].size  # coordinates are drawn independently
-
-
-@each_space
-def test_samples_are_float64_where_asked(space, x64):
-    for dtype in (jnp.float32, jnp.float64):
-        assert {x.dtype for x in jax.tree.leaves(space.sample(KEY, dtype))} == {jnp.dtype(dtype)}
-    assert {x.dtype for x in jax.tree.leaves(space.sample(KEY))} == {jnp.dtype(jnp.float64)}
-
-
-@each_space
-def test_projection_leaves_the_space_alone_and_is_idempotent(space):
-    rounding = 3e-7 if isinstance(space, Simplex) else 0.0  # of its sum
-    action = space.sample(KEY)
-    for got, expected in zip(jax.tree.leaves(space.project(action)), jax.tree.leaves(action), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=0, atol=rounding)
-    once = space.project(scaled(action, 50.0))
-    assert bool(space.contains(once))
-    for got, expected in zip(jax.tree.leaves(space.project(once)), jax.tree.leaves(once), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=0, atol=rounding)
-
-
-@pytest.mark.parametrize("space", [s for s in SPACES.values() if s.bounded], ids=str)
-def test_projection_finds_the_nearest_action(space):
-    outside = jax.tree.map(lambda x: 4 * x - 1.5, samples(space, 50))
-    others = samples(space, 50, jax.random.key(1))
+    def spoilt(action, bad):
+        *leaves, last = jax.tree.leaves(action)
+        last = last.ravel().at[0].set(bad).reshape(last.shape)
+        return jax.tree.unflatten(jax.tree.structure(action), [*leaves, last])
 
     @jax.jit
-    def distances(a, b):  # [50, 50]
-        return jax.vmap(jax.vmap(lambda x, y: jnp.linalg.norm(jnp.ravel(x - y)), (None, 0)), (0, None))(a, b)
+    def program(keys, steps):
+        inside = jax.vmap(space.sample)(keys)
+        outside, far = (jax.tree.map(lambda x, f=f: f(x), inside) for f in (lambda x: 4 * x - 1.5, lambda x: 50.0 * x))
+        one, other = (jax.tree.map(lambda x, i=i: x[i], inside) for i in (0, 1))
+        bad = jax.vmap(spoilt, (None, 0))(one, jnp.array(NOT_FINITE))
+        points = jax.tree.map(lambda *x: jnp.concatenate(x), inside, outside, far, bad)
+        projected = jax.vmap(space.project)(points)
+        moved = jax.vmap(space.move, (None, 0))(one, steps)
+        return {
+            "points": points,
+            "contains": jax.vmap(space.contains)(points),
+            "projected": projected,
+            "contains projected": jax.vmap(space.contains)(projected),
+            "twice": jax.vmap(space.project)(projected),
+            "difference": space.difference(one, other),
+            "distances": [space.distance(one, one), space.distance(one, other)],
+            "moved": moved,
+            "moved by": jax.vmap(space.distance, (0, None))(moved, one),
+        }
 
-    nearest = jnp.diagonal(distances(outside, jax.vmap(space.project)(outside)))
-    assert bool(jnp.all(nearest[:, None] <= distances(outside, others) + 1e-6))
+    steps = 1e-2 * np.random.default_rng(2).normal(size=(2, space.dimension)).astype(np.float32)
+    steps[1] = 0
+    found = jax.tree.map(np.asarray, program(jax.random.split(KEY, N), steps))
+    return space, found | {"step": np.linalg.norm(steps[0])}
+
+
+def parts(actions):
+    """The samples, those of outside, the far and the spoilt ones."""
+    return [jax.tree.map(lambda x, i=i: x[i * N : (i + 1) * N], actions) for i in range(4)]
 
 
 @each_space
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
-def test_what_is_not_finite_is_no_action_and_does_not_become_one(space, bad):
-    leaves, structure = jax.tree.flatten(space.sample(KEY))
-    leaves[-1] = leaves[-1].ravel().at[0].set(bad).reshape(leaves[-1].shape)
-    action = jax.tree.unflatten(structure, leaves)
-    assert not bool(space.contains(action))
-    assert not bool(space.contains(space.project(action)))
+def test_a_sample_is_an_action(name):
+    space, found = said(name)
+    inside = parts(found["points"])[0]
+    struct = space.struct(jnp.float32)
+    assert jax.tree.structure(inside) == jax.tree.structure(struct)
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(inside)] == [
+        ((N, *s.shape), s.dtype) for s in jax.tree.leaves(struct)
+    ]
+    assert parts(found["contains"])[0].all()
+    assert space.size == rows(inside).shape[1]
 
 
 @each_space
-def test_difference_and_distance(space):
-    a, b = space.sample(KEY), space.sample(jax.random.key(1))
-    difference = space.difference(a, b)
-    assert jax.tree.structure(difference) == jax.tree.structure(a)
-    flat = [np.concatenate([np.ravel(x) for x in jax.tree.leaves(t)]) for t in (a, b, difference)]
-    plain = flat[0] - flat[1]
+def test_samples_differ(name):
+    for leaf in jax.tree.leaves(parts(said(name)[1]["points"])[0]):
+        eight = leaf[:8].reshape(8, -1)
+        assert np.unique(eight, axis=0).shape[0] == 8
+        assert np.unique(eight[0]).size == eight[0].size  # coordinates are drawn independently
+
+
+@each_space
+def test_samples_are_float64_where_asked(name, x64):
+    def types(dtype=None):
+        return {x.dtype for x in jax.tree.leaves(jax.eval_shape(lambda k: SPACES[name].sample(k, dtype), KEY))}
+
+    assert [types(dtype) for dtype in (jnp.float32, jnp.float64, None)] == [
+        {jnp.dtype(x)} for x in (jnp.float32, jnp.float64, jnp.float64)
+    ]
+
+
+@each_space
+def test_projection_leaves_the_space_alone_and_is_idempotent(name):
+    space, found = said(name)
+    rounding = np.array([3e-7, 3e-7, 3e-6]) if isinstance(space, Simplex) else np.zeros(3)  # of its sum
+    inside, *_ = parts(found["points"])
+    once, twice, contains = (parts(found[key]) for key in ("projected", "twice", "contains projected"))
+    np.testing.assert_allclose(rows(once[0]), rows(inside), rtol=0, atol=rounding[0])
+    for i in range(3):  # the last are up to 50 times as large
+        assert contains[i].all()
+        np.testing.assert_allclose(rows(twice[i]), rows(once[i]), rtol=0, atol=rounding[i])
+
+
+@pytest.mark.parametrize("name", [name for name, space in SPACES.items() if space.bounded])
+def test_projection_finds_the_nearest_action(name):
+    _, found = said(name)
+    others, outside, *_ = map(rows, parts(found["points"]))
+    nearest = np.linalg.norm(outside - rows(parts(found["projected"])[1]), axis=1)
+    assert np.all(nearest[:, None] <= np.linalg.norm(outside[:, None] - others, axis=-1) + 1e-6)
+
+
+@each_space
+def test_what_is_not_finite_is_no_action_and_does_not_become_one(name):
+    _, found = said(name)
+    bad = rows(parts(found["points"])[3])
+    assert np.count_nonzero(~np.isfinite(bad), axis=1).tolist() == [1] * len(NOT_FINITE)
+    for contains in ("contains", "contains projected"):
+        assert not parts(found[contains])[3].any()
+
+
+@each_space
+def test_difference_and_distance(name):
+    space, found = said(name)
+    inside = parts(found["points"])[0]
+    assert jax.tree.structure(found["difference"]) == jax.tree.structure(inside)
+    one, other, *_ = rows(inside)
+    plain = one - other
     if isinstance(space, Torus):
         plain = np.angle(np.exp(1j * plain))
-    np.testing.assert_allclose(flat[2], plain, rtol=1e-5)
-    np.testing.assert_allclose(space.distance(a, b), np.linalg.norm(plain), rtol=1e-5)
-    assert float(space.distance(a, a)) == 0
+    np.testing.assert_allclose(
+        np.concatenate([np.ravel(x) for x in jax.tree.leaves(found["difference"])]), plain, rtol=1e-5
+    )
+    np.testing.assert_allclose(found["distances"], [0.0, np.linalg.norm(plain)], rtol=1e-5)
 
 
 @each_box
 def test_a_box_ends_at_its_bounds(box):
-    low, high = (jnp.broadcast_to(bound, box.shape) for bound in (box.low, box.high))
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), box.shape) for bound in (box.low, box.high))
     assert bool(box.contains(low)) and bool(box.contains(high))
-    assert bool(box.contains(jnp.nextafter(high, jnp.inf)))  # rounding isn't leaving
+    assert bool(box.contains(np.nextafter(high, np.float32(np.inf))))  # rounding isn't leaving
     for bound, sign in ((low, -1), (high, 1)):
-        if bound.ndim == 0:
-            assert not bool(box.contains(bound + sign * 1e-3))
-        else:  # one coordinate is enough
-            for i in range(bound.size):
-                assert not bool(box.contains(bound.at[i].add(sign * 1e-3)))
+        for i in range(bound.size):  # one coordinate is enough
+            beyond = bound.copy()
+            beyond.flat[i] += sign * np.float32(1e-3)
+            assert not bool(box.contains(beyond))
 
 
 def test_box_samples_are_uniform():
@@ -154,18 +199,18 @@ def test_euclidean_space_has_no_boundary_to_shrink():
 
 
 @each_space
-def test_moves_go_along_the_space_by_their_own_length(space):
-    action, u = space.sample(KEY), 1e-2 * jax.random.normal(jax.random.key(2), (space.dimension,))
-    moved = space.move(action, u)
-    assert jax.tree.structure(moved) == jax.tree.structure(action)
-    np.testing.assert_allclose(space.distance(moved, action), np.linalg.norm(u), rtol=1e-3)
+def test_moves_go_along_the_space_by_their_own_length(name):
+    space, found = said(name)
+    inside = parts(found["points"])[0]
+    assert jax.tree.structure(found["moved"]) == jax.tree.structure(inside)
+    np.testing.assert_allclose(found["moved by"], [found["step"], 0.0], rtol=1e-3, atol=1e-6)
+    moved, unmoved = rows(found["moved"])
+    np.testing.assert_allclose(unmoved, rows(inside)[0], rtol=0, atol=1e-6)
     if isinstance(space, Simplex):
         assert space.dimension == space.size - 1
-        np.testing.assert_allclose(jnp.sum(moved), 1.0, atol=1e-6)
+        np.testing.assert_allclose(np.sum(moved), 1.0, atol=1e-6)
     else:
         assert space.dimension == space.size
-    unmoved = space.move(action, jnp.zeros(space.dimension))
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(unmoved), jax.tree.leaves(action), strict=True))
 
 
 def test_angles_know_no_seam():
@@ -211,13 +256,11 @@ def test_arms_are_whole_numbers_below_n(n, x64):
     assert arms.struct(jnp.float64) == jax.ShapeDtypeStruct((), jnp.int32)
     drawn = np.asarray(samples(arms, 200))
     assert drawn.dtype == np.int32 and np.unique(drawn).tolist() == list(range(n))  # misses an arm: 3e-13
-    everything = jnp.arange(-3, n + 3, dtype=jnp.int32)
-    inside = (everything >= 0) & (everything < n)
-    np.testing.assert_array_equal(jax.vmap(arms.contains)(everything), inside)
-    np.testing.assert_array_equal(jax.vmap(arms.project)(everything), np.clip(everything, 0, n - 1))
-    assert arms.project(jnp.int32(2**31 - 1)).dtype == np.int32
-    for extreme in (-(2**31), 2**31 - 1):
-        assert not bool(arms.contains(jnp.int32(extreme)))
+    everything = np.array([-(2**31), *range(-3, n + 3), 2**31 - 1], np.int32)
+    contains, projected = jax.jit(jax.vmap(lambda arm: (arms.contains(arm), arms.project(arm))))(everything)
+    np.testing.assert_array_equal(contains, (everything >= 0) & (everything < n))
+    np.testing.assert_array_equal(projected, np.clip(everything, 0, n - 1))
+    assert projected.dtype == np.int32
     assert arms.size == 1 and arms.dimension == 0
 
 

@@ -77,7 +77,7 @@ def test_coupled_against_uncoupled_on_the_duopoly():
 
 def test_hyper_parameters_and_games_share_one_batch_axis():
     steps = jnp.array([0.02, 0.05, 0.1, 0.2])
-    games = Quadratic.random(jax.random.key(2), dims=(3, 4), batch=4)
+    games = Quadratic.random(jax.random.key(2), dims=(1, 2), batch=4)
     trace = play(
         games,
         HierarchicalAscent(steps),

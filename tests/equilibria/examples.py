@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stackjax import equilibria
+from stackjax import Game, equilibria
 from stackjax.games import Quadratic, from_costs, from_payoffs
 from stackjax.spaces import Box, Euclidean
 from tests.transcriptions import equilibria as reference
@@ -21,6 +21,10 @@ CHAIN = ((0,), (1,), (2,))
 def certify(game, *actions, replies=0, **options):
     """Without a search for other best responses, which is a program of its own to compile, unless it is asked for."""
     return equilibria.certify(game, *actions, replies=replies, **options)
+
+
+#: As one program: operation by operation it would be a hundred.
+implicit_gradient = eqx.filter_jit(equilibria.implicit_gradient)
 
 
 def pair(leader, follower, spaces=(LINE, LINE)):
@@ -44,6 +48,45 @@ def quadratic_at_rest(leader, follower, d1=1, dims=(3, 4)):
     return Quadratic(Q, b, dims), reference.quadratics(Q, b, dims)
 
 
+class Polynomial(Game):
+    """Two players with one number each, whose payoffs are `sum_jk C[j, k] x^j y^k`: one program serves all games."""
+
+    leader: jax.Array  # C, [3, 5]
+    follower: jax.Array
+    spaces = (LINE, LINE)
+    levels = ((0,), (1,))
+
+    def payoffs(self, x, y):
+        powers = jnp.stack([x**0, x, x**2]), jnp.stack([y**0, y, y**2, y**3, y**4])
+        return tuple(powers[0] @ c @ powers[1] for c in (self.leader, self.follower))
+
+
+def polynomial(leader, follower):
+    """From coefficients by powers of x and y."""
+    coefficients = np.zeros((2, 3, 5))
+    for c, terms in zip(coefficients, (leader, follower), strict=True):
+        for powers, value in terms.items():
+            c[powers] = value
+    return Polynomial(*coefficients)
+
+
+class Dense(Game):
+    """`Quadratic` in matrix products; that spells its payoffs out, which takes long to compile for several levels."""
+
+    Q: tuple[jax.Array, ...]
+    b: tuple[jax.Array, ...]
+    dims: tuple[int, ...] = eqx.field(static=True)
+    levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
+
+    @property
+    def spaces(self):
+        return tuple(Euclidean((d,)) for d in self.dims)
+
+    def payoffs(self, *actions):
+        z = jnp.concatenate(actions)
+        return tuple(z @ (b - q @ z / 2) for q, b in zip(self.Q, self.b, strict=True))
+
+
 def golden_quadratic(entry):
     """With its transcription."""
     if "dims" in entry:
@@ -52,7 +95,8 @@ def golden_quadratic(entry):
         Q, b, dims = (entry["Q1"], entry["Q2"]), (entry["b1"], entry["b2"]), (3, 4)
     levels = CHAIN if "r3" in entry else None
     Q, b = [np.asarray(q) for q in Q], [np.asarray(v) for v in b]
-    return Quadratic(Q, b, dims, levels), reference.quadratics(Q, b, dims, levels)
+    game = Quadratic(Q, b, dims) if len(dims) == 2 else Dense(tuple(Q), tuple(b), dims, levels or ((0,), (1, 2)))
+    return game, reference.quadratics(Q, b, dims, levels)
 
 
 def players(z, dims):

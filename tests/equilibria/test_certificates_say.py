@@ -7,13 +7,12 @@ import pytest
 from stackjax.games import CournotDuopoly, from_payoffs
 from stackjax.spaces import Box, Euclidean, Simplex
 from tests.equilibria import examples
-from tests.equilibria.examples import LINE, certify, pair
+from tests.equilibria.examples import LINE, certify, pair, polynomial
 
 WHO = ("the leader's", "the follower's")
-
-
-def leader(x, y):
-    return -(x**2) + x * y
+LEADER = {(2, 0): -1.0, (1, 1): 1.0}  # -x^2 + xy
+AT_1 = {(2, 0): -1.0, (1, 0): 2.0, (0, 1): 1.0}  # -(x - 1)^2 + y, but for a constant
+TWO_REPLIES = {(0, 4): -1.0, (0, 2): 2.0}  # -(y^2 - 1)^2, but for a constant
 
 
 def notes(game, *actions, **options):
@@ -24,8 +23,8 @@ def notes(game, *actions, **options):
 
 
 def test_a_singular_follower_hessian_is_said():
-    for follower in (lambda x, y: x * y, lambda x, y: -(y**4) + x * y):
-        certificate = certify(pair(leader, follower), 0.0, 0.0)
+    for follower in ({(1, 1): 1.0}, {(0, 4): -1.0, (1, 1): 1.0}):
+        certificate = certify(polynomial(LEADER, follower), 0.0, 0.0)
         assert "singular" in " ".join(certificate.notes)
         assert not certificate.is_stackelberg and not certificate.is_nash
         assert certificate.why_not_stackelberg and certificate.why_not_nash
@@ -60,7 +59,7 @@ def test_an_indefinite_follower_hessian_is_said():
 
 
 def test_several_best_responses_are_said():
-    game = pair(lambda x, y: -((x - 1) ** 2) + y, lambda x, y: -((y**2 - 1) ** 2))
+    game = polynomial(AT_1, TWO_REPLIES)
     certificate = certify(game, 1.0, 1.0, replies=32)
     assert certificate.kind == "Nash and Stackelberg"  # locally it is one; which reply is played, is another question
     assert "best response" in " ".join(certificate.notes)
@@ -70,7 +69,7 @@ def test_several_best_responses_are_said():
 def test_a_better_reply_elsewhere_is_said():
     """f2 = -(y^2 - 1)^2 + y / 4: its local maximum on the left pays less than that on the right."""
     left, _, right = np.sort(np.roots([-4.0, 0.0, 4.0, 0.25]).real)
-    game = pair(lambda x, y: -((x - 1) ** 2) + y, lambda x, y: -((y**2 - 1) ** 2) + y / 4)
+    game = polynomial(AT_1, TWO_REPLIES | {(0, 1): 0.25})
     said = notes(game, 1.0, left, replies=32)
     assert "response" in said or "reply" in said
     assert not notes(game, 1.0, right, replies=32)
@@ -176,12 +175,12 @@ def test_the_boundary_of_a_simplex_and_what_lies_outside():
 
 
 def test_known_nash_equilibria_give_the_advantage():
-    game = pair(leader, lambda x, y: -((y - 1) ** 2))
+    game = polynomial(LEADER, {(0, 2): -1.0, (0, 1): 2.0})
     assert certify(game, 0.5, 1.0).advantage is None
 
 
 def test_tolerances_are_what_they_say():
-    game = pair(lambda x, y: -(x**2) / 2, lambda x, y: -1e-3 * (y - x) ** 2)
+    game = polynomial({(2, 0): -0.5}, {(0, 2): -1e-3, (1, 1): 2e-3, (2, 0): -1e-3})
     assert certify(game, 1e-4, 1e-4).kind == "neither"  # the leader's gradient is 1e-4
     assert certify(game, 1e-4, 1e-4, tolerance=2e-4).kind == "Nash and Stackelberg"
     assert certify(game, 0.0, 0.0, curvature=1e-3).kind == "Nash and Stackelberg"  # H_yy = -2e-3
@@ -253,7 +252,7 @@ def test_whole_numbers_and_lists_are_actions():
 
 
 def test_a_payoff_that_is_not_finite_is_said():
-    game = pair(leader, lambda x, y: jnp.log(y) - y + x * 0)
+    game = pair(lambda x, y: -(x**2) + x * y, lambda x, y: jnp.log(y) - y + x * 0)
     assert certify(game, 0.5, 1.0).own_spectra[1][0] == pytest.approx(-1.0)
     certificate = certify(game, 0.5, -1.0)
     assert certificate.kind == "neither" and certificate.why_not_nash and certificate.why_not_stackelberg

@@ -7,11 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax.equilibria import implicit_gradient
 from stackjax.games import CournotDuopoly, Noisy, Quadratic, TorusLocation, from_payoffs
 from stackjax.spaces import Euclidean, Simplex
 from tests.equilibria import examples
-from tests.equilibria.examples import GOLDEN, certify, golden_quadratic, pair, players, quadratic_at_rest
+from tests.equilibria.examples import (
+    GOLDEN,
+    certify,
+    golden_quadratic,
+    implicit_gradient,
+    pair,
+    players,
+    quadratic_at_rest,
+)
 from tests.transcriptions import equilibria as reference
 
 ORIGIN = np.zeros(3), np.zeros(4)
@@ -259,7 +266,7 @@ def test_random_games_agree_with_the_closed_form(x64):
     Half of the games are certified where ascent rests, half where hierarchical ascent does.
     """
     ours, theirs = Counter(), Counter()
-    for index, (game, terms) in enumerate(random_quadratics(1000, (3, 4))):
+    for index, (game, terms) in enumerate(random_quadratics(400, (3, 4), seed=3)):
         if index % 2:
             z, name = terms.stackelberg(), "Stackelberg"
             verdict, stable = terms.is_stackelberg(z), reference.is_stable(terms.J_S())
