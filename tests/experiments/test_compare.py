@@ -315,7 +315,7 @@ def test_a_folder_that_is_not_there_is_made(duopoly, tmp_path):
 def test_a_trace_is_no_dataset_but_makes_one(tmp_path):
     trace = play(DUOPOLY, *METHODS["ascent"], key=jax.random.key(0), rounds=3)
     with pytest.raises(
-        TypeError, match=r"^dataset: expected a dataset from .*compare or .*to_xarray\(\), got a Trace$"
+        TypeError, match=r"^dataset: expected a dataset from .*experiments or .*to_xarray\(\), got a Trace$"
     ):
         experiments.save(trace, tmp_path / "a.nc")
     for function in (experiments.summary, experiments.table):
