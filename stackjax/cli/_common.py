@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.figure import Figure
     from rich.console import Console
 
@@ -115,7 +116,21 @@ def learner_named(role: str, name: str, known: Mapping[str, Any], option: str) -
     return found
 
 
-def show_notes(console: "Console", notes: Sequence[str]) -> None:
-    """The first of them, and how many more there are."""
+def deliver(dataset: "xarray.Dataset", stem: Path, heading: str | None, notes: Sequence[str] = ()) -> None:
+    """Write a result and its figure, `stem` with .nc and .png; under a heading, print its table and the first notes."""
+    from stackjax import experiments, plots
+
+    data, figure = stem.with_suffix(".nc"), stem.with_suffix(".png")
+    try:
+        experiments.save(dataset, data)
+        save_figure(plots.plot_result(dataset), figure)
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if heading is None:
+        return
+    console = terminal()
+    console.print(f"\n{heading}")
+    console.print(experiments.table(dataset, console.width))
     for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+    console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)

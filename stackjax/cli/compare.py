@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from stackjax.cli._common import Whole, game_entry, nearest, save_figure, seed_option, terminal, writable
+from stackjax.cli._common import Whole, deliver, game_entry, nearest, seed_option, writable
 
 
 @click.command("compare")
@@ -48,7 +48,7 @@ def command(
             raise click.BadParameter("no method given", param_hint="'--methods'")
     replicates = entry.replicates if replicates is None else replicates
     rounds = entry.rounds if rounds is None else rounds
-    from stackjax import experiments, plots
+    from stackjax import experiments
     from stackjax.experiments.compare import check_memory
 
     try:
@@ -73,14 +73,4 @@ def command(
         payoff_labels=entry.payoffs,
         command=shlex.join(command),
     )
-    data, figure = out / "comparison.nc", out / "comparison.png"
-    try:
-        experiments.save(dataset, data)
-        save_figure(plots.plot_result(dataset), figure)
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
-    if not quiet:
-        console = terminal()
-        console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
-        console.print(experiments.table(dataset, console.width))
-        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+    deliver(dataset, out / "comparison", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}")

@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import (
-    Real,
-    Whole,
-    learner_named,
-    nearest,
-    plain,
-    save_figure,
-    seed_option,
-    show_notes,
-    terminal,
-    writable,
-)
+from stackjax.cli._common import Real, Whole, deliver, learner_named, nearest, plain, seed_option, writable
 
 if TYPE_CHECKING:
     from stackjax.games import StackelbergBandit
@@ -97,7 +86,7 @@ def command(
     algorithms, and in how many bootstrap resamples they are the same.
     """
     instance = plain(instance)
-    from stackjax import catalogue, experiments, plots
+    from stackjax import catalogue, experiments
     from stackjax.experiments.metagame import check_memory
     from stackjax.experiments.solutions import check_resampling
 
@@ -147,18 +136,7 @@ def command(
         title=title,
         command=shlex.join([*words, "--seed", str(seed)]),
     )
-    data, figure = out / "metagame.nc", out / "metagame.png"
-    try:
-        experiments.save(dataset, data)
-        save_figure(plots.plot_result(dataset), figure)
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
-    if not quiet:
-        console = terminal()
-        console.print(f"\n[bold]{title}[/bold]")
-        console.print(experiments.table(dataset, console.width))
-        show_notes(console, notes)
-        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+    deliver(dataset, out / "metagame", None if quiet else f"[bold]{title}[/bold]", notes)
 
 
 def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:

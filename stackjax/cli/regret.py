@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import (
-    Real,
-    Whole,
-    learner_named,
-    nearest,
-    plain,
-    save_figure,
-    seed_option,
-    show_notes,
-    terminal,
-    writable,
-)
+from stackjax.cli._common import Real, Whole, deliver, learner_named, nearest, plain, seed_option, writable
 
 if TYPE_CHECKING:
     from stackjax.catalogue import InstanceEntry
@@ -107,7 +96,7 @@ def command(
     entry = _instance_entry(instance)
     chosen = _pairs(leaders, followers, pairs)
     rounds = _spaced(horizons[0], points) if horizons[1] else horizons[0]
-    from stackjax import experiments, plots
+    from stackjax import experiments
     from stackjax.experiments.regret import check_memory
 
     rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
@@ -137,18 +126,7 @@ def command(
         title=entry.title,
         command=shlex.join([*words, "--seed", str(seed)]),
     )
-    data, figure = out / "regret.nc", out / "regret.png"
-    try:
-        experiments.save(dataset, data)
-        save_figure(plots.plot_result(dataset), figure)
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
-    if not quiet:
-        console = terminal()
-        console.print(f"\n[bold]{entry.title}[/bold]: {entry.summary}")
-        console.print(experiments.table(dataset, console.width))
-        show_notes(console, notes)
-        console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)
+    deliver(dataset, out / "regret", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}", notes)
 
 
 def _instance_entry(name: str) -> "InstanceEntry":
