@@ -1,4 +1,4 @@
-"""Which values of a program differ between replicates: the others are computed once for all of them.
+"""What a traced program tells: which of its values differ between replicates. The others are computed once for all.
 
 An update counter is the same in every replicate, and so is every schedule that is read at it; as scalars they cost
 nothing, as a vector of a thousand equal numbers they can cost more than the game. `jax.vmap` computes a value once if
@@ -9,21 +9,34 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 
-def depends(function: Callable[..., Any], arguments: Sequence[Any], varies: Sequence[Any]) -> list[bool]:
-    """For each leaf of `function(*arguments)`, whether it depends on an argument leaf that varies.
+class Traced:
+    """A function that is traced once, at arguments like these, and then evaluated without its Python code.
 
-    **Arguments:** `arguments`: arrays or `ShapeDtypeStruct`s, one pytree an argument; `varies`: for each argument a
-    bool or a pytree of bools of the same structure. It errs on the side of dependence.
+    **Attributes:** `shapes` of what it returns, a pytree of `ShapeDtypeStruct`s.
     """
-    program = jax.make_jaxpr(function)(*arguments)
-    flags: list[bool] = []
-    for argument, flag in zip(arguments, varies, strict=True):
-        leaves = jax.tree.leaves(argument)
-        flags += [flag] * len(leaves) if isinstance(flag, bool) else jax.tree.leaves(flag)
-    return _outputs(program.jaxpr, flags)
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any):
+        self._program, self.shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        self._evaluate = jaxpr_as_fun(self._program)
+        self._structures: list[Any] = [jax.tree.structure(each) for each in arguments]
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function's values at other arguments of the same structure, shapes and types."""
+        leaves = [x for a, s in zip(arguments, self._structures, strict=True) for x in s.flatten_up_to(a)]
+        return jax.tree.unflatten(jax.tree.structure(self.shapes), self._evaluate(*leaves))
+
+    def depends(self, *varies: Any) -> list[bool]:
+        """For each leaf of what it returns, whether it depends on an argument leaf that varies.
+
+        `varies`: for each argument a bool or a pytree of bools of its structure. It errs on the side of dependence.
+        """
+        flags: list[bool] = []
+        for structure, flag in zip(self._structures, varies, strict=True):
+            flags += [flag] * structure.num_leaves if isinstance(flag, bool) else structure.flatten_up_to(flag)
+        return _outputs(self._program.jaxpr, flags)
 
 
 def _outputs(program: Jaxpr, varies: Sequence[bool]) -> list[bool]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from stackjax._dependence import depends
+from stackjax._dependence import Traced
 from stackjax._derivatives import where_differentiable
 from stackjax._players import Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL
@@ -61,9 +61,10 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     one = _OneReplicate(make, shared, plan)
     mapped1, id1 = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (mapped, ids))
 
-    shapes = jax.eval_shape(one.begin, mapped1, id1)
+    begin = Traced(one.begin, mapped1, id1)
+    shapes = begin.shapes
     if carry is None:
-        varies = depends(one.begin, (mapped1, id1), (True, True))
+        varies = begin.depends(True, True)
     else:
         states, status, failed_at, alike = carry
         _check_resumed(states, shapes.states)
@@ -72,10 +73,14 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     n_states = len(jax.tree.leaves(shapes.states))
     varies[n_states : n_states + 2] = [True, True]  # status and failed_at
 
-    steps = [(one.round, False), (lambda t, m, i, c: one.skip(t, m, i, c, t)[1], True)][: 1 + plan.skip_phases]
+    now = jax.ShapeDtypeStruct((), jnp.int32)
+    round_ = Traced(one.round, now, mapped1, id1, shapes)
+    steps = [(round_, False)]
+    if plan.skip_phases:
+        steps.append((Traced(lambda t, m, i, c: one.skip(t, m, i, c, t)[1], now, mapped1, id1, shapes), True))
     while True:  # a leaf that one round makes different stays different: at most one turn a leaf
-        flags, now = jax.tree.unflatten(structure, varies), jax.ShapeDtypeStruct((), jnp.int32)
-        after = [depends(f, (now, mapped1, id1, shapes), (clock, True, True, flags)) for f, clock in steps]
+        flags = jax.tree.unflatten(structure, varies)
+        after = [step.depends(clock, True, True, flags) for step, clock in steps]
         grown = [any(each) for each in zip(varies, *after, strict=True)]
         if grown == varies:
             break
@@ -86,21 +91,23 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     places = [(-1 if la else 0) if v else None for v, la in zip(varies, last, strict=True)]
     axes = jax.tree.unflatten(structure, places)
     if carry is None:
-        first = jax.vmap(one.begin, out_axes=axes)(mapped, ids)
+        first = jax.vmap(begin, out_axes=axes)(mapped, ids)
     else:
         leaves = [
             x[0] if at is None else jnp.moveaxis(x, 0, at)
             for x, at in zip(jax.tree.leaves(states), places, strict=False)
         ]
-        blank = jax.vmap(one.begin, out_axes=0)(mapped, ids)._replace(status=status, failed_at=failed_at)
+        blank = jax.vmap(begin, out_axes=0)(mapped, ids)._replace(status=status, failed_at=failed_at)
         rest = [
             x[0] if at is None else jnp.moveaxis(x, 0, at)
             for x, at in zip(jax.tree.leaves(blank)[n_states:], places[n_states:], strict=True)
         ]
         first = jax.tree.unflatten(structure, leaves + rest)
 
-    advance = jax.vmap(one.round, (None, 0, 0, axes), axes, axis_size=ids.shape[0])
+    advance = jax.vmap(round_, (None, 0, 0, axes), axes, axis_size=ids.shape[0])
     initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
+
+    record = Traced(one.record, plan.begin, plan.begin, mapped1, shapes)
 
     def without_sums(c: Replicate) -> Replicate:
         return c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs))
@@ -151,20 +158,13 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         k, end = point
         c = without_calls(without_visits(without_sums(c)))
         c, thousands = (skipping if plan.skip_phases else playing)(begin, end, c)
-        c, row = jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
+        c, row = jax.vmap(record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
         # Replicates first, as they are returned: a transposition of all records would cost more than to make them.
         rows = jax.tree.map(lambda all_, x: jax.lax.dynamic_update_index_in_dim(all_, x, k, 1), rows, row)
         return (end, c, rows), (thousands, c.calls)
 
-    _, row = jax.eval_shape(
-        jax.vmap(one.record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0]),
-        plan.begin,
-        plan.begin,
-        mapped,
-        first,
-    )
     k = plan.points.shape[0]
-    rows = jax.tree.map(lambda x: jnp.zeros((x.shape[0], k, *x.shape[1:]), x.dtype), row)
+    rows = jax.tree.map(lambda x: jnp.zeros((*ids.shape, k, *x.shape), x.dtype), record.shapes[1])
     points = (jnp.arange(k), plan.points)
     (_, end, rows), calls = jax.lax.scan(block, (plan.begin, first, rows), points)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
