@@ -212,21 +212,27 @@ def rarely(happens: Bool[Array, ""], change: Callable[[PyTree], PyTree], stats: 
 
     @apply.def_vmap
     def _apply_to_many(size: int, batched: Any, *arguments: Any) -> tuple[list[Array], list[bool]]:
+        # What all replicates share stays one: to copy it for each could cost more than the rest of the round.
+        own = [True, batched[1], [True] * len(batched[2]), batched[3]]
         full = jax.tree.map(
-            lambda b, x: x if b else jnp.broadcast_to(x, (size, *x.shape)), list(batched), list(arguments)
+            lambda b, o, x: jnp.broadcast_to(x, (size, *x.shape)) if o and not b else x,
+            list(batched),
+            own,
+            list(arguments),
         )
         if max(t.size // size for t in full[2]) <= SMALL:
             # Plain arithmetic with the replicates last, in rounds in which it happens at all.
-            all_ = jax.vmap(everywhere, -1, -1)
-            last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), full)
+            all_ = jax.vmap(everywhere, jax.tree.map(lambda o: -1 if o else None, own), -1)
+            last = jax.tree.map(lambda o, x: jnp.moveaxis(x, 0, -1) if o else x, own, full)
 
             def if_any(happens: Array, *rest: Any) -> list[Array]:
                 return jax.lax.cond(jnp.any(happens), all_, lambda *same: same[2], happens, *rest)
 
             new = [jnp.moveaxis(x, -1, 0) for x in jax.lax.platform_dependent(*last, cpu=if_any, default=all_)]
         else:
-            some = functools.partial(_where_pending, everywhere)
-            new = jax.lax.platform_dependent(*full, cpu=some, default=jax.vmap(everywhere))
+            axes = jax.tree.map(lambda o: 0 if o else None, own)
+            some = functools.partial(_where_pending, everywhere, axes)
+            new = jax.lax.platform_dependent(*full, cpu=some, default=jax.vmap(everywhere, axes))
         return new, [True] * len(new)
 
     new = apply(happens, captured, tables, rows)
@@ -234,7 +240,9 @@ def rarely(happens: Bool[Array, ""], change: Callable[[PyTree], PyTree], stats: 
     return jax.tree.unflatten(structure, found)
 
 
-def _where_pending(change: Callable[..., list[Array]], pending: Array, captured: Any, tables: Any, rows: Any) -> Any:
+def _where_pending(
+    change: Callable[..., list[Array]], axes: Any, pending: Array, captured: Any, tables: Any, rows: Any
+) -> Any:
     """Change blocks of replicates, one after the other, as long as something is pending in one."""
     size = pending.shape[0]
     block = min(_BLOCK, size)
@@ -242,10 +250,14 @@ def _where_pending(change: Callable[..., list[Array]], pending: Array, captured:
     def step(carry: tuple[Array, list[Array]]) -> tuple[Array, list[Array]]:
         pending, tables = carry
         first = jnp.minimum(jnp.argmax(pending), size - block)
-        mine = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, block), (pending, captured, tables, rows))
+
+        def cut(axis: int | None, x: Array) -> Array:
+            return x if axis is None else jax.lax.dynamic_slice_in_dim(x, first, block)
+
+        mine = jax.tree.map(cut, axes, [pending, captured, tables, rows], is_leaf=lambda x: x is None)
         # Everything is read here and not again: else XLA copies the tables before it writes to them.
         mine = jax.lax.cond(first >= 0, lambda x: x, lambda x: jax.tree.map(jnp.zeros_like, x), mine)
-        new = jax.vmap(change)(*mine)
+        new = jax.vmap(change, axes)(*mine)
         tables = [jax.lax.dynamic_update_slice_in_dim(t, v, first, 0) for t, v in zip(tables, new, strict=True)]
         return jax.lax.dynamic_update_slice_in_dim(pending, jnp.zeros(block, bool), first, 0), tables
 
