@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reporting import RESULTS, machine
-from benchmarks.speed import bandits, iterated, loop
+from benchmarks.speed import bandits, implicit, iterated, loop
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "loop": loop.main,
     "iterated": iterated.main,
     "bandits": bandits.main,
+    "implicit": implicit.main,
 }
 
 

@@ -1,6 +1,5 @@
 """The implicit function theorem: how the level below answers, and the total derivative along its answer."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,60 +7,67 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.small import SMALL, nonsingular, solve_small
+from stackjax._calculus.linear import Solution, Solve, System, solve_automatically
 from stackjax.protocols import Action, Game, level_of, partial_gradient
 
 
 def hierarchical_direction(
+    game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0, solve: Solve | None = None
+) -> Action:
+    """The direction alone of `total_derivative`."""
+    return total_derivative(game, player, actions, damping, solve)[0]
+
+
+def total_derivative(
     game: Game,
     player: int,
     actions: tuple[Action, ...],
     damping: Any = 0.0,
-    solve: Callable[[Array, Array], Array] | None = None,
-) -> Action:
+    solve: Solve | None = None,
+    past: Array | None = None,
+) -> tuple[Action, Solution | None]:
     """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of all levels below `player`.
 
     With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its
     own action, and `F_y` isn't symmetric. Players who have levels below them in turn enter F with this same direction,
     a total derivative, not with their partial gradient. In the last level the direction is the player's own gradient.
-    `solve(matrix, vector)` solves the linear systems; default `dense_solve`.
+    `solve` solves the linear systems (default: automatically), this one with the `past` solutions of similar ones; its
+    solution `(F_y - damping I)^-T grad_y f1` is returned too, None in the last level.
     """
-    later = tuple(j for level in game.levels[level_of(game, player) + 1 :] for j in level)
-    if not later:
-        return partial_gradient(game, player, actions)
-    y, unravel = ravel_pytree(tuple(actions[j] for j in later))
+    below = followers(game, player)
+    if not below:
+        return partial_gradient(game, player, actions), None
+    y, unravel = ravel_pytree(tuple(actions[j] for j in below))
 
     def joint(x: Action, y: Float[Array, " d2"]) -> tuple[Action, ...]:
-        return (*actions[:player], x, *actions[player + 1 : later[0]], *unravel(y))
+        return (*actions[:player], x, *actions[player + 1 : below[0]], *unravel(y))
 
     def conditions(x: Action, y: Float[Array, " d2"]) -> Float[Array, " d2"]:
         z = joint(x, y)
-        return ravel_pytree(tuple(hierarchical_direction(game, j, z, damping, solve) for j in later))[0]
+        return ravel_pytree(tuple(hierarchical_direction(game, j, z, damping, solve) for j in below))[0]
 
     x = actions[player]
     grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)
     _, pull = jax.vjp(conditions, x, y)
-    small = y.size <= SMALL and level_of(game, player) + 2 == len(game.levels) and solve is None
-    if small:  # row by row: XLA makes more of plain arithmetic than of a batch of rows, at the cost of compilation
-        jacobian = jnp.stack([pull(row)[1] for row in jnp.eye(y.size, dtype=y.dtype)])
-    else:
-        jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
-    jacobian = jacobian - damping * jnp.eye(y.size, dtype=y.dtype)
-    shaping, _ = pull((solve or dense_solve)(jacobian.T, grad_y))
-    return jax.tree.map(jnp.subtract, grad_x, shaping)
+
+    def matrix(unrolled: bool) -> Float[Array, "d2 d2"]:
+        if unrolled and level_of(game, player) + 2 == len(game.levels):
+            # Row by row: XLA makes more of plain arithmetic than of a batch of rows, at the cost of compilation.
+            jacobian = jnp.stack([pull(row)[1] for row in jnp.eye(y.size, dtype=y.dtype)])
+        else:
+            jacobian = jax.jacfwd(conditions, argnums=1)(x, y)
+        return (jacobian - damping * jnp.eye(y.size, dtype=y.dtype)).T
+
+    system = System(lambda u: pull(u)[1] - damping * u, grad_y, matrix, negative=len(below) == 1)
+    solution = (solve or solve_automatically)(system, past)
+    return jax.tree.map(jnp.subtract, grad_x, pull(solution.x)[0]), solution
 
 
-def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Solve a general linear system; a singular one, to rounding, gives NaN.
-
-    Systems of up to `SMALL` unknowns are eliminated in plain arithmetic, which XLA fuses over the batch; larger ones go
-    through LAPACK.
-    """
-    return solve_small(matrix, vector) if vector.size <= SMALL else lapack_solve(matrix, vector)
+def followers(game: Game, player: int) -> tuple[int, ...]:
+    """All players of later levels."""
+    return tuple(j for level in game.levels[level_of(game, player) + 1 :] for j in level)
 
 
-def lapack_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
-    """The same by LU factors from LAPACK, whatever the size."""
-    factors = jax.scipy.linalg.lu_factor(matrix)
-    regular = nonsingular(jnp.diag(factors[0]), jnp.max(jnp.abs(matrix)))
-    return jnp.where(regular, jax.scipy.linalg.lu_solve(factors, vector), jnp.nan)
+def unknowns(game: Game, player: int) -> int:
+    """The number of their coordinates."""
+    return sum(game.spaces[j].size for j in followers(game, player))

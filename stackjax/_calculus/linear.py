@@ -5,21 +5,27 @@ NaN, and raises from the compiled program where a derivative isn't finite, which
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree, Scalar
 
-from stackjax._calculus.implicit import dense_solve
-from stackjax._calculus.small import SMALL
+from stackjax._calculus.small import SMALL, nonsingular, solve_small
 
-#: Systems of up to so many unknowns are formed and solved densely.
-DENSE = 64
-Linear = Callable[[PyTree], PyTree]
+#: Systems of up to so many unknowns are formed and solved densely: the crossing in `benchmarks/results/speed.json`.
+DENSE = 12
+#: Steps of an iterative solve, at most, where nobody says otherwise.
+MAX_STEPS = 100
+Linear: TypeAlias = Callable[[PyTree], PyTree]
+Product: TypeAlias = Callable[[Array], Array]
+#: An approximate solution, the number of steps to it, and the length of its residual.
+Found: TypeAlias = tuple[Array, Array, Array]
+Method: TypeAlias = Callable[[Product, Array, Array | None, Any, Any], Found]
 #: Steps of an iterative solve, and its residual relative to the right-hand side (both 0 if the solve was dense).
-Effort = tuple[Int[Array, ""], Scalar]
+Effort: TypeAlias = tuple[Int[Array, ""], Scalar]
 
 
 def matrix_of(apply: Linear, like: PyTree) -> Float[Array, "rows columns"]:
@@ -35,84 +41,203 @@ def matrix_of(apply: Linear, like: PyTree) -> Float[Array, "rows columns"]:
     return jax.vmap(column, out_axes=1)(unit)
 
 
+def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Solve a general linear system; a singular one, to rounding, gives NaN.
+
+    Systems of up to `SMALL` unknowns are eliminated in plain arithmetic, which XLA fuses over the batch; larger ones go
+    through LAPACK.
+    """
+    return solve_small(matrix, vector) if vector.size <= SMALL else lapack_solve(matrix, vector)
+
+
+def lapack_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The same by LU factors from LAPACK, whatever the size."""
+    factors = jax.scipy.linalg.lu_factor(matrix)
+    regular = nonsingular(jnp.diag(factors[0]), jnp.max(jnp.abs(matrix)))
+    return jnp.where(regular, jax.scipy.linalg.lu_solve(factors, vector), jnp.nan)
+
+
+class System(NamedTuple):
+    """The linear system `A x = b`.
+
+    **Attributes:** `product` with A; `b`; `matrix(unrolled)`, which forms A, entry by entry in plain arithmetic if it
+    may; `negative`: whether A is symmetric, and taken to be negative definite, as a strongly concave payoff's Hessian.
+    """
+
+    product: Product
+    b: Float[Array, " d"]
+    matrix: Callable[[bool], Float[Array, "d d"]]
+    negative: bool = False
+
+
+class Solution(NamedTuple):
+    """`x`, the steps of an iterative solve, and its residual relative to b (both 0 if the solve was dense)."""
+
+    x: Float[Array, " d"]
+    iterations: Int[Array, ""]
+    residual: Scalar
+
+
+#: How to solve a system, with the solutions `[n, d]` of similar ones, newest first, if there are any.
+Solve = Callable[[System, Array | None], Solution]
+
+
+def solve_dense(system: System, past: Array | None = None) -> Solution:
+    """Form the matrix, and eliminate; a singular one gives NaN."""
+    return _exactly(dense_solve(system.matrix(system.b.size <= SMALL), system.b))
+
+
+def solve_lapack(system: System, past: Array | None = None) -> Solution:
+    """The same by LAPACK, whatever the size: it compiles faster."""
+    return _exactly(lapack_solve(system.matrix(False), system.b))
+
+
+def _exactly(x: Float[Array, " d"]) -> Solution:
+    return Solution(x, jnp.int32(0), jnp.zeros((), x.dtype))
+
+
+def solve_iteratively(method: "Method", system: System, past: Array | None, tolerance: Any, max_steps: Any) -> Solution:
+    """Solve from the best combination of past solutions, or from 0. Differentiable, with a solve of its own.
+
+    What the last of `max_steps` steps has reached is returned, with the residual that the steps themselves keep, which
+    costs no product; a breakdown gives NaN. A derivative in `past` is 0, as the solution doesn't depend on it.
+    """
+    b = system.b
+    tolerance = jnp.finfo(b.dtype).eps ** 0.75 if tolerance is None else tolerance
+    limits = jax.lax.stop_gradient((jnp.asarray(tolerance, b.dtype), jnp.asarray(max_steps, jnp.int32)))
+    symmetric = method is conjugate_gradients
+    product, values = jax.closure_convert(system.product, b)
+
+    def iterate(apply: Product, b: Array, past: Array | None) -> Solution:
+        x, steps, left = method(lambda x: -apply(x), -b, past, *limits)  # conjugate gradients want a positive matrix
+        length = jnp.linalg.norm(b)
+        return Solution(x, steps, left / jnp.where(length > 0, length, 1))
+
+    @jax.custom_jvp
+    def solved(values: Any, b: Array, past: Array | None) -> Solution:
+        return iterate(lambda x: product(x, *values), b, past)
+
+    @solved.defjvp
+    def tangent(primals: Any, tangents: Any) -> tuple[Solution, Solution]:
+        values, *_ = primals
+        found = solved(*primals)
+        _, change = jax.jvp(lambda v: product(found.x, *v), (values,), (tangents[0],))
+
+        def correct(apply: Product, b: Array) -> Array:
+            return iterate(apply, b, None).x
+
+        moved = jax.lax.custom_linear_solve(
+            lambda x: product(x, *values), tangents[1] - change, correct, correct, symmetric=symmetric
+        )
+        nothing = np.zeros((), jax.dtypes.float0)
+        return found, Solution(moved, nothing, jnp.zeros_like(found.residual))  # type: ignore[arg-type]  # of integers
+
+    return solved(values, b, None if past is None else jax.lax.stop_gradient(past))
+
+
+def solve_automatically(system: System, past: Array | None = None) -> Solution:
+    """Densely for up to `DENSE` unknowns; else by conjugate gradients where that may be, or by BiCGStab."""
+    if system.b.size <= DENSE:
+        return solve_dense(system)
+    return solve_iteratively(conjugate_gradients if system.negative else bicgstab, system, past, None, MAX_STEPS)
+
+
 def solve(apply: Linear, b: PyTree, tolerance: Any, max_steps: int, *, definite: bool = False) -> tuple[PyTree, Effort]:
     """Solve `apply(x) = b` for an x like b.
 
     Densely for up to `DENSE` unknowns, where a singular system gives NaN. Else by BiCGStab, or by conjugate gradients
-    for a map that is positive definite, from 0: a step costs two products, or one. What the last of `max_steps` steps
-    has reached is returned, and its residual, which costs another product; a breakdown gives NaN. Differentiable.
+    for a map that is positive definite, from 0: a step costs two products, or one. Differentiable.
     """
     flat, unravel = ravel_pytree(b)
-    if flat.size <= DENSE:
-        return unravel(dense_solve(matrix_of(apply, b), flat)), (jnp.int32(0), jnp.zeros((), flat.dtype))
-    tolerance = jnp.finfo(flat.dtype).eps ** 0.75 if tolerance is None else tolerance
-    method = conjugate_gradients if definite else bicgstab
+    sign = -1 if definite else 1
 
     def product(x: Array) -> Array:
-        return ravel_pytree(apply(unravel(x)))[0]
+        return sign * ravel_pytree(apply(unravel(x)))[0]
 
-    def iterate(product: Callable[[Array], Array], b: Array) -> tuple[Array, Array]:
-        return method(product, b, jax.lax.stop_gradient(tolerance), max_steps)
-
-    # JAX batches what a custom solve returns beside its solution even where nothing else is batched. So the steps come
-    # from a solve without a derivative, and that one is solved for what is left less itself, in no step.
-    fixed, values = jax.closure_convert(product, flat)
-    x, steps = iterate(lambda x: fixed(x, *jax.lax.stop_gradient(values)), jax.lax.stop_gradient(flat))
-    left = flat - product(x)
-
-    def correct(product: Callable[[Array], Array], b: Array) -> Array:
-        return iterate(product, b)[0]
-
-    nothing = left - jax.lax.stop_gradient(left)
-    change = jax.lax.custom_linear_solve(product, nothing, correct, correct, symmetric=definite)
-    left, scale = (jnp.linalg.norm(jax.lax.stop_gradient(each)) for each in (left, flat))
-    return unravel(x + change), (steps, left / jnp.where(scale > 0, scale, 1))
+    system = System(product, sign * flat, lambda _: sign * matrix_of(apply, b), definite)
+    if flat.size <= DENSE:
+        found = solve_dense(system)
+    else:
+        method = conjugate_gradients if definite else bicgstab
+        found = solve_iteratively(method, system, None, tolerance, max_steps)
+    return unravel(found.x), (found.iterations, found.residual)
 
 
-def _iterate(step: Callable[[Any], Any], first: Any, b: Array, tolerance: Any, max_steps: int) -> tuple[Array, Array]:
-    """Step until the second entry of the carry, the residual, is short; the first, with NaN if that isn't finite."""
-    enough = tolerance * jnp.linalg.norm(b)
+def _iterate(step: Callable[[Any], Any], first: Any, b: Array, tolerance: Any, max_steps: Any) -> Found:
+    """Step until the carry's last entry, the squared length of its second, the residual, is short; NaN if it isn't."""
+    enough = tolerance**2 * (b @ b)
 
     def going(carry: Any) -> Array:
-        return (carry[1] < max_steps) & (jnp.linalg.norm(carry[0][1]) > enough)
+        return (carry[1] < max_steps) & (carry[0][-1] > enough)
 
-    (x, r, *_), steps = jax.lax.while_loop(going, lambda carry: (step(carry[0]), carry[1] + 1), (first, jnp.int32(0)))
-    return x + 0 * jnp.linalg.norm(r), steps
+    (x, *_, rr), steps = jax.lax.while_loop(going, lambda carry: (step(carry[0]), carry[1] + 1), (first, jnp.int32(0)))
+    return x + 0 * rr, steps, jnp.sqrt(rr)
+
+
+def _start(product: Product, b: Array, past: Array | None) -> tuple[Array, Array, Array]:
+    """A first x, its residual and the square of that: 0, or the combination of past solutions of least residual.
+
+    The successive differences of the newest solution are made orthogonal in what the matrix makes of them, one after
+    the other; what rounding has left of a difference that depends on the ones before is left out. (Fischer, 1998,
+    Projection techniques for iterative solution of Ax = b with successive right-hand sides; his norm is another.)
+    """
+    x, r = jnp.zeros_like(b), b
+    if past is None:
+        return x, r, r @ r
+    differences = [past]
+    for _ in range(len(past) - 1):
+        differences.append(differences[-1][:-1] - differences[-1][1:])
+    candidates = jnp.stack([each[0] for each in differences])
+    chosen: list[tuple[Array, Array]] = []
+    for v, q in zip(candidates, jax.lax.map(product, candidates), strict=True):
+        length = q @ q
+        for w, p in chosen:
+            along = p @ q
+            v, q = v - along * w, q - along * p
+        rest = q @ q
+        useful = rest > jnp.finfo(b.dtype).eps * length
+        scale = jnp.where(useful, jax.lax.rsqrt(jnp.where(useful, rest, 1)), 0)
+        v, q = scale * v, scale * q
+        chosen.append((v, q))
+        along = q @ r
+        x, r = x + along * v, r - along * q
+    return x, r, r @ r
 
 
 def conjugate_gradients(
-    product: Callable[[Array], Array], b: Float[Array, " d"], tolerance: Any, max_steps: int
-) -> tuple[Float[Array, " d"], Int[Array, ""]]:
-    """Hestenes & Stiefel (1952) from 0, until the residual is at most `tolerance` times b; and the steps."""
+    product: Product, b: Float[Array, " d"], past: Array | None, tolerance: Any, max_steps: Any
+) -> Found:
+    """Hestenes & Stiefel (1952), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
 
     def step(carry: Any) -> Any:
         x, r, p, rr = carry
         q = product(p)
         alpha = rr / (p @ q)
         r = r - alpha * q
-        return x + alpha * p, r, r + (r @ r) / rr * p, r @ r
+        new = r @ r
+        return x + alpha * p, r, r + new / rr * p, new
 
-    return _iterate(step, (jnp.zeros_like(b), b, b, b @ b), b, tolerance, max_steps)
+    x, r, rr = _start(product, b, past)
+    return _iterate(step, (x, r, r, rr), b, tolerance, max_steps)
 
 
-def bicgstab(
-    product: Callable[[Array], Array], b: Float[Array, " d"], tolerance: Any, max_steps: int
-) -> tuple[Float[Array, " d"], Int[Array, ""]]:
-    """Van der Vorst (1992) from 0, until the residual is at most `tolerance` times b; and the steps."""
+def bicgstab(product: Product, b: Float[Array, " d"], past: Array | None, tolerance: Any, max_steps: Any) -> Found:
+    """Van der Vorst (1992), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
+    x, shadow, rr = _start(product, b, past)
 
     def step(carry: Any) -> Any:
-        x, r, p, rho = carry
+        x, r, p, rho, _ = carry
         v = product(p)
-        alpha = rho / (b @ v)
+        alpha = rho / (shadow @ v)
         s = r - alpha * v
         t = product(s)
         length = t @ t
         omega = jnp.where(length > 0, (t @ s) / jnp.where(length > 0, length, 1), 0)  # s = 0: it is solved
         r = s - omega * t
-        new = b @ r
-        return x + alpha * p + omega * s, r, r + new / rho * alpha / omega * (p - omega * v), new
+        new = shadow @ r
+        return x + alpha * p + omega * s, r, r + new / rho * alpha / omega * (p - omega * v), new, r @ r
 
-    return _iterate(step, (jnp.zeros_like(b), b, b, b @ b), b, tolerance, max_steps)
+    return _iterate(step, (x, shadow, shadow, rr, rr), b, tolerance, max_steps)
 
 
 def damped_least_squares(

@@ -9,7 +9,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.implicit import hierarchical_direction, lapack_solve
+from stackjax._calculus.implicit import hierarchical_direction
+from stackjax._calculus.linear import solve_lapack
 from stackjax._calculus.response import best_reply
 from stackjax.protocols import Action, Game, partial_gradient
 from stackjax.spaces import Euclidean
@@ -73,7 +74,7 @@ class Tangent(Game):
         With LAPACK's solver, whatever the size: here a program runs once, and its compilation is what takes time.
         """
         z = self.split(u)
-        return jnp.concatenate([hierarchical_direction(self, i, z, solve=lapack_solve) for i in range(len(z))])
+        return jnp.concatenate([hierarchical_direction(self, i, z, solve=solve_lapack) for i in range(len(z))])
 
     def zero(self) -> Float[Array, " d"]:
         """No displacement."""

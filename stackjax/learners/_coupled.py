@@ -1,6 +1,6 @@
 """What coupled learners share: the signals, the other players' step, and the effort of an iterative solve."""
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -81,6 +81,8 @@ class Solving(Coupled):
 
     tolerance: Any
     max_steps: int = eqx.field(static=True)
+    #: Systems of up to so many unknowns are solved densely.
+    dense: ClassVar[int] = DENSE
 
     def __init__(self, step: Any, *, tolerance: Any = None, max_steps: int = 100, noise_variance: Any = 0.0):
         super().__init__(step, noise_variance=noise_variance)
@@ -105,7 +107,7 @@ class Solving(Coupled):
     def init(self, view: View, key: PRNGKeyArray) -> AscentState:
         """The start, or a sample of the space; no solve yet."""
         state = super().init(view, key)
-        if self._unknowns(view.game, view.player) <= DENSE:
+        if self._unknowns(view.game, view.player) <= self.dense:
             return state
         return state._replace(memory=EffortMemory(jnp.int32(0), jnp.zeros((), view.dtype)))
 
@@ -122,4 +124,4 @@ class Solving(Coupled):
     def _products(self, view: View, after: Any, *, each: int) -> Any:
         """Products with the matrix of a round's system: one an unknown; or `each` an iteration, and the residual's."""
         unknowns = self._unknowns(view.game, view.player)
-        return unknowns if unknowns <= DENSE else each * after.memory.iterations + 1
+        return unknowns if unknowns <= self.dense else each * after.memory.iterations + 1

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.linear import DENSE, Effort, damped_least_squares, matrix_of, solve
+from stackjax._calculus.linear import Effort, damped_least_squares, matrix_of, solve
 from stackjax._calculus.shaping import arrays, field
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View
@@ -39,6 +39,7 @@ class LocalSymplecticSurgery(Solving):
 
     xi1: Any
     xi2: Any
+    dense = 64  # the normal equations' condition is the matrix' squared, and singular values bear that
 
     def __init__(
         self,
@@ -64,7 +65,7 @@ class LocalSymplecticSurgery(Solving):
         v, along = jax.linearize(flat_field, z)
         transposed = jax.linear_transpose(along, z)
         damping = self.xi1 * -jnp.expm1(-jnp.sum(v**2))
-        if z.size <= DENSE:
+        if z.size <= self.dense:
             matrix = matrix_of(along, z)
             effort = jnp.int32(0), jnp.zeros((), z.dtype)
             w = matrix.T @ damped_least_squares(matrix, v, damping)
@@ -85,5 +86,5 @@ class LocalSymplecticSurgery(Solving):
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient a player; as many Hessian-vector products for each product with J or J^T; a solve."""
         players, unknowns = len(view.game.spaces), self._unknowns(view.game, view.player)
-        products = unknowns if unknowns <= DENSE else 2 + 2 * self._products(view, after, each=1)
+        products = unknowns if unknowns <= self.dense else 2 + 2 * self._products(view, after, each=1)
         return Calls(gradients=players, hessian_vector_products=players * products, solves=1)
