@@ -10,6 +10,7 @@ defaults.
 from typing import Any, ClassVar
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array
 
 from stackjax._calculus.linear import (
@@ -64,7 +65,9 @@ class Iterative(Solver):
         if self.tolerance is not None:
             number(self.tolerance, "tolerance", 0.0)
         number(self.max_steps, "max_steps", 1, open_low=False, whole=True)
-        number(self.history, "history", 0, open_low=False, whole=True)
+        if not isinstance(self.history, int | np.integer) or isinstance(self.history, bool):
+            raise TypeError(f"history: expected a whole number, got {self.history!r}")
+        number(self.history, "history", 0, open_low=False)
 
     #: Products with the matrix that an iteration takes.
     products: ClassVar[int]
@@ -116,7 +119,8 @@ class CG(Iterative):
 class BiCGStab(Iterative):
     """Stabilised biconjugate gradients, for several followers or chains of them: two products an iteration.
 
-    Van der Vorst (1992). The matrix may be any that isn't singular; a breakdown gives NaN.
+    Van der Vorst (1992). A breakdown gives NaN: a singular matrix may end in one, and so does one without a symmetric
+    part, as of followers in a zero-sum game without curvature of their own; `Dense` solves that, and damping mends it.
 
     **Arguments:** as in `CG`. **Raises:** likewise.
     """

@@ -60,7 +60,12 @@ def total_derivative(
 
     system = System(lambda u: pull(u)[1] - damping * u, grad_y, matrix, negative=len(below) == 1)
     solution = (solve or solve_automatically)(system, past)
-    return jax.tree.map(jnp.subtract, grad_x, pull(solution.x)[0]), solution
+    at_x, at_y = pull(solution.x)
+    # By the product that F_x takes anyway: what the steps keep drifts away from it where the matrix is nearly singular.
+    left, right = jax.lax.stop_gradient((grad_y - at_y + damping * solution.x, grad_y))
+    length = jnp.linalg.norm(right)
+    solution = solution._replace(residual=jnp.linalg.norm(left) / jnp.where(length > 0, length, 1))
+    return jax.tree.map(jnp.subtract, grad_x, at_x), solution
 
 
 def followers(game: Game, player: int) -> tuple[int, ...]:

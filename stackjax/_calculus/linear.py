@@ -7,6 +7,7 @@ NaN, and raises from the compiled program where a derivative isn't finite, which
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -99,40 +100,47 @@ def _exactly(x: Float[Array, " d"]) -> Solution:
 def solve_iteratively(method: "Method", system: System, past: Array | None, tolerance: Any, max_steps: Any) -> Solution:
     """Solve from the best combination of past solutions, or from 0. Differentiable, with a solve of its own.
 
-    What the last of `max_steps` steps has reached is returned, with the residual that the steps themselves keep, which
-    costs no product; a breakdown gives NaN. A derivative in `past` is 0, as the solution doesn't depend on it.
+    What the last of `max_steps` steps has reached is returned, with the residual that the steps themselves keep: no
+    product is spent on it, and where the matrix is nearly singular it may be far too low. A breakdown gives NaN. A
+    derivative in `past` is 0, as the solution doesn't depend on it.
     """
     b = system.b
     tolerance = jnp.finfo(b.dtype).eps ** 0.75 if tolerance is None else tolerance
     limits = jax.lax.stop_gradient((jnp.asarray(tolerance, b.dtype), jnp.asarray(max_steps, jnp.int32)))
     symmetric = method is conjugate_gradients
-    product, values = jax.closure_convert(system.product, b)
+    # All traced values are arguments of the rule: one that it closed over would leak where `jit` is differentiated.
+    values, rest = eqx.partition(eqx.filter_closure_convert(system.product, b), eqx.is_array)
 
-    def iterate(apply: Product, b: Array, past: Array | None) -> Solution:
+    def product_of(values: Any) -> Product:
+        return eqx.combine(values, rest)
+
+    def iterate(apply: Product, b: Array, past: Array | None, limits: Any) -> Solution:
+        largest = jnp.max(jnp.abs(b))
+        scale = jnp.where(largest > 0, largest, 1)  # or the squares of small numbers would be 0
+        b, past = b / scale, None if past is None else past / scale
         x, steps, left = method(lambda x: -apply(x), -b, past, *limits)  # conjugate gradients want a positive matrix
-        length = jnp.linalg.norm(b)
-        return Solution(x, steps, left / jnp.where(length > 0, length, 1))
+        return Solution(scale * x, steps, left / jnp.where(largest > 0, jnp.linalg.norm(b), 1))
 
     @jax.custom_jvp
-    def solved(values: Any, b: Array, past: Array | None) -> Solution:
-        return iterate(lambda x: product(x, *values), b, past)
+    def solved(values: Any, b: Array, past: Array | None, limits: Any) -> Solution:
+        return iterate(product_of(values), b, past, limits)
 
     @solved.defjvp
     def tangent(primals: Any, tangents: Any) -> tuple[Solution, Solution]:
-        values, *_ = primals
+        values, *_, limits = primals
         found = solved(*primals)
-        _, change = jax.jvp(lambda v: product(found.x, *v), (values,), (tangents[0],))
+        _, change = jax.jvp(lambda v: product_of(v)(found.x), (values,), (tangents[0],))
 
         def correct(apply: Product, b: Array) -> Array:
-            return iterate(apply, b, None).x
+            return iterate(apply, b, None, limits).x
 
         moved = jax.lax.custom_linear_solve(
-            lambda x: product(x, *values), tangents[1] - change, correct, correct, symmetric=symmetric
+            product_of(values), tangents[1] - change, correct, correct, symmetric=symmetric
         )
         nothing = np.zeros((), jax.dtypes.float0)
         return found, Solution(moved, nothing, jnp.zeros_like(found.residual))  # type: ignore[arg-type]  # of integers
 
-    return solved(values, b, None if past is None else jax.lax.stop_gradient(past))
+    return solved(values, b, None if past is None else jax.lax.stop_gradient(past), limits)
 
 
 def solve_automatically(system: System, past: Array | None = None) -> Solution:

@@ -1,0 +1,100 @@
+"""Cournot with one leader and N followers who move together, against its formulas in NumPy."""
+
+import jax
+import numpy as np
+import pytest
+
+from stackjax import Record, equilibria, play
+from stackjax.games import CournotOligopoly, Quadratic
+from stackjax.learners import GradientAscent, HierarchicalAscent
+from tests.transcriptions import equilibria as reference
+
+DEMAND, SLOPE = 90.0, 0.5
+KEY = jax.random.key(0)
+
+
+def costs(followers):
+    return np.array([2.2, *np.linspace(2.0, 2.1, followers)])
+
+
+def game(followers):
+    return CournotOligopoly(tuple(costs(followers)), DEMAND, SLOPE)
+
+
+def slopes(q):
+    """d f_i / d q_j, [firms, firms], of f_i = (A - b sum_j q_j - c_i) q_i."""
+    margins = DEMAND - SLOPE * q.sum() - costs(len(q) - 1)
+    return np.diag(margins) - SLOPE * q[:, None]
+
+
+def leaders(q, jacobian):
+    """Its total derivative, if that is the Jacobian of the followers' conditions in their own quantities."""
+    f = slopes(q)[0]
+    return f[0] - np.full(len(q) - 1, -SLOPE) @ np.linalg.solve(jacobian.T, f[1:])
+
+
+def followers_jacobian(n):
+    """Of A - b (q_1 + sum_j q_j) - c_i - b q_i in (q_2, ..., q_n+1)."""
+    return -SLOPE * (np.eye(n) + np.ones((n, n)))
+
+
+def test_equilibria_in_closed_form(x64):
+    for n in range(1, 51):
+        c, joint = costs(n), followers_jacobian(n)
+        nash, stackelberg = (np.array(z) for z in (game(n).nash(), game(n).stackelberg()))
+        np.testing.assert_allclose(nash, np.linalg.solve(-followers_jacobian(n + 1), DEMAND - c), rtol=1e-10)
+        np.testing.assert_allclose(np.diag(slopes(nash)), 0.0, atol=1e-8)
+        np.testing.assert_allclose(np.diag(slopes(stackelberg))[1:], 0.0, atol=1e-8)
+        assert abs(leaders(stackelberg, joint)) < 1e-8
+        # Not with partial derivatives, nor at the other equilibrium, nor with each follower's answer by itself.
+        assert abs(slopes(stackelberg)[0, 0]) > 20 and abs(leaders(nash, joint)) > 1
+        assert n == 1 or abs(leaders(stackelberg, np.diag(np.diag(joint)))) > 1
+        # Leading pays, and sells more.
+        paid = [(DEMAND - SLOPE * q.sum() - c[0]) * q[0] for q in (stackelberg, nash)]
+        assert paid[0] > paid[1] > 0 and stackelberg[0] > nash[0]
+
+
+@pytest.mark.parametrize("n", [1, 4, 13, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 20, 50))])
+def test_the_direction_is_the_total_derivative(x64, n):
+    """Dense and, for many followers, by iterations."""
+    q, one = np.random.default_rng(n).uniform(1.0, 5.0, n + 1), game(n)
+    direction = jax.jit(lambda z: HierarchicalAscent(1.0).direction(one, 0, z))
+    np.testing.assert_allclose(direction(tuple(q)), leaders(q, followers_jacobian(n)), rtol=1e-8)
+    np.testing.assert_allclose(direction(one.stackelberg()), 0.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("n", [3, pytest.param(2, marks=pytest.mark.slow)])
+def test_they_are_found_and_certified(x64, n):
+    found = equilibria.find(game(n), KEY, 16, replies=0)
+    assert found.converged == (16, 16) and [c.kind for c in found.critical] == ["Stackelberg", "Nash"]
+    for certificate, known in zip(found.critical, (game(n).stackelberg(), game(n).nash()), strict=True):
+        np.testing.assert_allclose(certificate.actions, known, rtol=1e-9)
+        # Along the followers' response q' = -1 / (n + 1) each, f_1 has the second derivative -2 b / (n + 1).
+        np.testing.assert_allclose(certificate.total_spectra[0], -2 * SLOPE / (n + 1), rtol=1e-9)
+        np.testing.assert_allclose(certificate.own_spectra, -2 * SLOPE, rtol=1e-9)
+        assert not certificate.notes and certificate.hierarchical.stable and certificate.simultaneous.stable
+    stackelberg = found.stackelberg[0]
+    np.testing.assert_allclose(stackelberg.advantage, stackelberg.payoffs[0] - found.nash[0].payoffs[0])
+    again = equilibria.certify(game(n), *game(n).stackelberg(), replies=0)
+    assert again.kind == "Stackelberg" and len(again.why_not_nash) == 1 and "player 0" in again.why_not_nash[0]
+
+
+@pytest.mark.slow
+def test_a_chain_is_found_and_certified(x64):
+    rng = np.random.default_rng(0)
+    Q, b = [rng.normal(size=(3, 3)) + 3 * np.eye(3) for _ in range(3)], list(rng.normal(size=(3, 3)))
+    levels = ((0,), (1,), (2,))
+    terms = reference.quadratics(Q, b, (1, 1, 1), levels)
+    found = equilibria.find(Quadratic(Q, b, (1, 1, 1), levels), KEY, 16, replies=0)
+    for certificates, known in ((found.nash, terms.nash()), (found.stackelberg, terms.stackelberg())):
+        assert len(certificates) == 1
+        np.testing.assert_allclose(np.concatenate(certificates[0].actions), known, rtol=0, atol=1e-9)
+        for ours, theirs in zip(certificates[0].total_spectra, terms.total_hessians(), strict=True):
+            np.testing.assert_allclose(ours, theirs[0], rtol=1e-9)
+
+
+def test_learners_reach_it(x64):
+    """From away, without noise: the leader's step is small beside its followers'."""
+    learners = HierarchicalAscent(0.2), *[GradientAscent(0.3)] * 3
+    run = play(game(3), *learners, key=KEY, rounds=1000, start=(30.0, 50.0, 10.0, 20.0), record=Record.final())
+    np.testing.assert_allclose(np.concatenate(run.raise_if_failed().strategies), game(3).stackelberg(), rtol=1e-8)
