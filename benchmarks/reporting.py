@@ -63,12 +63,12 @@ def row(claim: str, ours: Any, holds: bool, control: bool = False) -> Row:
     return {"claim": claim, "ours": ours, "verdict": "holds" if holds else "FAILS", "control": control}
 
 
-def report(name: str, rows: list[Row], command: str) -> int:
-    """Print the claims as a table and write the file; 1 if a claim fails, else 0."""
+def report(name: str, rows: list[Row], command: str, more: dict[str, Any] | None = None) -> int:
+    """Print the claims as a table and write the file, `more` beside the claims; 1 if a claim fails, else 0."""
     table = Table("claim", "ours", "verdict")
     for r in rows:
         ours = ", ".join(f"{x:.4g}" for x in np.atleast_1d(r["ours"]))
         table.add_row(r["claim"] + (" (control)" if r["control"] else ""), ours, r["verdict"])
     Console(width=130).print(table)
-    write(name, rows, command)
+    write(name, rows if more is None else {"claims": rows, **more}, command)
     return int(any(r["verdict"] != "holds" for r in rows))

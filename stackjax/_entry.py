@@ -3,7 +3,7 @@
 import dataclasses
 import enum
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -108,28 +108,31 @@ def common_float(game: Game, start: Any) -> Any:
     """The common floating-point type of the arrays of the game and the start, else JAX's default."""
     arrays = [x for x in jax.tree.leaves((game, start)) if isinstance(x, jax.Array | np.ndarray)]
     types = [x.dtype for x in arrays if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.result_type(*types) if types else jnp.result_type(float)
+    # What JAX makes of it: without 64-bit types, float64 of NumPy is float32.
+    return jax.dtypes.canonicalize_dtype(jnp.result_type(*types)) if types else jnp.result_type(float)
 
 
 class Layout(NamedTuple):
     """How `(game, learners, start)` is put together from values that replicates share, their own, and static ones."""
 
     structure: Any
-    kinds: tuple[Any, ...]  # for each leaf _SHARED, _MAPPED or a static value
+    kinds: tuple[Any, ...]  # for each leaf SHARED, MAPPED or a static value
 
     def build(self, shared: Sequence[Any], mapped: Sequence[Any]) -> tuple[Game, tuple[Learner, ...], tuple[Any, ...]]:
         """Game, learners and starts of one replicate."""
-        sources = {_SHARED: iter(shared), _MAPPED: iter(mapped)}
-        leaves = [next(sources[kind]) if isinstance(kind, _Kind) else kind for kind in self.kinds]
+        sources = {SHARED: iter(shared), MAPPED: iter(mapped)}
+        leaves = [next(sources[kind]) if isinstance(kind, Kind) else kind for kind in self.kinds]
         return jax.tree.unflatten(self.structure, leaves)
 
 
-class _Kind(enum.Enum):
+class Kind(enum.Enum):
+    """Whether replicates share a leaf or have their own."""
+
     SHARED = enum.auto()
     MAPPED = enum.auto()
 
 
-_SHARED, _MAPPED = _Kind.SHARED, _Kind.MAPPED
+SHARED, MAPPED = Kind.SHARED, Kind.MAPPED
 
 
 def lay_out(
@@ -155,18 +158,18 @@ def lay_out(
         if array is None:
             kinds.append(leaf)
         elif axis is None or isinstance(leaf, bool | int | float):
-            kinds.append(_SHARED)
+            kinds.append(SHARED)
             shared.append(array)
         else:
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != replicates:
                 raise ValueError(
                     f"in_axes: {where(path)} has {replicates} replicates on axis {axis}, so not the shape {array.shape}"
                 )
-            kinds.append(_MAPPED)
+            kinds.append(MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
     starts = _start(game, start, dtype, replicates)
     for array, own in starts[1]:
-        kinds.append(_MAPPED if own else _SHARED)
+        kinds.append(MAPPED if own else SHARED)
         (mapped if own else shared).append(array)
     structure = jax.tree.structure((game, learners, starts[0]))
     return Layout(structure, tuple(kinds)), shared, mapped
@@ -248,6 +251,14 @@ def _start(
 
 def check_values(layout: Layout, shared: list[Array], mapped: list[Array], dtype: Any) -> None:
     """Check what can only be told from values: starts inside their spaces, and what the learners require."""
+    for text, bad in violations(layout, shared, mapped, dtype):
+        raise ValueError(text + (f" (replicates {bad[:5].tolist()}, ...)" if mapped else ""))
+
+
+def violations(
+    layout: Layout, shared: list[Array], mapped: list[Array], dtype: Any
+) -> Iterator[tuple[str, np.ndarray]]:
+    """What values violate, as messages, each with the numbers of the replicates that do."""
     if not concrete(shared, mapped):
         return
 
@@ -255,8 +266,7 @@ def check_values(layout: Layout, shared: list[Array], mapped: list[Array], dtype
         found = _requirements(shared, mapped, layout=layout, dtype=dtype)
     for text, holds in found.items():
         if concrete(holds) and not np.all(np.asarray(holds)):  # a function may hold a traced value
-            bad = np.flatnonzero(~np.asarray(holds))[:5].tolist()
-            raise ValueError(text + (f" (replicates {bad}, ...)" if mapped else ""))
+            yield text, np.flatnonzero(~np.asarray(holds))
 
 
 @functools.partial(jax.jit, static_argnames=("layout", "dtype"))

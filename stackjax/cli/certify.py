@@ -85,10 +85,19 @@ def command(
 
 
 def _exact(game: "Game") -> "Game":
-    """The game without its payoff noise."""
+    """The game without its payoff noise, if it has exact payoffs."""
+    import jax
+    import numpy as np
+
     from stackjax.games import Noisy
 
-    return _exact(game.game) if isinstance(game, Noisy) else game
+    if isinstance(game, Noisy):
+        return _exact(game.game)
+    try:
+        jax.eval_shape(game.payoffs, *(space.struct(np.float32) for space in game.spaces))
+    except NotImplementedError as error:
+        raise click.BadParameter(f"expected a game with exact payoffs: {error}", param_hint="'GAME'") from None
+    return game
 
 
 def _joint_action(game: "Game", text: str) -> tuple[Any, ...]:

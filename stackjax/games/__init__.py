@@ -1,7 +1,11 @@
 """Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
 
 from stackjax.games import bandit_instances as bandit_instances
+from stackjax.games.adversarial import CovarianceGAN as CovarianceGAN
+from stackjax.games.adversarial import DiracGAN as DiracGAN
 from stackjax.games.bandits import StackelbergBandit as StackelbergBandit
+from stackjax.games.bilevel import DataCleaning as DataCleaning
+from stackjax.games.bilevel import HyperparameterSelection as HyperparameterSelection
 from stackjax.games.bimatrix import Bimatrix as Bimatrix
 from stackjax.games.cournot import CournotDuopoly as CournotDuopoly
 from stackjax.games.cournot import CournotOligopoly as CournotOligopoly
@@ -9,6 +13,8 @@ from stackjax.games.functions import FunctionGame as FunctionGame
 from stackjax.games.functions import from_costs as from_costs
 from stackjax.games.functions import from_payoffs as from_payoffs
 from stackjax.games.iterated import IteratedMatrixGame as IteratedMatrixGame
+from stackjax.games.linear_quadratic import LinearQuadratic as LinearQuadratic
+from stackjax.games.mixture import MixtureGAN as MixtureGAN
 from stackjax.games.noisy import Noisy as Noisy
 from stackjax.games.planar import Hamiltonian as Hamiltonian
 from stackjax.games.planar import Tandem as Tandem

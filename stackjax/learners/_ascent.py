@@ -44,7 +44,8 @@ class Ascent(Learner):
             raise TypeError(f"optimizer: expected an Optax gradient transformation, got {optimizer!r}")
         self.step = None if step is None else as_schedule(step, "step")
         self.optimizer = optimizer
-        number(noise_variance, "noise_variance", 0.0, open_low=False)
+        if noise_variance is not None:  # as it is kept, so that a learner is made again from its fields
+            number(noise_variance, "noise_variance", 0.0, open_low=False)
         self.noise_variance = _variance(noise_variance)
 
     def direction(
@@ -93,7 +94,8 @@ class Ascent(Learner):
         else:
             assert self.optimizer is not None  # exactly one of them, by construction
             descent = jax.tree.map(jnp.negative, direction)
-            change, memory = self.optimizer.update(descent, state.memory, state.action)
+            with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by its integer counters
+                change, memory = self.optimizer.update(descent, state.memory, state.action)
             moved = optax.apply_updates(state.action, change)
         return AscentState(view.space.project(moved), state.n + 1, memory)
 
