@@ -1,7 +1,7 @@
 """`play`: the loop in which a game and its learners meet, over one batch axis."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -111,6 +111,46 @@ def play(
     points are equally spaced (`Record.every(k)` with `rounds` a multiple of k, or `Record.final()`); forward mode
     works always.
     """
+    return _prepared(
+        game, learners, key, rounds, replicates, start, record, resume, in_axes, chunk, devices, skip_phases
+    ).run()
+
+
+def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowered:
+    """The program of a chunk of the same call of `play`, which is not run: for its memory and its cost.
+
+    Once it is compiled (`lowered(...).compile()`), that call doesn't compile it again.
+    """
+    call: dict[str, Any] = dict.fromkeys(
+        ("replicates", "start", "record", "resume", "in_axes", "chunk", "devices"), None
+    ) | {"skip_phases": False}
+    found = _prepared(game, learners, **(call | options))
+    return _run.lower(*found.arguments(found.parts[0]), program=found.program)
+
+
+class _Prepared(NamedTuple):
+    """A call of `play` whose arguments were checked: its program, what that takes of some replicates, and the rest."""
+
+    program: _Program
+    arguments: Callable[[np.ndarray | None], tuple[Any, ...]]
+    parts: list[np.ndarray | None]
+    run: Callable[[], Trace]
+
+
+def _prepared(
+    game: Game,
+    learners: tuple[Learner, ...],
+    key: PRNGKeyArray,
+    rounds: int,
+    replicates: Any,
+    start: Any,
+    record: Record | None,
+    resume: Trace | None,
+    in_axes: Any,
+    chunk: int | None,
+    devices: Any,
+    skip_phases: bool,
+) -> _Prepared:
     record = Record.log_spaced(200) if record is None else record
     _entry.check_players(game, learners)
     _entry.check_record(record)
@@ -142,40 +182,47 @@ def play(
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
 
-    def run_part(part: np.ndarray | None) -> Any:
+    def arguments(part: np.ndarray | None) -> tuple[Any, ...]:
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
-        arguments = (shared, cut(mapped), cut(ids), words, *clock, cut(carry))
+        return shared, cut(mapped), cut(ids), words, *clock, cut(carry)
+
+    def run_part(part: np.ndarray | None) -> Any:
+        given = arguments(part)
         if finite:  # nothing to freeze: failures are found at record points
-            return _run(*arguments, program=program)
-        return _batch.freeze_failed(lambda freeze: _run(*arguments, program=program._replace(freeze=freeze)), arguments)
+            return _run(*given, program=program)
+        return _batch.freeze_failed(lambda freeze: _run(*given, program=program._replace(freeze=freeze)), given)
 
     parts = _batch.chunks(ids.size, chunk, len(where or (None,)))
-    initial, rows, calls, (states, status, failed_at) = _batch.join(run_part, parts, ids.size)
-    if spacing is None:
-        initial, rows, states = _derivatives.forward_only((initial, rows, states))
 
-    if not batched:
-        initial, rows, states, status, failed_at, ids = jax.tree.map(
-            lambda x: x[0], (initial, rows, states, status, failed_at, ids)
+    def run() -> Trace:
+        initial, rows, calls, (states, status, failed_at) = _batch.join(run_part, parts, ids.size)
+        if spacing is None:
+            initial, rows, states = _derivatives.forward_only((initial, rows, states))
+        own_ids = ids
+        if not batched:
+            initial, rows, states, status, failed_at, own_ids = jax.tree.map(
+                lambda x: x[0], (initial, rows, states, status, failed_at, ids)
+            )
+            calls = jax.tree.map(lambda x: x[0] if x.ndim > 1 else x, calls)
+        return Trace(
+            rounds=points,
+            initial=initial,
+            strategies=rows["strategies"],
+            actions=rows["actions"],
+            payoffs=rows["payoffs"],
+            metrics=rows["metrics"],
+            reports=rows["reports"],
+            block_visits=rows["visits"],
+            visits_before=visits_before,
+            status=status,
+            failed_at=failed_at,
+            state=states,
+            key=key,
+            ids=own_ids,
+            block_calls=calls,
+            calls_before=calls_before,
+            structure=_entry.structure(game, learners),
+            batched=batched,
         )
-        calls = jax.tree.map(lambda x: x[0] if x.ndim > 1 else x, calls)
-    return Trace(
-        rounds=points,
-        initial=initial,
-        strategies=rows["strategies"],
-        actions=rows["actions"],
-        payoffs=rows["payoffs"],
-        metrics=rows["metrics"],
-        reports=rows["reports"],
-        block_visits=rows["visits"],
-        visits_before=visits_before,
-        status=status,
-        failed_at=failed_at,
-        state=states,
-        key=key,
-        ids=ids,
-        block_calls=calls,
-        calls_before=calls_before,
-        structure=_entry.structure(game, learners),
-        batched=batched,
-    )
+
+    return _Prepared(program, arguments, parts, run)

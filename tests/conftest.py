@@ -5,6 +5,7 @@ import os
 import jax
 import pytest
 
+os.environ.setdefault("STACKJAX_CACHE", "off")  # commands compile as if for the first time
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")  # a GPU would round products to TF32

@@ -15,10 +15,11 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
-    ["spaces", "schedules", "_noise", "_dependence", "_derivatives"],
+    ["spaces", "schedules", "_names", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
     ["phases"],
     ["_calculus", "arms"],
+    ["solvers"],
     ["_players"],
     ["_loop"],
     ["trace", "games", "learners"],

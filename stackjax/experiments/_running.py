@@ -12,7 +12,7 @@ import numpy as np
 
 from stackjax import _entry
 from stackjax.games import StackelbergBandit
-from stackjax.protocols import Learner
+from stackjax.protocols import Game, Learner
 
 
 @contextlib.contextmanager
@@ -33,12 +33,25 @@ def check_seed(seed: Any) -> None:
         raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
 
 
+def physical_memory() -> int:
+    """Bytes of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def size_text(size: float) -> str:
+    """Bytes in a unit."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size:.0f} bytes"
+
+
 def check_fits(counts: Mapping[str, int], size: int) -> None:
     """Would so many things, each of `size` bytes, take more than half of the machine's memory?
 
     **Raises:** `ValueError` that names `replicates`.
     """
-    needed, limit = math.prod(counts.values()) * size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2
+    needed, limit = math.prod(counts.values()) * size, physical_memory() / 2
     if needed > limit:
         product = " x ".join(f"{n} {name}" for name, n in counts.items())
         raise ValueError(
@@ -84,12 +97,28 @@ def progress_bar(show: bool | None, total: float, unit: str) -> Iterator[Advance
     **Arguments:** `show`: whether to show it, None: if the standard error is a terminal; `total`, in a `unit`.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """How many a second."""
+
+        def render(self, task: Any) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.3g}/s")
 
     console = Console(stderr=True)
     show = console.is_terminal if show is None else show
     counts = (MofNCompleteColumn(), TextColumn(f"{unit}, [red]{{task.fields[failed]}}[/red] failed"))
-    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeElapsedColumn())
+    times = (Rate(), TimeElapsedColumn(), TextColumn("[dim]left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, *times)
     with Progress(*columns, console=console, disable=not show, transient=True) as bar:
         task = bar.add_task("", total=total, failed=0)
         failures = 0
@@ -116,3 +145,22 @@ def checked_learners(name: str, pair: Any, games: Mapping[int, StackelbergBandit
             _entry.check_values(layout, shared, mapped, dtype)
         found[horizon] = tuple(made)
     return found
+
+
+def roles_of(game: Game) -> list[str]:
+    """What a game's players are called."""
+    if game.levels == ((0,), (1,)):
+        return ["leader", "follower"]
+    return [f"player {i}" for i in range(len(game.spaces))]
+
+
+def labels_of(name: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
+    """A label for each player, checked.
+
+    **Raises:** `ValueError` that names the argument.
+    """
+    if given is None:
+        return default
+    if isinstance(given, str) or len(given) != len(default):
+        raise ValueError(f"{name}: expected one label a player ({len(default)}), got {given!r}")
+    return list(given)

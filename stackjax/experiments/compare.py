@@ -5,15 +5,23 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from stackjax import _entry
 from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, compilation, named, progress_bar
+from stackjax.experiments._measures import distances, known, stacked
+from stackjax.experiments._running import (
+    check_fits,
+    check_seed,
+    compilation,
+    labels_of,
+    named,
+    progress_bar,
+    roles_of,
+)
 from stackjax.play import play
 from stackjax.protocols import Action, Calls, Game, Learner
 from stackjax.trace import Record, Status, Trace
@@ -106,12 +114,11 @@ def compare(
     if not batched:
         raise ValueError("replicates: expected a number or ids, got None")
     check_seed(seed)
-    roles = _roles(game)
-    actions = _labels("action_labels", action_labels, [f"action of {role}" for role in roles])
-    payoffs = _labels("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
-    known = {"nash": game.nash_equilibria() if nash is None else _several(nash)}
-    known["stackelberg"] = game.stackelberg_equilibria() if stackelberg is None else _several(stackelberg)
-    equilibria = {name: found for name, points in known.items() if (found := _finite(game, name, points))}
+    roles = roles_of(game)
+    actions = labels_of("action_labels", action_labels, [f"action of {role}" for role in roles])
+    payoffs = labels_of("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
+    given = {"nash": nash, "stackelberg": stackelberg}
+    equilibria = {name: found for name, points in given.items() if (found := known(game, name, points))}
 
     run_key = jax.random.key(seed) if key is None else key
     where = _entry.device_list(devices) or (jnp.zeros(()).device,)
@@ -147,11 +154,7 @@ def compare(
             done.append(whole.assign(seconds=seconds, compile_seconds=compiling))
 
     result = _concat(done, "methods", "all")
-    result = result.assign_coords(methods=list(chosen), player=roles, payoff_label=("player", payoffs))
-    for i, label in enumerate(actions):
-        for variable in result.variables:
-            if str(variable).partition("[")[0] in (f"strategy_{i}", f"initial_{i}", f"action_{i}"):
-                result[variable].attrs["long_name"] = label
+    result = results.labelled(result.assign_coords(methods=list(chosen), player=roles), actions, payoffs)
     for name, equilibrium in equilibria.items():
         result = result.assign(_equilibrium_variables(game, name, equilibrium))
     configuration = {
@@ -170,14 +173,21 @@ def compare(
     )
 
 
-def check_memory(game: Game, methods: int, rounds: int, replicates: int, record: Record | None = None) -> None:
+def check_memory(
+    game: Game, methods: int, rounds: int, replicates: int, record: Record | None = None, what: str = "methods"
+) -> None:
     """Would what a comparison records take more than half of the machine's memory? A rough estimate.
 
-    It leaves out what learners report, and copies: hence the half.
+    It leaves out what learners report, and copies: hence the half. `what`: of what there are so many `methods`.
 
     **Raises:** `ValueError` that names `replicates`.
     """
-    record = Record.log_spaced(150) if record is None else record
+    size, points = record_bytes(game, rounds, Record.log_spaced(150) if record is None else record)
+    check_fits({what: methods, "replicates": replicates, "records": points}, size)
+
+
+def record_bytes(game: Game, rounds: int, record: Record) -> tuple[int, int]:
+    """About how many bytes a record of one replicate has, and how many records there are."""
     points = {"every": -(-rounds // record.number), "log_spaced": min(record.number, rounds)}.get(record.kind, 1)
     players, each = len(game.spaces), jnp.zeros(()).dtype.itemsize
     actions = tuple(space.struct(jnp.float32) for space in game.spaces)
@@ -187,51 +197,13 @@ def check_memory(game: Game, methods: int, rounds: int, replicates: int, record:
     if record.metrics is not None:
         with contextlib.suppress(Exception):  # `play` says better what is wrong with them
             values += sum(x.size for x in jax.tree.leaves(jax.eval_shape(record.metrics, *actions)))
-    size = each * values + 8 * players * len(Calls._fields)
-    check_fits({"methods": methods, "replicates": replicates, "records": points}, size)
+    return each * values + 8 * players * len(Calls._fields), points
 
 
 def _concat(parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]) -> "xarray.Dataset":
     import xarray
 
     return xarray.concat(parts, dim, data_vars=data_vars, coords="minimal", compat="override", join="exact")
-
-
-def _roles(game: Game) -> list[str]:
-    if game.levels == ((0,), (1,)):
-        return ["leader", "follower"]
-    return [f"player {i}" for i in range(len(game.spaces))]
-
-
-def _labels(name: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
-    if given is None:
-        return default
-    if isinstance(given, str) or len(given) != len(default):
-        raise ValueError(f"{name}: expected one label a player ({len(default)}), got {given!r}")
-    return list(given)
-
-
-def _several(points: Any) -> list[Any]:
-    """One joint action, or a list of them, as a list."""
-    return points if isinstance(points, list) and all(isinstance(point, tuple) for point in points) else [points]
-
-
-def _finite(game: Game, name: str, points: Sequence[Any]) -> list[tuple[Action, ...]]:
-    """Joint actions of the spaces' shapes, without those of which a game says with NaN that there are none."""
-    found = []
-    for actions in points:
-        if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
-            raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
-        actions = tuple(jax.tree.map(jnp.asarray, action) for action in actions)
-        for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
-            expected = space.struct(jnp.float32)
-            try:
-                chex.assert_trees_all_equal_shapes(expected, action)
-            except AssertionError:
-                raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
-        if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)):
-            found.append(actions)
-    return found
 
 
 def _cut(game: Game, start: Any, replicates: int, part: np.ndarray) -> Any:
@@ -256,24 +228,10 @@ def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, list[tuple[Actio
     if not jax.tree.leaves(trace.strategies):
         return dataset
     for name, points in equilibria.items():
-        distances = np.stack([_distances(game, trace.strategies, point) for point in points])
-        joint = np.sum(np.square(distances), axis=-1, keepdims=True)
-        # NaN, a failed replicate, is equally far from all: the first one's NaN is kept.
-        nearest = np.argmin(np.where(np.isnan(joint), np.inf, joint), axis=0, keepdims=True)
-        dataset[f"distance_to_{name}"] = (
-            ("replicate", "rounds", "player"),
-            np.take_along_axis(distances, nearest, axis=0)[0],
-        )
+        runs = np.zeros(trace.status.shape[0], int)  # all of the same game
+        each = jax.tree.map(lambda x, runs=runs: x[runs], stacked([points]))
+        dataset[f"distance_to_{name}"] = (("replicate", "rounds", "player"), distances(game, trace.strategies, each))
     return dataset
-
-
-def _distances(game: Game, strategies: Any, point: tuple[Action, ...]) -> Float[np.ndarray, "replicates K players"]:
-    """Each player's distance to its part of the equilibrium, in its own space."""
-    found = []
-    for space, strategy, action in zip(game.spaces, strategies, point, strict=True):
-        target = jax.tree.map(lambda x, like: x.astype(like.dtype), action, strategy)
-        found.append(np.asarray(jax.vmap(jax.vmap(space.distance, (0, None)), (0, None))(strategy, target)))
-    return np.stack(found, axis=-1)
 
 
 def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:

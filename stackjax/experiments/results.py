@@ -11,7 +11,8 @@ import os
 import platform
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,15 +22,14 @@ import jaxlib
 import numpy as np
 
 import stackjax
-from stackjax.protocols import Calls
-from stackjax.trace import Status
 
 if TYPE_CHECKING:
     import xarray
 
+#: The form of result files; it grows when an older version can't read them any more.
+FORM = 1
 #: Arrays with more entries than this are described by shape, type and hash.
 _LISTED = 10_000
-_QUARTILES = (0.25, 0.5, 0.75)
 
 
 def describe(value: Any, depth: int = 16) -> Any:
@@ -78,6 +78,7 @@ def provenance(
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     found = {
         "stackjax_version": stackjax.__version__,
+        "form": FORM,
         "jax_version": jax.__version__,
         "jaxlib_version": jaxlib.__version__,
         "numpy_version": np.__version__,
@@ -88,6 +89,16 @@ def provenance(
         "configuration": json.dumps(describe(configuration)),
     }
     return found | {k: v for k, v in (("seed", seed), ("command", command)) if v is not None}
+
+
+def labelled(dataset: "xarray.Dataset", actions: Sequence[str], payoffs: Sequence[str]) -> "xarray.Dataset":
+    """A dataset with what each player's actions and payoffs are called."""
+    dataset = dataset.assign_coords(payoff_label=("player", list(payoffs)))
+    for i, label in enumerate(actions):
+        for variable in dataset.variables:
+            if str(variable).partition("[")[0] in (f"strategy_{i}", f"initial_{i}", f"action_{i}"):
+                dataset[variable].attrs["long_name"] = label
+    return dataset
 
 
 @contextlib.contextmanager
@@ -141,17 +152,22 @@ def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     path = Path(path)
     check_writable(path.parent)
     if "stackjax_version" not in dataset.attrs:  # of a trace; by it `load` knows its own
-        dataset = dataset.assign_attrs(stackjax_version=stackjax.__version__)
+        dataset = dataset.assign_attrs(stackjax_version=stackjax.__version__, form=FORM)
     numbers = [str(name) for name, v in dataset.variables.items() if v.ndim and v.dtype.kind in "iuf"]
     encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in numbers}
-    with replacing(path) as part:
-        dataset.to_netcdf(part, engine="h5netcdf", encoding=encoding)
+    # In memory first: HDF5 doesn't survive a file that can't grow (it crashes the process later on).
+    content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(content)
 
 
 def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
     """Read a result that `save` or the command line wrote, into memory.
 
-    **Raises:** `FileNotFoundError` if there is no such file, `ValueError` if it isn't a result of stackjax.
+    It warns (`UserWarning`) of a file that another minor version wrote.
+
+    **Raises:** `FileNotFoundError` if there is no such file, `ValueError` if it isn't a result of stackjax, or of a
+    later version's form.
     """
     import xarray
 
@@ -166,91 +182,12 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
         raise ValueError(f"{path} can't be read as a NetCDF file: {error}") from None
     if "stackjax_version" not in dataset.attrs:
         raise ValueError(f"{path} is a NetCDF file, but not a result of stackjax")
-    return dataset
-
-
-def check_comparison(dataset: Any) -> None:
-    """Is it what `compare` returned?"""
-    import xarray
-
-    if not isinstance(dataset, xarray.Dataset):
-        name = type(dataset).__name__
-        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.compare, got a {name}")
-    missing = [name for name in ("methods", "replicate", "rounds", "player") if name not in dataset.dims]
-    if missing or "status" not in dataset:
-        hint = '; to pick one method, name it in a list: dataset.sel(methods=["a"])' if missing == ["methods"] else ""
+    written, form = str(dataset.attrs["stackjax_version"]), int(dataset.attrs.get("form", FORM))
+    if form > FORM:
         raise ValueError(
-            f"dataset: expected the result of a comparison, got one without {' or '.join(missing or ['status'])}{hint}"
+            f"{path} was written by stackjax {written} in a form ({form}) that {stackjax.__version__} doesn't know; "
+            "upgrade to read it"
         )
-
-
-def over_replicates(dataset: "xarray.Dataset", name: str, quantiles: Sequence[float]) -> "xarray.DataArray":
-    """Quantiles over the replicates that didn't fail, `[methods, quantile, ...]`; NaN where all failed.
-
-    Values that aren't finite are left out, as exact payoffs may be of players who aren't shown them; NaN where all
-    are. `left_out` counts them.
-    """
-    import xarray
-
-    values = dataset[name].transpose("methods", "replicate", ...)
-    ok = dataset["status"].transpose("methods", "replicate").values == Status.OK
-    array = values.values.astype(np.float64)
-    rows = [_quantiles(a[good], quantiles) for a, good in zip(array, ok, strict=True)]
-    dims = ("methods", "quantile", *values.dims[2:])
-    coords = {k: values.coords[k] for k in values.dims if k in values.coords and k != "replicate"}
-    return xarray.DataArray(np.stack(rows), {**coords, "quantile": list(quantiles)}, dims)
-
-
-def _quantiles(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
-    finite = np.isfinite(values)
-    if finite.all() and values.shape[0]:
-        return np.quantile(values, quantiles, axis=0)
-    some = finite.any(0)
-    found = np.full((len(quantiles), *values.shape[1:]), np.nan)
-    if some.any():
-        found[:, some] = np.nanquantile(np.where(finite, values, np.nan)[:, some], quantiles, axis=0)
-    return found
-
-
-def left_out(dataset: "xarray.Dataset", names: Iterable[str]) -> "xarray.DataArray":
-    """How many values `over_replicates` leaves out, `[methods]`: not finite, of replicates that didn't fail."""
-    import xarray
-
-    ok = dataset["status"] == int(Status.OK)
-    counts = xarray.zeros_like(dataset["methods"], dtype=np.int64)
-    for name in names:
-        bad = ok & ~dataset[name].copy(data=np.isfinite(dataset[name].values))
-        counts = counts + bad.sum([dim for dim in bad.dims if dim != "methods"])
-    return counts
-
-
-def summary(dataset: "xarray.Dataset") -> "xarray.Dataset":
-    """The state of a comparison at its last record, over the replicates that didn't fail.
-
-    **Returns:** a dataset with the dimensions `methods`, `quantile` (0.25, 0.5, 0.75) and `player`:
-
-    - `distance_to_nash`, `distance_to_stackelberg` `[methods, quantile, player]` where these equilibria are
-      known, and `payoffs` `[methods, quantile, player]` over the last block of rounds;
-    - `left_out` `[methods]`: how many values of those aren't finite though their replicates didn't fail. The
-      quantiles are those of the rest;
-    - `payoffs_calls`, `gradients_calls`, ... `[methods, player]`, cumulative, of the median replicate;
-    - `replicates`, how many there were, and `failed` `[methods]`, how many of them did. Where all of them
-      failed the quantiles are NaN, and `failed` equals `replicates`;
-    - `seconds`, `compile_seconds` `[methods]`, and `rounds`.
-    """
-    import xarray
-
-    check_comparison(dataset)
-    last = dataset.isel(rounds=-1)
-    found: dict[str, Any] = {
-        "replicates": dataset.sizes["replicate"],
-        "failed": (dataset["status"] != int(Status.OK)).sum("replicate"),
-        "rounds": int(last["rounds"]),
-    }
-    measured = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in last]
-    for name in measured:
-        found[name] = over_replicates(last, name, _QUARTILES)
-    found["left_out"] = left_out(last, measured)
-    for kind in Calls._fields:
-        found[kind + "_calls"] = over_replicates(last, kind + "_calls", (0.5,)).isel(quantile=0, drop=True)
-    return xarray.Dataset(found | {name: dataset[name] for name in ("seconds", "compile_seconds")})
+    if written.split(".")[:2] != stackjax.__version__.split(".")[:2]:
+        warnings.warn(f"{path} was written by stackjax {written}, this is {stackjax.__version__}", stacklevel=2)
+    return dataset

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stackjax.experiments.results import summary
+from stackjax.experiments.reductions import check_comparison, summary
 from stackjax.protocols import Calls
 from stackjax.trace import Status
 
@@ -23,6 +23,7 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
       the quartiles stand below the medians; where that doesn't suffice either (below about 100 characters), they and
       the time of compilation are left out.
     - Of regrets: both players' means with standard errors, a line for each pair and horizon, and their `slopes`.
+    - Of a sweep: quartiles of what was measured, at the last record, a line for each of the first settings.
     - Of a meta-game: both players' average utilities, a cell for each pair of algorithms, and its `solutions`.
 
     **Arguments:**
@@ -46,9 +47,10 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
 
     from stackjax.experiments.metagame_tables import metagame_table  # here, as they import from this file
     from stackjax.experiments.regret_tables import regret_table
+    from stackjax.experiments.sweep_tables import sweep_table
 
     width = rich.get_console().width if width is None else width
-    kinds = {"regret": regret_table, "metagame": metagame_table}
+    kinds = {"regret": regret_table, "metagame": metagame_table, "sweep": sweep_table}
     return kinds.get(str(getattr(dataset, "attrs", {}).get("result")), comparison_table)(dataset, width)
 
 
@@ -56,6 +58,7 @@ def comparison_table(dataset: "xarray.Dataset", width: int) -> "Table":
     """The table of a comparison, see `table`, in lines of `width` characters."""
     from rich.console import Console
 
+    check_comparison(dataset)
     console = Console(width=10 * width)
     for between in (" ", "\n"):
         made = _table(dataset, between)

@@ -91,6 +91,11 @@ class ExploreThenCommit(ExploreThenCommitThrowOut):
     def __init__(self, explore: Any, *, see_others: bool = False):
         self.discard, self.keep, self.see_others = 0, explore, see_others
 
+    @property
+    def explore(self) -> Any:
+        """Pulls of each arm before it commits."""
+        return self.keep
+
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
         return {"explore: expected a whole number, at least one pull an arm": whole(self.keep, 1)}

@@ -32,7 +32,7 @@ def metagame(utility, **attributes):
         "replicate": range(shape[3]),
         "player": ["leader", "follower"],
     }
-    about = {"result": "metagame", "title": "A meta-game", "horizon": 1000, "stackjax_version": "0"}
+    about = {"result": "metagame", "title": "A meta-game", "horizon": 1000, "stackjax_version": "0.1.0"}
     return xarray.Dataset(variables, coordinates, about | attributes)
 
 

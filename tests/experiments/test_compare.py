@@ -318,12 +318,13 @@ def test_a_trace_is_no_dataset_but_makes_one(tmp_path):
         TypeError, match=r"^dataset: expected a dataset from .*experiments or .*to_xarray\(\), got a Trace$"
     ):
         experiments.save(trace, tmp_path / "a.nc")
-    for function in (experiments.summary, experiments.table):
+    for function, kind in (
+        (experiments.summary, "a comparison or a sweep, got one without replicate"),
+        (experiments.table, "a comparison, got one without methods or replicate"),
+    ):
         with pytest.raises(TypeError, match=r"^dataset: expected a dataset from .*compare, got a Trace$"):
             function(trace)
-        with pytest.raises(
-            ValueError, match="expected the result of a comparison, got one without methods or replicate"
-        ):
+        with pytest.raises(ValueError, match=f"expected the result of {kind}"):
             function(trace.to_xarray())
     experiments.save(trace.to_xarray(), tmp_path / "a.nc")
     np.testing.assert_array_equal(experiments.load(tmp_path / "a.nc")["strategy_0"], trace.strategies[0])

@@ -22,7 +22,7 @@ def data():
     return xarray.Dataset(
         {"regret": ((*runs, "replicate", "player"), values), "status": ((*runs, "replicate"), status)},
         {"pairs": ["a", "b"], "horizon": HORIZONS, "replicate": range(3), "player": ["leader", "follower"]},
-        {"result": "regret", "title": "A game", "benchmark": "tolerant", "gamma": 0.05, "stackjax_version": "0"},
+        {"result": "regret", "title": "A game", "benchmark": "tolerant", "gamma": 0.05, "stackjax_version": "0.1.0"},
     )
 
 

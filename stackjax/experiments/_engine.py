@@ -1,0 +1,221 @@
+"""The runs of a sweep, played chunk by chunk: here, in parts that survive, or by several processes."""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stackjax._names import nearest
+from stackjax.experiments import _chunks, results
+from stackjax.experiments._assembly import Tables
+from stackjax.experiments._groups import Group
+from stackjax.experiments._measures import Points, distances, regrets
+from stackjax.experiments._running import Advance, named
+from stackjax.experiments.parts import Arrays, OtherConfigurationError, Parts, differences, read, refusal
+from stackjax.experiments.settings import Setting
+from stackjax.play import lowered, play
+from stackjax.trace import Status
+
+if TYPE_CHECKING:
+    import xarray
+
+_POLL = 0.1
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C stopped a computation at the end of a chunk; the message says how it goes on."""
+
+
+class Chunk(NamedTuple):
+    """Some runs of a group: which ones, filled up with copies of the last one, and how many there are without them."""
+
+    group: int
+    runs: np.ndarray
+    size: int
+
+
+class Runs(NamedTuple):
+    """All that is played: settings, in groups of one program each, times replicates."""
+
+    settings: list[Setting]
+    groups: list[Group]
+    ids: np.ndarray
+    common: bool
+    options: dict[str, Any]  # of `play`
+    devices: tuple[Any, ...]
+    equilibria: list[dict[str, Points]]  # of each group
+    benchmarks: list[np.ndarray | None]
+    keep: tuple[str, ...] | None
+
+    def arguments(self, group: int, runs: np.ndarray) -> tuple[Any, dict[str, Any]]:
+        """Game, learners and what else `play` gets of some runs of a group, which are numbered setting by setting."""
+        at, replicate = np.divmod(runs, self.ids.size)
+        given = self.groups[group].arguments(at, replicate)
+        ids = self.ids[replicate].astype(np.int64)
+        if not self.common:
+            ids += self.groups[group].members[at] * (int(self.ids.max()) + 1)
+        devices = None if self.devices == (jnp.zeros(()).device,) else self.devices
+        more = {"replicates": ids, "start": given.start, "in_axes": given.in_axes, "devices": devices}
+        return (given.game, *given.learners), self.options | more
+
+    def play(self, chunk: Chunk) -> Arrays:
+        """What is recorded and measured of a chunk's runs."""
+        players, options = self.arguments(chunk.group, chunk.runs)
+        at = chunk.runs // self.ids.size
+        first = self.settings[self.groups[chunk.group].members[at[0]]].label
+        with named(f"the settings from {first} on" if first else "the only setting"):
+            trace = play(*players, **options)
+            recorded = trace.to_xarray()
+        found: Arrays = {
+            str(name): (tuple(map(str, v.dims[1:])), v.values[: chunk.size]) for name, v in recorded.data_vars.items()
+        }
+        if jax.tree.leaves(trace.strategies):
+            for name, points in self.equilibria[chunk.group].items():
+                each = jax.tree.map(lambda x, which=points.which[at]: x[which], points.actions)
+                measured = distances(players[0], trace.strategies, each)
+                found[f"distance_to_{name}"] = (("rounds", "player"), measured[: chunk.size])
+        values = self.benchmarks[chunk.group]
+        if values is not None:
+            found["regret"] = (("rounds", "player"), regrets(players[0], trace, values[at])[: chunk.size])
+        if self.keep is None:
+            return found
+        if unknown := [name for name in self.keep if name not in found]:
+            raise ValueError(f"keep: {nearest('variable', unknown[0], sorted(found))}")
+        return {name: entry for name, entry in found.items() if name in (*self.keep, "status", "failed_at")}
+
+    def size(self, group: int, budget: int | None, host: int) -> int:
+        """How many runs of a group to play at once, see `_chunks.chunk_size`; `host`: bytes for a run."""
+        runs = len(self.groups[group].members) * self.ids.size
+        limit = _chunks.default_budget(self.devices[0]) if budget is None else budget
+        return _chunks.chunk_size(runs, lambda size: self.program(group, size), limit, self.devices, host)
+
+    def program(self, group: int, size: int) -> jax.stages.Lowered:
+        """The program of so many runs of a group, not compiled."""
+        runs = len(self.groups[group].members) * self.ids.size
+        players, options = self.arguments(group, np.minimum(np.arange(size), runs - 1))
+        return lowered(*players, **options)
+
+    def chunks(self, sizes: Sequence[int]) -> list[Chunk]:
+        """All chunks, of so many runs in each group; their numbers are their places."""
+        found = []
+        for i, (group, size) in enumerate(zip(self.groups, sizes, strict=True)):
+            runs = len(group.members) * self.ids.size
+            starts = range(0, runs, size)
+            found += [Chunk(i, np.minimum(np.arange(a, a + size), runs - 1), min(size, runs - a)) for a in starts]
+        return found
+
+
+def here(runs: Runs, sizes: Sequence[int], advance: Advance) -> Tables:
+    """Play everything, and keep it in memory."""
+    tables = Tables(runs.groups, runs.ids.size)
+    for chunk in runs.chunks(sizes):
+        arrays = runs.play(chunk)
+        tables.fill(chunk.group, int(chunk.runs[0]), arrays)
+        _said(runs, chunk, arrays, advance)
+    return tables
+
+
+def in_parts(
+    runs: Runs, sizes: Any, parts: Parts, done_elsewhere: Any, overwrite: bool, advance: Advance
+) -> "Tables | xarray.Dataset":
+    """Play what isn't finished, this process' share of it, and keep it in parts; the first process returns all of it.
+
+    **Arguments:** `sizes()`: the sizes of chunks, asked for if nothing is begun; `done_elsewhere()`: the result if it
+    is in its place, which the other processes wait for and return.
+    """
+    process, processes = jax.process_index(), jax.process_count()
+    plan = parts.begun(overwrite and process == 0)
+    while plan is None:
+        if process == 0:
+            parts.begin(plan := sizes())
+        else:
+            time.sleep(_POLL)
+            if (there := done_elsewhere()) is not None:
+                return there
+            plan = parts.begun(False)
+    chunks = runs.chunks(plan)
+    done = parts.done()
+    if process and (there := done_elsewhere()) is not None:
+        return there
+    finished = sum(chunks[number].size for number in done)
+    advance("resumed" if done else "", finished)
+    with _boundary() as stopping:
+        try:
+            for number, chunk in enumerate(chunks):
+                if number in done or number % processes != process:
+                    continue
+                if stopping():
+                    left = sum(c.size for n, c in enumerate(chunks) if n >= number and n not in done)
+                    raise Interrupted(f"stopped with {left} runs to go; the same call goes on from {parts.folder}")
+                arrays = runs.play(chunk)
+                parts.keep(number, arrays)
+                _said(runs, chunk, arrays, advance)
+            parts.flush()
+        except BaseException:  # whatever it is, what is finished is kept
+            with contextlib.suppress(OSError):
+                parts.flush()
+            raise
+        while process or len(done := parts.done()) < len(chunks):  # others are still at it
+            if process and (there := done_elsewhere()) is not None:
+                return there
+            if stopping():
+                raise Interrupted(f"stopped while other processes play; the same call goes on from {parts.folder}")
+            time.sleep(_POLL)
+    tables = Tables(runs.groups, runs.ids.size)
+    for path in sorted(set(done.values())):
+        for number, arrays in read(path):
+            tables.fill(chunks[number].group, int(chunks[number].runs[0]), arrays)
+    return tables
+
+
+def _said(runs: Runs, chunk: Chunk, arrays: Arrays, advance: Advance) -> None:
+    last = runs.settings[runs.groups[chunk.group].members[chunk.runs[chunk.size - 1] // runs.ids.size]]
+    advance(last.label, chunk.size, int(np.sum(arrays["status"][1] != Status.OK)))
+
+
+@contextlib.contextmanager
+def _boundary() -> Iterator[Any]:
+    """Yields a function: whether Ctrl-C was pressed. A second time it interrupts at once, as it would without this."""
+    pressed = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def finished(path: Path, configuration: Mapping[str, Any], overwrite: bool) -> "xarray.Dataset | None":
+    """The result in a file, if it is one of this configuration; None if there is no file.
+
+    **Raises:** `OtherConfigurationError` with the difference, unless it is to be overwritten.
+    """
+    if not path.exists():
+        return None
+    try:
+        there = results.load(path)
+    except (OSError, ValueError) as error:
+        raise OtherConfigurationError(f"out: {error}; choose another name") from None
+    lines = differences(json.loads(there.attrs["configuration"]), configuration)
+    if not lines:
+        return there
+    if not overwrite:
+        raise OtherConfigurationError(refusal(path, "is a result of", lines))
+    return None

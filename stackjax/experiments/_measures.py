@@ -1,0 +1,134 @@
+"""What experiments measure of a run beside what it records: distances to equilibria, and regrets."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import chex
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from stackjax.equilibria.regret import pseudo_regret
+from stackjax.experiments.regret import BENCHMARKS
+from stackjax.experiments.settings import Setting, called, is_maker
+from stackjax.games import StackelbergBandit
+from stackjax.protocols import Action, Game
+from stackjax.trace import Status, Trace
+
+EQUILIBRIA = ("nash", "stackelberg")
+JointAction = tuple[Action, ...]
+
+
+class Points(NamedTuple):
+    """Equilibria of one kind: of several games, each with as many points, NaN where there are fewer."""
+
+    actions: JointAction  # leaves [games, points, ...]
+    which: Int[np.ndarray, " settings"]  # the game of each setting
+
+
+def several(points: Any) -> list[Any]:
+    """One joint action, or a list of them, as a list."""
+    return points if isinstance(points, list) and all(isinstance(point, tuple) for point in points) else [points]
+
+
+def known(game: Game, name: str, given: Any) -> list[JointAction]:
+    """The equilibria of a kind: those that are given, else those that the game knows.
+
+    **Raises:** `ValueError` that names the kind.
+    """
+    return finite(game, name, getattr(game, f"{name}_equilibria")() if given is None else several(given))
+
+
+def finite(game: Game, name: str, points: Sequence[Any]) -> list[JointAction]:
+    """Joint actions of the spaces' shapes, without those of which a game says with NaN that there are none."""
+    found = []
+    for actions in points:
+        if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
+            raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
+        actions = tuple(jax.tree.map(jnp.asarray, action) for action in actions)
+        for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
+            expected = space.struct(jnp.float32)
+            try:
+                chex.assert_trees_all_equal_shapes(expected, action)
+            except AssertionError:
+                raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
+        if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)):
+            found.append(actions)
+    return found
+
+
+def stacked(games: Sequence[Sequence[JointAction]]) -> JointAction:
+    """The points of several games in arrays `[games, points, ...]`, NaN where a game has fewer than another."""
+    most = max(map(len, games))
+    blank = jax.tree.map(lambda x: np.full(x.shape, np.nan), next(points[0] for points in games if points))
+    rows = [[*points, *[blank] * (most - len(points))] for points in games]
+    flat = [point for row in rows for point in row]
+    return jax.tree.map(lambda *xs: np.stack(xs).reshape(len(rows), most, *xs[0].shape), *flat)
+
+
+def points_of(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str, Points]:
+    """The equilibria of all settings' games, by kind; kinds that no game knows are left out.
+
+    **Arguments:** `given`: by kind None (those that the games know), equilibria, or a function of swept names.
+    """
+    found = {}
+    for name, said in given.items():
+        games: dict[Any, list[JointAction]] = {}
+        own: list[Any] = [i if is_maker(said) else _bits(setting.game) for i, setting in enumerate(settings)]
+        for which, setting in zip(own, settings, strict=True):
+            if which not in games:
+                points = called(said, setting.values, {"game": setting.game}) if is_maker(said) else said
+                games[which] = known(setting.game, name, points)
+        if any(games.values()):
+            places = {which: at for at, which in enumerate(games)}
+            found[name] = Points(stacked(list(games.values())), np.asarray([places[which] for which in own]))
+    return found
+
+
+def _bits(game: Game) -> Any:
+    """What tells games of one structure apart: their numbers, bit for bit."""
+    leaves = [x for x in jax.tree.leaves(game) if eqx.is_array_like(x)]
+    plain = [jax.random.key_data(x) if jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key) else x for x in leaves]
+    return tuple(np.asarray(x).tobytes() for x in plain)
+
+
+def distances(game: Game, strategies: JointAction, points: JointAction) -> Float[np.ndarray, "runs K players"]:
+    """Each player's distance to its part of the nearest equilibrium, in its own space; NaN where there is none.
+
+    Nearest is the one with the least sum of squared distances.
+
+    **Arguments:** `strategies`: leaves `[runs, K, ...]`; `points`: leaves `[runs, points, ...]`.
+    """
+    found = []
+    for space, strategy, actions in zip(game.spaces, strategies, points, strict=True):
+        target = jax.tree.map(lambda x, like: jnp.asarray(x).astype(like.dtype), actions, strategy)
+        each = jax.vmap(jax.vmap(jax.vmap(space.distance, (0, None)), (None, 0)))
+        found.append(np.asarray(each(strategy, target)))
+    all_ = np.stack(found, axis=-1)  # [runs, points, K, players]
+    joint = np.sum(np.square(all_), axis=-1, keepdims=True)
+    # NaN, a failed replicate, is equally far from all: the first one's NaN is kept.
+    nearest = np.argmin(np.where(np.isnan(joint), np.inf, joint), axis=1, keepdims=True)
+    return np.take_along_axis(all_, nearest, axis=1)[:, 0]
+
+
+def values_of(settings: Sequence[Setting], benchmark: Any, gamma: Any) -> Float[np.ndarray, "settings 2"]:
+    """The benchmark of each setting's bandit; `gamma` where it isn't swept."""
+    found: dict[Any, Any] = {}
+    rows = []
+    for setting in settings:
+        tolerated = setting.values.get("gamma", gamma)
+        own = (_bits(setting.game), tolerated)
+        if own not in found:
+            game: Any = setting.game
+            found[own] = BENCHMARKS[benchmark](game.leader_means, game.follower_means, tolerated).values
+        rows.append(np.asarray(found[own], np.float64))
+    return np.stack(rows)
+
+
+def regrets(game: Game, trace: Trace, values: Array) -> Float[np.ndarray, "runs K players"]:
+    """Pseudo-regrets, NaN where a replicate failed; `values` `[runs, 2]`."""
+    assert isinstance(game, StackelbergBandit)
+    found = pseudo_regret(game, trace, values)
+    return np.where((np.asarray(trace.status) == Status.OK)[:, None, None], found, np.nan)

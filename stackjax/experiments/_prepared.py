@@ -1,0 +1,183 @@
+"""A sweep's arguments checked, and its settings made: what is played, and how the result is labelled."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from stackjax import _entry
+from stackjax._names import nearest
+from stackjax.experiments import _assembly, results
+from stackjax.experiments._engine import Runs
+from stackjax.experiments._groups import check_values, groups_of
+from stackjax.experiments._measures import points_of, values_of
+from stackjax.experiments._running import check_fits, check_seed, labels_of, roles_of
+from stackjax.experiments.axes import Over, as_over
+from stackjax.experiments.compare import record_bytes
+from stackjax.experiments.parts import DIGEST
+from stackjax.experiments.regret import BENCHMARKS
+from stackjax.experiments.settings import materialise
+from stackjax.games import StackelbergBandit
+from stackjax.trace import Record
+
+if TYPE_CHECKING:
+    import xarray
+
+#: What is recorded if nothing else is asked for.
+RECORD = Record.log_spaced(30)
+#: Settings whose values are checked at once.
+_CHECKED = 256
+
+
+class Prepared(NamedTuple):
+    """A sweep whose arguments were checked."""
+
+    runs: Runs
+    said: dict[str, Any]  # its configuration
+    lead: list[tuple[str, list[str]]]
+    axes: Over
+    labels: tuple[list[str], list[str]]
+    record_bytes: tuple[int, int]
+
+    @property
+    def total(self) -> int:
+        """How many runs there are."""
+        return len(self.runs.settings) * self.runs.ids.size
+
+    @property
+    def title(self) -> str:
+        """What the result is called if nobody says."""
+        return type(self.runs.settings[0].game).__name__
+
+    def sizes(self, chunk: int | None, budget: int | None) -> list[int]:
+        """The sizes of chunks, of each group."""
+        bytes_, points = self.record_bytes
+        runs = self.runs
+        if chunk is None:
+            return [runs.size(group, budget, bytes_ * points) for group in range(len(runs.groups))]
+        # A multiple of the number of devices, so that every one has as many.
+        size = -(-_entry.positive("chunk", chunk) // len(runs.devices)) * len(runs.devices)
+        return [min(size, len(group.members) * runs.ids.size) for group in runs.groups]
+
+    def dataset(self, tables: _assembly.Tables) -> "xarray.Dataset":
+        """All runs, labelled."""
+        runs = self.runs
+        points = runs.options["record"].points(0, runs.options["rounds"])
+        roles = roles_of(runs.settings[0].game)
+        dataset = _assembly.dataset(tables, self.lead, self.axes, runs.ids, runs.common, points, roles)
+        return results.labelled(dataset, *self.labels).assign_attrs(
+            result="sweep",
+            swept=json.dumps({axis.dim: list(axis.values) for axis in self.axes.axes}),
+            programs=len(runs.groups),
+        )
+
+
+def prepared(
+    game: Any,
+    methods: Any,
+    over: Any,
+    *,
+    rounds: Any,
+    replicates: Any = 100,
+    seed: Any = 0,
+    key: Any = None,
+    common: bool = True,
+    start: Any = None,
+    record: Any = None,
+    nash: Any = None,
+    stackelberg: Any = None,
+    benchmark: Any = "tolerant",
+    gamma: Any = 0.05,
+    keep: Any = None,
+    devices: Any = None,
+    skip_phases: bool = False,
+    action_labels: Any = None,
+    payoff_labels: Any = None,
+) -> Prepared:
+    games = {str(name): made for name, made in game.items()} if isinstance(game, Mapping) else {"": game}
+    chosen = {str(name): made for name, made in methods.items()} if isinstance(methods, Mapping) else {"": methods}
+    for what, found, given in (("game", games, game), ("methods", chosen, methods)):
+        if not found or (isinstance(given, Mapping) and "" in found):
+            raise ValueError(f"{what}: expected at least one name with what it says, got {given!r}")
+    axes = as_over(over)
+    rounds = _entry.positive("rounds", rounds)
+    record = RECORD if record is None else record
+    _entry.check_record(record)
+    check_seed(seed)
+    if benchmark not in BENCHMARKS:
+        raise ValueError(f"benchmark: {nearest('benchmark', str(benchmark), BENCHMARKS)}")
+    if isinstance(keep, str) or (keep is not None and not isinstance(keep, Sequence)):
+        raise TypeError(f"keep: expected names of variables, got {keep!r}")
+    number = replicates if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
+    count = _entry.positive("replicates", number)
+    where = local_devices(devices)
+    run_key = jax.random.key(seed) if key is None else key
+    _entry.check_key(run_key)
+
+    given = {"nash": nash, "stackelberg": stackelberg}
+    settings = materialise(games, chosen, start, axes, rounds, given)
+    if len({setting.game.levels for setting in settings}) > 1:
+        raise ValueError("game: expected the same players in all settings, got other levels in some")
+    sizes = [record_bytes(setting.game, rounds, record) for setting in {id(s.game): s for s in settings}.values()]
+    size, about = max(sizes)
+    check_fits({"settings": len(settings), "replicates": count, "records": about}, size)
+    ids, batched = _entry.replicate_ids(replicates)
+    if not batched:
+        raise ValueError("replicates: expected a number or ids, got None")
+    if not common and len(settings) * (int(ids.max()) + 1) > 2**32:
+        raise ValueError("common: settings with replicates of their own would have more than 2^32 ids")
+
+    groups = groups_of(settings, ids.size)
+    equilibria, benchmarks = [], []
+    for group in groups:
+        own = [settings[i] for i in group.members]
+        bandit = isinstance(own[0].game, StackelbergBandit) and record.visits
+        equilibria.append({} if bandit or not record.strategies else points_of(own, given))
+        benchmarks.append(values_of(own, benchmark, gamma) if bandit else None)
+        check_values(group, settings, ids.size, min(len(group.members) * ids.size, _CHECKED))
+    options = {"key": run_key, "rounds": rounds, "record": record, "skip_phases": skip_phases}
+    kept = None if keep is None else tuple(str(name) for name in keep)
+    roles = roles_of(settings[0].game)
+    said = {
+        "game": game,
+        "methods": methods,
+        "over": {a.dim: a.values[a.dim] if list(a.values) == [a.dim] else a.values for a in axes.axes},
+        "rounds": rounds,
+        "replicates": replicates,
+        "common": common,
+        "start": start,
+        "record": record,
+        "key": run_key,
+        "nash": nash,
+        "stackelberg": stackelberg,
+        "benchmark": benchmark,
+        "gamma": gamma,
+        "keep": kept,
+        "skip_phases": skip_phases,
+        DIGEST: _assembly.fingerprint(settings, groups),
+    }
+    return Prepared(
+        Runs(settings, groups, ids, common, options, where, equilibria, benchmarks, kept),
+        said,
+        [(name, list(found)) for name, found in (("games", games), ("methods", chosen)) if "" not in found],
+        axes,
+        (
+            labels_of("action_labels", action_labels, [f"action of {role}" for role in roles]),
+            labels_of("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
+        ),
+        (size, len(record.points(0, rounds))),
+    )
+
+
+def local_devices(devices: Any) -> tuple[Any, ...]:
+    """The devices of this process to play on."""
+    here = jax.local_devices()
+    if devices is None:
+        return tuple(here)
+    if isinstance(devices, int | np.integer) and not isinstance(devices, bool):
+        if not 1 <= devices <= len(here):
+            raise ValueError(f"devices: expected 1 to {len(here)}, the devices of this process, got {devices}")
+        return tuple(here[:devices])
+    return _entry.device_list(devices) or tuple(here)

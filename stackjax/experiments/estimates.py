@@ -1,0 +1,89 @@
+"""`estimate`: what a sweep would do, before it does."""
+
+import time
+from typing import Any, NamedTuple
+
+from stackjax.experiments._chunks import memory_of
+from stackjax.experiments._engine import Runs
+from stackjax.experiments._prepared import prepared
+from stackjax.experiments._running import compilation
+
+#: Arguments of `sweep` that don't change what is played.
+_AFTERWARDS = ("out", "overwrite", "budget", "chunk", "progress", "title", "command", "attributes")
+#: A sample is played for so many rounds at least, and for more until it takes so many seconds.
+_SAMPLE, _LONG_ENOUGH = 1000, 0.2
+
+
+class Estimate(NamedTuple):
+    """What a sweep would do.
+
+    **Attributes:** `axes`: dimension -> how many; `settings`, `replicates`, `rounds`; `programs` that are compiled;
+    `chunks`, and the number of runs in the largest; `program_bytes`, the memory of that one on a device;
+    `result_bytes`, about what the data take in memory; `compile_seconds`, measured, and `seconds`, extrapolated from a
+    sample of `sample_rounds` rounds; `devices`.
+    """
+
+    axes: dict[str, int]
+    settings: int
+    replicates: int
+    rounds: int
+    programs: int
+    chunks: int
+    chunk: int
+    program_bytes: int
+    result_bytes: int
+    compile_seconds: float
+    seconds: float
+    sample_rounds: int
+    devices: list[str]
+
+
+def estimate(game: Any, methods: Any, over: Any = None, **options: Any) -> Estimate:
+    """What `sweep` would do with these arguments: how much, how long, how large. A sample of it is played.
+
+    **Arguments:** those of `sweep`.
+
+    **Raises:** what `sweep` raises before it plays.
+    """
+    chunk, budget = options.get("chunk"), options.get("budget")
+    found = prepared(game, methods, over, **{k: v for k, v in options.items() if k not in _AFTERWARDS})
+    runs, rounds, record = found.runs, found.runs.options["rounds"], found.runs.options["record"]
+    with compilation() as compiled:
+        sizes = found.sizes(chunk, budget)
+        programs = [runs.program(group, size).compile() for group, size in enumerate(sizes)]
+        compiling = compiled()
+    chunks = runs.chunks(sizes)
+    seconds, sample = 0.0, rounds
+    for group in range(len(sizes)):
+        own = [part for part in chunks if part.group == group]
+        sample = min(rounds, max(_SAMPLE, rounds // 100))
+        while sample < rounds and len(record.points(0, sample)) < len(record.points(0, rounds)):
+            sample = min(rounds, 2 * sample)  # with as many records, the same program plays it
+        while (spent := _seconds(runs, own[0], sample)) < _LONG_ENOUGH and sample < rounds:
+            sample = min(rounds, 10 * sample)
+        seconds += len(own) * spent * rounds / sample
+    bytes_, points = found.record_bytes
+    return Estimate(
+        axes={**{name: len(names) for name, names in found.lead}, **{a.dim: a.size for a in found.axes.axes}},
+        settings=len(runs.settings),
+        replicates=runs.ids.size,
+        rounds=rounds,
+        programs=len(sizes),
+        chunks=len(chunks),
+        chunk=max(sizes),
+        program_bytes=max(map(memory_of, programs)),
+        result_bytes=found.total * bytes_ * points,
+        compile_seconds=compiling,
+        seconds=seconds,
+        sample_rounds=sample,
+        devices=[str(device) for device in runs.devices],
+    )
+
+
+def _seconds(runs: Runs, chunk: Any, rounds: int) -> float:
+    """What so many rounds of a chunk take, without compilation."""
+    sample = runs._replace(options=runs.options | {"rounds": rounds})
+    for _ in range(2):
+        began = time.perf_counter()
+        sample.play(chunk)
+    return time.perf_counter() - began

@@ -1,0 +1,181 @@
+"""Finished parts of a long computation in a folder beside its file: what a restart goes on from.
+
+`OUT.parts/manifest.json` says what is computed and how it is cut into chunks; `part-N.npz` holds the results of some
+chunks. Every file is written under another name and takes its place when it is whole, so that a process that is killed
+leaves nothing half-written behind under a name that is read. The result takes its own place in the same way, and then
+the folder is removed.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stackjax.experiments.results import check_writable, replacing
+
+#: The form of the folder; another one isn't read.
+_FORM = 1
+_SHOWN = 8  # differences between two configurations
+#: A part is written when so many seconds have passed since the last one: a kill costs at most that and a chunk.
+EVERY = 2.0
+_POLL = 0.1
+
+#: What of a configuration is no help to a reader, and only shown if nothing else differs.
+DIGEST = "digest of all numbers and functions"
+
+#: Of one chunk: name -> (dimensions, array).
+Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
+
+
+class OtherConfigurationError(ValueError):
+    """There is a result, or parts of one, of another configuration under this name."""
+
+
+class Parts:
+    """The folder of a file's parts.
+
+    **Arguments:** `out`: the file; `configuration`: what decides the data, for JSON; `process`: which one this is of
+    those that share the folder.
+    """
+
+    def __init__(self, out: Path, configuration: Mapping[str, Any], process: int = 0):
+        self.out, self.process = out, process
+        self.folder = out.with_name(out.name + ".parts")
+        self.configuration = json.loads(json.dumps(configuration))
+        self._waiting: list[tuple[int, Arrays]] = []
+        self._written = time.monotonic()
+
+    @property
+    def manifest(self) -> Path:
+        """Where it is said what the parts are of."""
+        return self.folder / "manifest.json"
+
+    def begun(self, overwrite: bool) -> Any | None:
+        """How the computation was cut by the run that began it, None if there is none.
+
+        **Raises:** `OtherConfigurationError` with the difference, unless it is to be overwritten; `OSError` if nothing
+        can be written there.
+        """
+        check_writable(self.out.parent)
+        if not self.manifest.is_file():
+            return None
+        said = json.loads(self.manifest.read_text())
+        if said.get("form") != _FORM:
+            there: Any = {"form": said.get("form")}
+            lines = differences(there, {"form": _FORM})
+        else:
+            lines = differences(said["configuration"], self.configuration)
+        if not lines:
+            return said["plan"]
+        if not overwrite:
+            raise OtherConfigurationError(refusal(self.folder, "holds parts of", lines))
+        shutil.rmtree(self.folder)
+        return None
+
+    def begin(self, plan: Any) -> None:
+        """Say how the computation is cut, for a restart and for other processes."""
+        check_writable(self.folder)
+        said = {"form": _FORM, "configuration": self.configuration, "plan": plan}
+        with replacing(self.manifest) as part:
+            part.write_text(json.dumps(said, indent=1) + "\n")
+
+    def wait(self) -> Any:
+        """How another process has cut the computation, once it has said so."""
+        while (plan := self.begun(False)) is None:
+            time.sleep(_POLL)
+        return plan
+
+    def done(self) -> dict[int, Path]:
+        """The chunks that are finished, and where they are."""
+        found: dict[int, Path] = {}
+        for path in sorted(self.folder.glob("part-*.npz")):
+            # What can't be read is played again.
+            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), open(path, "rb") as file:
+                found |= {int(number): path for number in np.load(file)["chunks"]}
+        return found
+
+    def keep(self, number: int, arrays: Arrays) -> None:
+        """Keep the results of a chunk: in a file at the latest after a while, or with `flush`."""
+        self._waiting.append((number, arrays))
+        if time.monotonic() - self._written >= EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept.
+
+        **Raises:** `OSError` that names the file and says what is kept.
+        """
+        if not self._waiting:
+            return
+        path = self.folder / f"part-{self._waiting[0][0]:08d}.npz"
+        try:
+            with replacing(path) as part, open(part, "wb") as file:
+                _write(file, self._waiting)
+        except OSError as error:
+            raise OSError(f"{error}; what was finished before is kept in {self.folder}") from error
+        self._waiting, self._written = [], time.monotonic()
+
+    def finish(self) -> None:
+        """Remove the folder, once the result is in its place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _write(file: Any, chunks: Sequence[tuple[int, Arrays]]) -> None:
+    arrays: dict[str, np.ndarray] = {"chunks": np.asarray([number for number, _ in chunks])}
+    said = []
+    for i, (_, found) in enumerate(chunks):
+        said.append({name: dims for name, (dims, _) in found.items()})
+        arrays |= {f"{i}-{j}": array for j, (_, array) in enumerate(found.values())}
+    arrays["names"] = np.asarray(json.dumps(said))
+    np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes the names for options
+    file.flush()
+
+
+def read(path: Path) -> Iterator[tuple[int, Arrays]]:
+    """The chunks of a part: their numbers and what they hold."""
+    with open(path, "rb") as file:
+        held = np.load(file, allow_pickle=False)
+        said = json.loads(str(held["names"]))
+        for i, (number, names) in enumerate(zip(held["chunks"], said, strict=True)):
+            yield int(number), {name: (tuple(dims), held[f"{i}-{j}"]) for j, (name, dims) in enumerate(names.items())}
+
+
+def differences(there: Any, here: Any, at: str = "") -> list[str]:
+    """Where two configurations differ, a line each."""
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        lines = []
+        for key in dict.fromkeys([*there, *here]):
+            inner = f"{at}.{key}" if at else str(key)
+            lines += differences(there.get(key, _ABSENT), here.get(key, _ABSENT), inner)
+        return lines
+    if isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        return [
+            line for i, pair in enumerate(zip(there, here, strict=True)) for line in differences(*pair, f"{at}.{i}")
+        ]
+    return [] if there == here else [f"{at}: {_short(there)} there, {_short(here)} now"]
+
+
+class _Absent:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_ABSENT = _Absent()
+
+
+def _short(value: Any) -> str:
+    text = repr(value) if isinstance(value, _Absent) else json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def refusal(path: Path, holds: str, lines: Sequence[str]) -> str:
+    """Why nothing is written there, with the differences."""
+    lines = [line for line in lines if not line.startswith(DIGEST)] or lines
+    shown = [*lines[:_SHOWN], *([f"... and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else [])]
+    return "\n  ".join([f"out: {path} {holds} another configuration; choose another name or overwrite it:", *shown])
