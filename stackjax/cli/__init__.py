@@ -1,4 +1,4 @@
-"""The command line: `stackjax list | compare | regret | metagame | certify | plot`.
+"""The command line: `stackjax list | compare | regret | metagame | run | certify | plot`.
 
 A command is a file here and a name in `_COMMANDS`. What it needs is imported when it runs.
 """
@@ -6,15 +6,21 @@ A command is a file here and a name in `_COMMANDS`. What it needs is imported wh
 import click
 
 import stackjax
-from stackjax.cli import certify, compare, listing, metagame, plot, regret
+from stackjax.cli import certify, compare, listing, metagame, plot, regret, run
+from stackjax.cli._cache import cached
 
-_COMMANDS = (listing, compare, regret, metagame, certify, plot)
+_COMMANDS = (listing, compare, regret, metagame, run, certify, plot)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(stackjax.__version__, message="stackjax %(version)s")
 def main() -> None:
-    """Learning in leader-follower (Stackelberg) games."""
+    """Learning in leader-follower (Stackelberg) games.
+
+    Compiled programs are kept in a folder of the user's cache (~/.cache/stackjax; it may be removed at any time) and
+    are not compiled again by the next command. STACKJAX_CACHE names another folder, or "off" for none.
+    """
+    cached()
 
 
 for _module in _COMMANDS:

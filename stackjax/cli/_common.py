@@ -1,14 +1,15 @@
 """What commands share: kinds of options, checks with their messages, the console, a figure's file."""
 
 import contextlib
-import difflib
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from stackjax._names import nearest as nearest
 
 if TYPE_CHECKING:
     import xarray
@@ -46,13 +47,6 @@ class Real(click.FloatRange):
         if not math.isfinite(found):
             self.fail(f"expected a finite number, got {value!r}", param, ctx)
         return found
-
-
-def nearest(kind: str, name: str, names: Iterable[str]) -> str:
-    """What to say of a name that isn't known: the nearest one, or all."""
-    names = list(names)
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    return f"unknown {kind} {name!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}")
 
 
 def game_entry(game: str) -> "GameEntry":

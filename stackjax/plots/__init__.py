@@ -5,3 +5,4 @@ from stackjax.plots.metagame import plot_metagame as plot_metagame
 from stackjax.plots.portrait import plot_portrait as plot_portrait
 from stackjax.plots.regret import plot_regret as plot_regret
 from stackjax.plots.results import plot_result as plot_result
+from stackjax.plots.sweep import plot_sweep as plot_sweep

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax.experiments.results import check_comparison, left_out, over_replicates
+from stackjax.experiments.reductions import check_comparison, left_out, over_replicates
 from stackjax.plots._style import COLOURS, FAINT, INK, plain
 
 if TYPE_CHECKING:

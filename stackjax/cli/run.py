@@ -1,0 +1,157 @@
+"""`stackjax run`."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackjax.cli._common import Real, Whole, save_figure, terminal, writable
+
+if TYPE_CHECKING:
+    from stackjax.experiments import Estimate
+
+
+@click.command("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The result, a name in .nc; its figure goes beside it.  [default: results/FILE.nc]",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace a result of another configuration.")
+@click.option(
+    "--budget",
+    type=Real(0.0, min_open=True),
+    help="GiB for what is played at once, on each device.  [default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
+)
+@click.option("--distributed", is_flag=True, help="This is one of several processes, as Slurm or MPI starts them.")
+@click.option("--coordinator", metavar="HOST:PORT", help="Of several processes that something else starts: the first,")
+@click.option("--processes", type=Whole(1, 2**16), help="... how many there are,")
+@click.option("--process", type=Whole(0, 2**16), help="... and which one this is, from 0.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(
+    file: Path,
+    out: Path | None,
+    dry_run: bool,
+    overwrite: bool,
+    budget: float | None,
+    distributed: bool,
+    coordinator: str | None,
+    processes: int | None,
+    process: int | None,
+    quiet: bool,
+) -> None:
+    """Do what the configuration FILE (TOML) says: a sweep or a comparison.
+
+    A FILE in .nc is a result, whose configuration is run again.
+
+    A sweep's finished chunks are kept beside its result. Killed, or stopped by Ctrl-C, it goes on when the same command
+    is given again. A result of another configuration under the same name is not replaced.
+
+    On several nodes (say, `srun stackjax run study.toml --distributed`, one process a node or a GPU) every process
+    plays its share on the devices that it sees, and the first one writes the result: --out must be on a file system
+    that all of them share.
+    """
+    from stackjax import experiments
+    from stackjax.experiments._engine import Interrupted
+
+    _join(distributed, coordinator, processes, process)
+    try:
+        study = experiments.read_study(file)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="'FILE'") from None
+    if out is None:
+        if file.suffix == ".nc":
+            raise click.UsageError("--out: expected a name for what a result's configuration gives again")
+        out = Path("results", file.stem + ".nc")
+    if out.suffix != ".nc":
+        raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
+    limit = None if budget is None else int(budget * 2**30)
+    try:
+        if dry_run:
+            _show(study.estimate(budget=limit))
+            return
+        study.check()
+    except (TypeError, ValueError) as error:
+        raise click.ClickException(" ".join([str(error), *getattr(error, "__notes__", [])])) from None
+    writable(out.parent, "--out")
+    options: dict[str, Any] = {"progress": False if quiet else None}
+    options["command"] = shlex.join(["stackjax", "run", str(file), "--out", str(out)])
+    if study.kind == "sweep":
+        options |= {"overwrite": overwrite, "budget": limit}
+    try:
+        dataset = study.play(out, **options)
+    except Interrupted as stopped:
+        click.echo(f"\n{stopped}", err=True)
+        raise SystemExit(130) from None
+    except (OSError, experiments.OtherConfigurationError) as error:
+        raise click.ClickException(str(error)) from None
+    import jax
+
+    if jax.process_index() == 0:
+        _deliver(dataset, out, quiet)
+
+
+def _join(distributed: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Be one of several processes, if asked to."""
+    given = [value is not None for value in (coordinator, processes, process)]
+    if any(given) and not all(given):
+        raise click.UsageError("--coordinator, --processes, --process: expected all three or none")
+    if not distributed and not any(given):
+        return
+    import jax
+
+    try:
+        if any(given):
+            jax.distributed.initialize(coordinator, processes, process)
+        else:
+            jax.distributed.initialize()
+    except (RuntimeError, ValueError) as error:
+        raise click.ClickException(f"no several processes: {error}") from None
+
+
+def _deliver(dataset: Any, out: Path, quiet: bool) -> None:
+    """The figure beside the result, and the table."""
+    from stackjax import plots
+
+    figure = out.with_suffix(".png")
+    try:
+        save_figure(plots.plot_result(dataset), figure)
+        said = f"figure {figure}"
+    except ValueError as error:  # too many panels, say: the data are there
+        said = f"no figure: {error}"
+    if quiet:
+        return
+    from stackjax import experiments
+
+    console = terminal()
+    console.print(f"\n[bold]{dataset.attrs['title']}[/bold]")
+    console.print(experiments.table(dataset, console.width))
+    console.print(f"data   {out}\n{said}", highlight=False, soft_wrap=True)
+
+
+def _show(found: "Estimate") -> None:
+    """What a run would do."""
+    from stackjax.experiments._running import size_text
+
+    axes = " x ".join(f"{size} {name}" for name, size in found.axes.items()) or "1 setting"
+    runs = found.settings * found.replicates
+    chunks = f"{found.chunks} of up to {found.chunk} of the {runs} runs"
+    lines = [
+        f"settings  {axes}: {found.settings}, each in {found.replicates} replicates of {found.rounds} rounds",
+        f"programs  {found.programs}, compiled in {found.compile_seconds:.1f} s",
+        f"chunks    {chunks}, {size_text(found.program_bytes)} on a device",
+        f"time      about {_duration(found.seconds)} (from a sample of {found.sample_rounds} rounds)",
+        f"data      about {size_text(found.result_bytes)} in memory",
+        f"devices   {', '.join(found.devices)}",
+    ]
+    click.echo("\n".join(lines))
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.1f} seconds"
