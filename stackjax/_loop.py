@@ -21,6 +21,7 @@ from stackjax.protocols import (
 
 OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
+_ENTRIES = 64  # arrays of a replicate's own of up to so many are laid out entry by entry
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
 
 
@@ -104,7 +105,10 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         ]
         first = jax.tree.unflatten(structure, leaves + rest)
 
-    advance = jax.vmap(round_, (None, 0, 0, axes), axes, axis_size=ids.shape[0])
+    # So are a game's and a learner's own numbers; data sets and networks stay as they are for products of matrices.
+    sides = jax.tree.map(lambda x: -1 if 1 < x.size <= _ENTRIES else 0, mapped1)
+    own = jax.tree.map(lambda x, side: jnp.moveaxis(x, 0, side), mapped, sides)
+    advance = jax.vmap(round_, (None, sides, 0, axes), axes, axis_size=ids.shape[0])
     initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
 
     record = Traced(one.record, plan.begin, plan.begin, mapped1, shapes)
@@ -124,7 +128,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         stop = end - 1 if plan.recording.strategies else end
         state = (jnp.full(ids.shape, begin), c)
         _, c = jax.lax.while_loop(lambda s: jnp.any(s[0] < stop), lambda s: skip(s[0], mapped, ids, s[1], stop), state)
-        c = advance(stop, mapped, ids, c) if plan.recording.strategies else c
+        c = advance(stop, own, ids, c) if plan.recording.strategies else c
         thousands = jax.tree.map(lambda n: n // THOUSAND, c.calls)
         return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), thousands
 
@@ -136,10 +140,10 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             c, sums, thousands = carry
             c = without_sums(c)
             if plan.spacing is not None:  # a trip count that is known now compiles to a faster and differentiable loop
-                c = jax.lax.fori_loop(0, length, lambda j, c: advance(first + j, mapped, ids, c), c)
+                c = jax.lax.fori_loop(0, length, lambda j, c: advance(first + j, own, ids, c), c)
             else:
                 last = jnp.minimum(first + length, end)
-                c = jax.lax.fori_loop(first, last, lambda t, c: advance(t, mapped, ids, c), c)
+                c = jax.lax.fori_loop(first, last, lambda t, c: advance(t, own, ids, c), c)
             sums = jax.tree.map(jnp.add, sums, c.payoffs)
             thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
             return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax.protocols import Action, Game
-from stackjax.schedules import concrete
+from stackjax.schedules import as_number, concrete
 from stackjax.spaces import Euclidean
 
 _UNROLLED = 8  # coordinates up to which payoffs are spelled out; the program grows with their square
@@ -22,8 +22,8 @@ class Quadratic(Game):
 
     **Arguments:**
 
-    - `Q`: one array `[d, d]` a player, d the sum of `dims` (only the symmetric part matters); `b`: one array `[d]` a
-      player.
+    - `Q`: one array `[d, d]` a player, d the sum of `dims`, of which the symmetric part is kept: nothing else matters;
+      `b`: one array `[d]` a player.
     - `dims`: the dimension of every player's action, static.
     - `levels`: who moves together; default: one leader, the others in one level below.
 
@@ -38,16 +38,17 @@ class Quadratic(Game):
     levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
 
     def __init__(self, Q: Sequence[Any], b: Sequence[Any], dims: Sequence[int], levels: Any = None):
-        self.Q, self.b = tuple(jnp.asarray(q) for q in Q), tuple(jnp.asarray(v) for v in b)
+        given, self.b = tuple(jnp.asarray(q) for q in Q), tuple(jnp.asarray(v) for v in b)
         self.dims = tuple(int(d) for d in dims)
         players, d = len(self.dims), sum(self.dims)
         self.levels = one_leader(players) if levels is None else tuple(tuple(level) for level in levels)
-        for name, arrays, shape in (("Q", self.Q, (d, d)), ("b", self.b, (d,))):
+        for name, arrays, shape in (("Q", given, (d, d)), ("b", self.b, (d,))):
             if len(arrays) != players or any(a.shape != shape for a in arrays):
                 got = [a.shape for a in arrays]
                 raise ValueError(f"{name}: expected {players} arrays of shape {shape} for dims {self.dims}, got {got}")
             if concrete(arrays) and not all(np.all(np.isfinite(np.asarray(a))) for a in arrays):
                 raise ValueError(f"{name}: expected finite numbers")
+        self.Q = tuple(0.5 * q + 0.5 * q.T for q in map(as_number, given))
 
     @staticmethod
     def random(
@@ -102,7 +103,7 @@ class Quadratic(Game):
             for k, z in enumerate(entries):
                 slope = b[k] - 0.5 * q[k, k] * z
                 for j, other in enumerate(entries[:k]):
-                    slope = slope - 0.5 * (q[k, j] + q[j, k]) * other
+                    slope = slope - q[k, j] * other
                 total = total + z * slope
             return total
 
