@@ -34,6 +34,8 @@ from stackjax.learners import (
     LipschitzUCB,
 )
 
+pytestmark = pytest.mark.optimized
+
 HORIZONS = (3_000, 10_000, 30_000)
 
 

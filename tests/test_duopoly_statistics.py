@@ -14,6 +14,8 @@ from stackjax.games import CournotDuopoly, Noisy
 from stackjax.learners import GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import PowerLaw, commitment_times
 
+pytestmark = pytest.mark.optimized
+
 GAME = CournotDuopoly()
 RECORD = Record.final(payoffs=None)
 

@@ -15,6 +15,8 @@ from jax.extend.random import threefry_2x32 as jax_threefry
 
 from stackjax._noise import BEFORE, round_key, stream_words, threefry_2x32
 
+pytestmark = pytest.mark.optimized
+
 RATE = 1e-6
 STREAMS, ROUNDS, REPLICATES, WORDS = 4, 64, 128, 6
 

@@ -3,10 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.stats
 
 from stackjax._calculus.normal import normal_pair
 from stackjax._noise import round_key
+
+pytestmark = pytest.mark.optimized
 
 WORDS = jnp.array([3, 5], jnp.uint32)
 

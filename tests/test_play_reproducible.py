@@ -14,6 +14,8 @@ from stackjax.learners import Every, GradientAscent, HiC
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Box
 
+pytestmark = pytest.mark.optimized
+
 KEY = jax.random.key(0)
 ROUNDS = 12
 RECORD = Record.log_spaced(3)  # any number of rounds from 5 on has three records, and so one program

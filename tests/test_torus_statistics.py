@@ -6,12 +6,15 @@ law a share of .99 falls below it at a rate of 2e-3).
 """
 
 import numpy as np
+import pytest
 
 from stackjax import Record
 from stackjax.experiments import compare
 from stackjax.games import TorusLocation
 from stackjax.learners import GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw
+
+pytestmark = pytest.mark.optimized
 
 
 def test_both_dynamics_reach_one_of_their_equilibria():
