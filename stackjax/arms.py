@@ -192,7 +192,8 @@ def rarely(happens: Bool[Array, ""], change: Callable[[PyTree], PyTree], stats: 
     leaves = [x if is_row(x) else jnp.asarray(x) for x in leaves]
     tables = [x.table if is_row(x) else x for x in leaves]
     rows = [x.row if is_row(x) else None for x in leaves]
-    seen = [jax.ShapeDtypeStruct((x.n,), x.table.dtype) if is_row(x) else x for x in leaves]
+    # As `change` will see them: over several devices an array's type also says how it lies on them.
+    seen = [jax.eval_shape(lambda t, r, n=x.n: Row(t, r, n)[:], x.table, x.row) if is_row(x) else x for x in leaves]
     closed = eqx.filter_closure_convert(change, jax.tree.unflatten(structure, seen))
     captured, rest = eqx.partition(closed, eqx.is_array)
 

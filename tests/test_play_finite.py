@@ -7,7 +7,7 @@ import pytest
 
 from stackjax import FailedReplicatesError, Game, Learner, Record, Signal, Status, play
 from stackjax.games import StackelbergBandit
-from stackjax.learners import UCB, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
+from stackjax.learners import UCB, ActiveArmElimination, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
 from stackjax.spaces import Arms
 
 pytestmark = pytest.mark.optimized
@@ -232,6 +232,17 @@ def test_learners_go_on_over_an_interruption():
 
 
 # ---------------------------------------------------------------- instances
+
+
+def test_what_happens_rarely_happens_on_every_device_too():
+    """Elimination in the rows of its tables."""
+    need_devices(2)
+    game = StackelbergBandit([[1.0, 0.0], [0.0, 0.5]], [[0.0, 1.0], [0.5, 0.0]], sigma=0.1)
+    learners = UCB(0.2, 100), PerArm(ActiveArmElimination((2, 4), 0.2, 100))
+    options = {"key": jax.random.key(0), "rounds": 50, "replicates": 4, "record": Record.final(payoffs=None)}
+    one, two = (play(game, *learners, devices=n, **options) for n in (1, 2))
+    np.testing.assert_array_equal(one.visits, two.visits)
+    assert (one.state[1].out == 1).any()
 
 
 def test_games_batch_and_each_is_the_game_alone():
