@@ -133,10 +133,11 @@ class Trace(eqx.Module):
         """Cumulative oracle calls: one `Calls` a player, each entry `[replicates, K]`."""
         shape = (*np.shape(self.status), len(self.rounds))
 
-        def total(many: Array, rest: Array, before: Any = 0) -> Array:
+        def total(many: Array, rest: Array, before: Any = None) -> Array:
             xp, kind = (jnp, jnp.int32) if isinstance(rest, jax.core.Tracer) else (np, np.int64)
             blocks = xp.asarray(many).astype(kind) * _loop.THOUSAND + xp.asarray(rest).astype(kind)
-            return xp.broadcast_to(xp.cumsum(blocks, -1), shape) + xp.asarray(before)[..., None]
+            found = xp.broadcast_to(xp.cumsum(blocks, -1), shape)
+            return found if before is None else found + xp.asarray(before)[..., None]
 
         return jax.tree.map(total, *self.block_calls, *([] if self.calls_before is None else [self.calls_before]))
 
@@ -199,8 +200,9 @@ class Trace(eqx.Module):
             variables["visits"] = ((*lead, *arms), self.visits)
         if self.payoffs is not None:
             variables["payoffs"] = ((*lead, "player"), np.asarray(self.payoffs))
+        counted = self.calls
         for kind in Calls._fields:
-            values = [np.asarray(getattr(calls, kind)) for calls in self.calls]
+            values = [np.asarray(getattr(calls, kind)) for calls in counted]
             variables[kind + "_calls"] = ((*lead, "player"), np.stack(values, -1))
         variables["status"] = (lead[:-1], np.asarray(self.status))
         variables["failed_at"] = (lead[:-1], np.asarray(self.failed_at))

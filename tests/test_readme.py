@@ -49,6 +49,7 @@ def run_commands(text, folder):
     """Run the `stackjax` commands in a folder, comparisons with few and short replicates."""
     for _, *arguments in (words for words in commands(text) if words[0] == "stackjax"):
         small = ["--rounds", "20", "--replicates", "3"] if arguments[:1] == ["compare"] else []
+        arguments = [str(ROOT / word) if (ROOT / word).is_file() else word for word in arguments]
         here = os.getcwd()
         os.chdir(folder)
         try:

@@ -14,8 +14,15 @@ from stackjax.cli._common import figure_name, save_figure, writable
 @click.option("--x", help="Over which swept value, or over rounds.")
 @click.option("--colour", help="Which dimension has the colours.")
 @click.option("--column", help="Which dimension has the columns.")
+@click.option("--pool", multiple=True, help="A dimension whose settings count as replicates; may be given repeatedly.")
 def command(
-    file: Path, out: Path | None, variable: str | None, x: str | None, colour: str | None, column: str | None
+    file: Path,
+    out: Path | None,
+    variable: str | None,
+    x: str | None,
+    colour: str | None,
+    column: str | None,
+    pool: tuple[str, ...],
 ) -> None:
     """Draw the figure of the result in FILE again.
 
@@ -32,7 +39,7 @@ def command(
         raise click.BadParameter(str(error), param_hint="'FILE'") from None
     writable(out.parent, "--out")
     try:
-        given = {"variable": variable, "x": x, "colour": colour, "column": column}
+        given = {"variable": variable, "x": x, "colour": colour, "column": column, "pool": pool or None}
         options = {name: value for name, value in given.items() if value is not None}
         save_figure(plots.plot_result(dataset, **options), out)
     except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """`stackjax run`."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,34 +10,56 @@ import click
 from stackjax.cli._common import Real, Whole, save_figure, terminal, writable
 
 if TYPE_CHECKING:
-    from stackjax.experiments import Estimate
+    from stackjax.experiments import Estimate, Study
+
+
+def options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a command that plays a study; `default`: where its result goes."""
+    given = (
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            help=f"The result, a name in .nc; its figure goes beside it.  [default: {default}]",
+        ),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing."),
+        click.option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
+        click.option(
+            "--budget",
+            type=Real(0.0, min_open=True),
+            help="GiB for what is played at once, on each device.  "
+            "[default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
+        ),
+        click.option(
+            "--checkpoint",
+            type=Whole(1, 2**31 - 1),
+            metavar="ROUNDS",
+            help="Of long runs, keep also segments of so many rounds.  [default: whole runs]",
+        ),
+        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+    )
+
+    def added(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(given):
+            function = option(function)
+        return function
+
+    return added
 
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="The result, a name in .nc; its figure goes beside it.  [default: results/FILE.nc]",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing.")
-@click.option("--overwrite", is_flag=True, help="Replace a result of another configuration.")
-@click.option(
-    "--budget",
-    type=Real(0.0, min_open=True),
-    help="GiB for what is played at once, on each device.  [default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
-)
+@options("results/FILE.nc")
 @click.option("--distributed", is_flag=True, help="This is one of several processes, as Slurm or MPI starts them.")
 @click.option("--coordinator", metavar="HOST:PORT", help="Of several processes that something else starts: the first,")
 @click.option("--processes", type=Whole(1, 2**16), help="... how many there are,")
 @click.option("--process", type=Whole(0, 2**16), help="... and which one this is, from 0.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
     file: Path,
     out: Path | None,
     dry_run: bool,
     overwrite: bool,
     budget: float | None,
+    checkpoint: int | None,
     distributed: bool,
     coordinator: str | None,
     processes: int | None,
@@ -50,12 +73,11 @@ def command(
     A sweep's finished chunks are kept beside its result. Killed, or stopped by Ctrl-C, it goes on when the same command
     is given again. A result of another configuration under the same name is not replaced.
 
-    On several nodes (say, `srun stackjax run study.toml --distributed`, one process a node or a GPU) every process
+    On several nodes (say, `srun stackjax run study.toml --distributed`, one process a GPU) every process
     plays its share on the devices that it sees, and the first one writes the result: --out must be on a file system
     that all of them share.
     """
     from stackjax import experiments
-    from stackjax.experiments._engine import Interrupted
 
     _join(distributed, coordinator, processes, process)
     try:
@@ -66,6 +88,25 @@ def command(
         if file.suffix == ".nc":
             raise click.UsageError("--out: expected a name for what a result's configuration gives again")
         out = Path("results", file.stem + ".nc")
+    said = shlex.join(["stackjax", "run", str(file), "--out", str(out)])
+    said += f" --checkpoint {checkpoint}" if checkpoint is not None else ""
+    perform(study, out, said, dry_run, overwrite, budget, checkpoint, quiet)
+
+
+def perform(
+    study: "Study",
+    out: Path,
+    said: str,
+    dry_run: bool,
+    overwrite: bool,
+    budget: float | None,
+    checkpoint: int | None,
+    quiet: bool,
+) -> None:
+    """Play a study, or say what that would be; `said` is the command line."""
+    from stackjax import experiments
+    from stackjax.experiments._engine import Interrupted
+
     if out.suffix != ".nc":
         raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
     limit = None if budget is None else int(budget * 2**30)
@@ -77,12 +118,11 @@ def command(
     except (TypeError, ValueError) as error:
         raise click.ClickException(" ".join([str(error), *getattr(error, "__notes__", [])])) from None
     writable(out.parent, "--out")
-    options: dict[str, Any] = {"progress": False if quiet else None}
-    options["command"] = shlex.join(["stackjax", "run", str(file), "--out", str(out)])
+    more: dict[str, Any] = {"progress": False if quiet else None, "command": said}
     if study.kind == "sweep":
-        options |= {"overwrite": overwrite, "budget": limit}
+        more |= {"overwrite": overwrite, "budget": limit, "checkpoint": checkpoint}
     try:
-        dataset = study.play(out, **options)
+        dataset = study.play(out, **more)
     except Interrupted as stopped:
         click.echo(f"\n{stopped}", err=True)
         raise SystemExit(130) from None

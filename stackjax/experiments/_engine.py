@@ -1,6 +1,7 @@
 """The runs of a sweep, played chunk by chunk: here, in parts that survive, or by several processes."""
 
 import contextlib
+import functools
 import json
 import signal
 import threading
@@ -14,15 +15,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from stackjax._names import nearest
-from stackjax.experiments import _chunks, results
+from stackjax.experiments import _chunks, _segments, results
 from stackjax.experiments._assembly import Tables
 from stackjax.experiments._groups import Group
 from stackjax.experiments._measures import Points, distances, regrets
 from stackjax.experiments._running import Advance, named
+from stackjax.experiments._segments import Reached
 from stackjax.experiments.parts import Arrays, OtherConfigurationError, Parts, differences, read, refusal
 from stackjax.experiments.settings import Setting
 from stackjax.play import lowered, play
-from stackjax.trace import Status
+from stackjax.trace import Status, Trace
 
 if TYPE_CHECKING:
     import xarray
@@ -68,23 +70,45 @@ class Runs(NamedTuple):
 
     def play(self, chunk: Chunk) -> Arrays:
         """What is recorded and measured of a chunk's runs."""
+        (whole,) = self.segments(chunk, [self.options["rounds"]])
+        return whole.arrays
+
+    def segments(self, chunk: Chunk, ends: Sequence[int], reached: Reached | None = None) -> Iterator[Reached]:
+        """A chunk's runs up to each of the `ends`, the last of which is that of the runs.
+
+        **Arguments:** `reached`: where they go on; default: from the first round.
+        """
         players, options = self.arguments(chunk.group, chunk.runs)
+        begin, arrays, before = (0, None, None) if reached is None else reached
+        first = self.settings[self.groups[chunk.group].members[chunk.runs[0] // self.ids.size]].label
+        rounds, record = options["rounds"], options["record"]
+        for end in (end for end in ends if end > begin):
+            own = {"rounds": end - begin, "record": _segments.between(record, begin, end, rounds), "resume": before}
+            with named(f"the settings from {first} on" if first else "the only setting"):
+                trace = play(*players, **(options | own))
+                found = self._measured(chunk, players[0], trace)
+            arrays = _segments.joined(arrays, found)
+            if end == rounds and "regret" in arrays:  # what was measured before a replicate failed counts no more
+                arrays["regret"][1][arrays["status"][1] != Status.OK] = np.nan
+            before = None if end == rounds else _segments.ending(trace)
+            begin = end
+            yield Reached(end, arrays, before)
+
+    def _measured(self, chunk: Chunk, game: Any, trace: Trace) -> Arrays:
+        """What was recorded in a trace of a chunk's runs, and how far it is from equilibria or benchmarks."""
         at = chunk.runs // self.ids.size
-        first = self.settings[self.groups[chunk.group].members[at[0]]].label
-        with named(f"the settings from {first} on" if first else "the only setting"):
-            trace = play(*players, **options)
-            recorded = trace.to_xarray()
+        recorded = trace.to_xarray()
         found: Arrays = {
             str(name): (tuple(map(str, v.dims[1:])), v.values[: chunk.size]) for name, v in recorded.data_vars.items()
         }
         if jax.tree.leaves(trace.strategies):
             for name, points in self.equilibria[chunk.group].items():
                 each = jax.tree.map(lambda x, which=points.which[at]: x[which], points.actions)
-                measured = distances(players[0], trace.strategies, each)
+                measured = distances(game, trace.strategies, each)
                 found[f"distance_to_{name}"] = (("rounds", "player"), measured[: chunk.size])
         values = self.benchmarks[chunk.group]
         if values is not None:
-            found["regret"] = (("rounds", "player"), regrets(players[0], trace, values[at])[: chunk.size])
+            found["regret"] = (("rounds", "player"), regrets(game, trace, values[at])[: chunk.size])
         if self.keep is None:
             return found
         if unknown := [name for name in self.keep if name not in found]:
@@ -117,31 +141,32 @@ def here(runs: Runs, sizes: Sequence[int], advance: Advance) -> Tables:
     """Play everything, and keep it in memory."""
     tables = Tables(runs.groups, runs.ids.size)
     for chunk in runs.chunks(sizes):
-        arrays = runs.play(chunk)
-        tables.fill(chunk.group, int(chunk.runs[0]), arrays)
-        _said(runs, chunk, arrays, advance)
+        for reached in runs.segments(chunk, [runs.options["rounds"]]):
+            tables.fill(chunk.group, int(chunk.runs[0]), reached.arrays)
+            _said(runs, chunk, reached, advance)
     return tables
 
 
 def in_parts(
-    runs: Runs, sizes: Any, parts: Parts, done_elsewhere: Any, overwrite: bool, advance: Advance
+    runs: Runs, cut: Any, parts: Parts, done_elsewhere: Any, overwrite: bool, advance: Advance
 ) -> "Tables | xarray.Dataset":
     """Play what isn't finished, this process' share of it, and keep it in parts; the first process returns all of it.
 
-    **Arguments:** `sizes()`: the sizes of chunks, asked for if nothing is begun; `done_elsewhere()`: the result if it
-    is in its place, which the other processes wait for and return.
+    **Arguments:** `cut()`: the sizes of chunks and the ends of segments, asked for if nothing is begun;
+    `done_elsewhere()`: the result if it is in its place, which the other processes wait for and return.
     """
     process, processes = jax.process_index(), jax.process_count()
     plan = parts.begun(overwrite and process == 0)
     while plan is None:
         if process == 0:
-            parts.begin(plan := sizes())
+            parts.begin(plan := cut())
         else:
             time.sleep(_POLL)
             if (there := done_elsewhere()) is not None:
                 return there
             plan = parts.begun(False)
-    chunks = runs.chunks(plan)
+    sizes, ends = plan
+    chunks = runs.chunks(sizes)
     done = parts.done()
     if process and (there := done_elsewhere()) is not None:
         return there
@@ -152,12 +177,23 @@ def in_parts(
             for number, chunk in enumerate(chunks):
                 if number in done or number % processes != process:
                     continue
+                left = sum(c.size for n, c in enumerate(chunks) if n >= number and n not in done)
+                interrupted = Interrupted(f"stopped with {left} runs to go; the same call goes on from {parts.folder}")
                 if stopping():
-                    left = sum(c.size for n, c in enumerate(chunks) if n >= number and n not in done)
-                    raise Interrupted(f"stopped with {left} runs to go; the same call goes on from {parts.folder}")
-                arrays = runs.play(chunk)
-                parts.keep(number, arrays)
-                _said(runs, chunk, arrays, advance)
+                    raise interrupted
+                left_at = None if len(ends) == 1 else _reached(runs, chunk, parts.reached(number))
+                before = 0 if left_at is None else left_at.rounds
+                advance("resumed" if before else "", chunk.size * before / ends[-1])
+                for reached in runs.segments(chunk, ends, left_at):
+                    _said(runs, chunk, reached, advance, (reached.rounds - before) / ends[-1])
+                    before = reached.rounds
+                    if reached.ending is None:
+                        parts.keep(number, reached.arrays)
+                        continue
+                    state = functools.partial(_segments.stored, reached.ending)
+                    parts.reach(number, reached.rounds, reached.arrays, state, stopping())
+                    if stopping():
+                        raise interrupted
             parts.flush()
         except BaseException:  # whatever it is, what is finished is kept
             with contextlib.suppress(OSError):
@@ -176,9 +212,20 @@ def in_parts(
     return tables
 
 
-def _said(runs: Runs, chunk: Chunk, arrays: Arrays, advance: Advance) -> None:
+def _reached(runs: Runs, chunk: Chunk, found: tuple[int, Arrays, Arrays] | None) -> Reached | None:
+    """How far a chunk was when it was left, by what is in its file."""
+    if found is None:
+        return None
+    rounds, arrays, state = found
+    players, options = runs.arguments(chunk.group, chunk.runs)
+    return Reached(rounds, arrays, _segments.restored(state, rounds, players, options, lowered(*players, **options)))
+
+
+def _said(runs: Runs, chunk: Chunk, reached: Reached, advance: Advance, share: float = 1.0) -> None:
+    """Show that this share of a chunk's rounds was played, and at their end how many runs failed."""
     last = runs.settings[runs.groups[chunk.group].members[chunk.runs[chunk.size - 1] // runs.ids.size]]
-    advance(last.label, chunk.size, int(np.sum(arrays["status"][1] != Status.OK)))
+    failed = 0 if reached.ending is not None else int(np.sum(reached.arrays["status"][1] != Status.OK))
+    advance(last.label, chunk.size * share, failed)
 
 
 @contextlib.contextmanager

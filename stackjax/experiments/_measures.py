@@ -76,7 +76,9 @@ def points_of(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str
     found = {}
     for name, said in given.items():
         games: dict[Any, list[JointAction]] = {}
-        own: list[Any] = [i if is_maker(said) else _bits(setting.game) for i, setting in enumerate(settings)]
+        each = {id(setting.game): setting.game for setting in settings}  # many settings have the same one
+        bits = {} if is_maker(said) else {at: _bits(game) for at, game in each.items()}
+        own: list[Any] = [bits.get(id(setting.game), i) for i, setting in enumerate(settings)]
         for which, setting in zip(own, settings, strict=True):
             if which not in games:
                 points = called(said, setting.values, {"game": setting.game}) if is_maker(said) else said
@@ -107,6 +109,8 @@ def distances(game: Game, strategies: JointAction, points: JointAction) -> Float
         each = jax.vmap(jax.vmap(jax.vmap(space.distance, (0, None)), (None, 0)))
         found.append(np.asarray(each(strategy, target)))
     all_ = np.stack(found, axis=-1)  # [runs, points, K, players]
+    if all_.shape[1] == 1:
+        return all_[:, 0]
     joint = np.sum(np.square(all_), axis=-1, keepdims=True)
     # NaN, a failed replicate, is equally far from all: the first one's NaN is kept.
     nearest = np.argmin(np.where(np.isnan(joint), np.inf, joint), axis=1, keepdims=True)

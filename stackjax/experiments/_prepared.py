@@ -14,6 +14,7 @@ from stackjax.experiments._engine import Runs
 from stackjax.experiments._groups import check_values, groups_of
 from stackjax.experiments._measures import points_of, values_of
 from stackjax.experiments._running import check_fits, check_seed, labels_of, roles_of
+from stackjax.experiments._segments import ends
 from stackjax.experiments.axes import Over, as_over
 from stackjax.experiments.compare import record_bytes
 from stackjax.experiments.parts import DIGEST
@@ -60,6 +61,11 @@ class Prepared(NamedTuple):
         # A multiple of the number of devices, so that every one has as many.
         size = -(-_entry.positive("chunk", chunk) // len(runs.devices)) * len(runs.devices)
         return [min(size, len(group.members) * runs.ids.size) for group in runs.groups]
+
+    def cut(self, chunk: int | None, budget: int | None, checkpoint: int | None) -> tuple[list[int], list[int]]:
+        """The sizes of chunks, of each group, and where the segments of all runs end."""
+        rounds = self.runs.options["rounds"]
+        return self.sizes(chunk, budget), ends(self.runs.options["record"].points(0, rounds), checkpoint)
 
     def dataset(self, tables: _assembly.Tables) -> "xarray.Dataset":
         """All runs, labelled."""
@@ -120,8 +126,8 @@ def prepared(
     settings = materialise(games, chosen, start, axes, rounds, given)
     if len({setting.game.levels for setting in settings}) > 1:
         raise ValueError("game: expected the same players in all settings, got other levels in some")
-    sizes = [record_bytes(setting.game, rounds, record) for setting in {id(s.game): s for s in settings}.values()]
-    size, about = max(sizes)
+    kinds = {(jax.tree.structure(s.game), *map(np.shape, jax.tree.leaves(s.game))): s.game for s in settings}
+    size, about = max(record_bytes(made, rounds, record) for made in kinds.values())
     check_fits({"settings": len(settings), "replicates": count, "records": about}, size)
     ids, batched = _entry.replicate_ids(replicates)
     if not batched:

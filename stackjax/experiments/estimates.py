@@ -9,7 +9,18 @@ from stackjax.experiments._prepared import prepared
 from stackjax.experiments._running import compilation
 
 #: Arguments of `sweep` that don't change what is played.
-_AFTERWARDS = ("out", "overwrite", "budget", "chunk", "progress", "title", "command", "attributes")
+_AFTERWARDS = (
+    "out",
+    "overwrite",
+    "budget",
+    "chunk",
+    "checkpoint",
+    "progress",
+    "title",
+    "units",
+    "command",
+    "attributes",
+)
 #: A sample is played for so many rounds at least, and for more until it takes so many seconds.
 _SAMPLE, _LONG_ENOUGH = 1000, 0.2
 

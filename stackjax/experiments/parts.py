@@ -1,9 +1,9 @@
 """Finished parts of a long computation in a folder beside its file: what a restart goes on from.
 
 `OUT.parts/manifest.json` says what is computed and how it is cut into chunks; `part-N.npz` holds the results of some
-chunks. Every file is written under another name and takes its place when it is whole, so that a process that is killed
-leaves nothing half-written behind under a name that is read. The result takes its own place in the same way, and then
-the folder is removed.
+chunks, `reached-N.npz` how far chunk N is if it is played in several segments. Every file is written under another name
+and takes its place when it is whole, so that a process that is killed leaves nothing half-written behind under a name
+that is read. The result takes its own place in the same way, and then the folder is removed.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ import numpy as np
 from stackjax.experiments.results import check_writable, replacing
 
 #: The form of the folder; another one isn't read.
-_FORM = 1
+_FORM = 2
 _SHOWN = 8  # differences between two configurations
 #: A part is written when so many seconds have passed since the last one: a kill costs at most that and a chunk.
 EVERY = 2.0
 _POLL = 0.1
+_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what NumPy raises of a damaged file
 
 #: What of a configuration is no help to a reader, and only shown if nothing else differs.
 DIGEST = "digest of all numbers and functions"
@@ -96,7 +97,7 @@ class Parts:
         found: dict[int, Path] = {}
         for path in sorted(self.folder.glob("part-*.npz")):
             # What can't be read is played again.
-            with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile), open(path, "rb") as file:
+            with contextlib.suppress(*_UNREADABLE), open(path, "rb") as file:
                 found |= {int(number): path for number in np.load(file)["chunks"]}
         return found
 
@@ -113,13 +114,39 @@ class Parts:
         """
         if not self._waiting:
             return
-        path = self.folder / f"part-{self._waiting[0][0]:08d}.npz"
+        self._replace(self.folder / f"part-{self._waiting[0][0]:08d}.npz", self._waiting)
+        for number, _ in self._waiting:
+            self._checkpoint(number).unlink(missing_ok=True)
+        self._waiting = []
+
+    def reach(self, number: int, rounds: int, arrays: Arrays, state: Callable[[], Arrays], now: bool) -> None:
+        """Keep how far a chunk is, if a while has passed since something was written, or `now`.
+
+        **Arguments:** `rounds` completed; `arrays`: the results up to there; `state()`: what it goes on from.
+
+        **Raises:** as `flush`.
+        """
+        if now or time.monotonic() - self._written >= EVERY:
+            self.flush()
+            self._replace(self._checkpoint(number), [(number, arrays), (rounds, state())])
+
+    def reached(self, number: int) -> tuple[int, Arrays, Arrays] | None:
+        """How far a chunk is: completed rounds, the results up to there and what it goes on from; None if it isn't."""
+        with contextlib.suppress(*_UNREADABLE):  # it is played from its beginning
+            (_, arrays), (rounds, state) = read(self._checkpoint(number))
+            return rounds, arrays, state
+        return None
+
+    def _checkpoint(self, number: int) -> Path:
+        return self.folder / f"reached-{number:08d}.npz"
+
+    def _replace(self, path: Path, chunks: Sequence[tuple[int, Arrays]]) -> None:
         try:
             with replacing(path) as part, open(part, "wb") as file:
-                _write(file, self._waiting)
+                _write(file, chunks)
         except OSError as error:
             raise OSError(f"{error}; what was finished before is kept in {self.folder}") from error
-        self._waiting, self._written = [], time.monotonic()
+        self._written = time.monotonic()
 
     def finish(self) -> None:
         """Remove the folder, once the result is in its place."""

@@ -5,6 +5,7 @@ constructor makes anew, so that it is checked as if it had been written by hand;
 functions that make games, learners, starts or equilibria.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -57,14 +58,20 @@ def materialise(
     found = []
     indices = [()] if not over.axes else _product(over.shape)
     for i, (game_name, game) in enumerate(games.items()):
+        made_games = _Games(game, over, rounds)
         for j, (method_name, learners) in enumerate(methods.items()):
+            made_players = _Players(learners, over, rounds, made_games)
             lead = (i,) * (game_name != "") + (j,) * (method_name != "")
             prefix = [text for text in (game_name, method_name) if text]
             for index in indices:
                 label = ", ".join([*prefix, *([over.label(index)] if index else [])])
                 with named(f"the setting {label}" if label else "the only setting"):
                     values = over.at(index)
-                    found.append(_setting(lead, index, label, values, game, learners, start, rounds))
+                    played = made_games(index, values)
+                    players = made_players(index, values)
+                    begin = called(start, values, {"rounds": rounds, "game": played}) if is_maker(start) else start
+                    begin = (None,) * len(players) if begin is None else begin
+                    found.append(Setting(lead, index, label, values, played, players, begin))
     return found
 
 
@@ -75,35 +82,76 @@ def _product(shape: Sequence[int]) -> list[tuple[int, ...]]:
     return found
 
 
-def _setting(
-    apart: tuple[int, ...],
-    index: tuple[int, ...],
-    label: str,
-    values: dict[str, Any],
-    game: Any,
-    learners: Any,
-    start: Any,
-    rounds: int,
-) -> Setting:
-    paths = {name: value for name, value in values.items() if is_path(name)}
-    made = called(game, values, {"rounds": rounds}) if is_maker(game) else game
-    if not isinstance(made, Game):
-        raise TypeError(f"game: expected a stackjax Game or a function that returns one, got {made!r}")
-    for name, value in paths.items():
-        if name.startswith("game."):
-            made = replaced(made, name, value)
-    own = called(learners, values, {"rounds": rounds, "game": made}) if is_maker(learners) else learners
-    if not isinstance(own, Sequence) or isinstance(own, str):
-        raise TypeError(f"methods: expected one learner a player, as in (leader, follower), got {own!r}")
-    players = list(own)
-    _entry.check_players(made, tuple(players))
-    for name, value in paths.items():
-        if not name.startswith("game."):
-            at = _player(name, made)
-            players[at] = replaced(players[at], name, value)
-    begin = called(start, values, {"rounds": rounds, "game": made}) if is_maker(start) else start
-    begin = (None,) * len(players) if begin is None else begin
-    return Setting(apart, index, label, values, made, tuple(players), begin)
+class _Made:
+    """What a module or a function gives in each setting: made once for all settings in which it is the same.
+
+    **Arguments:** `given`: the module or function; `over`: what is swept; `own`: whether a name is a path into it.
+    """
+
+    def __init__(self, given: Any, over: Over, rounds: int, own: Callable[[str], bool]):
+        self.given, self.rounds = given, rounds
+        takes, anything = parameters(given) if is_maker(given) else ([], False)
+        self.takes = takes
+        self.paths = [name for name in over.names if is_path(name) and own(name)]
+        used = {*self.paths, *takes}
+        self.axes = [
+            at
+            for at, axis in enumerate(over.axes)
+            if any(name in used or (anything and not is_path(name)) for name in axis.values)
+        ]
+        self.found: dict[tuple[int, ...], Any] = {}
+
+    def key(self, index: Sequence[int]) -> tuple[int, ...]:
+        """Where a setting lies on the axes that make a difference."""
+        return tuple(index[at] for at in self.axes)
+
+
+class _Games(_Made):
+    """The game of each setting."""
+
+    def __init__(self, given: Any, over: Over, rounds: int):
+        super().__init__(given, over, rounds, lambda name: name.startswith("game."))
+
+    def __call__(self, index: Sequence[int], values: Mapping[str, Any]) -> Game:
+        """The game of one of them."""
+        if (key := self.key(index)) not in self.found:
+            made = called(self.given, values, {"rounds": self.rounds}) if is_maker(self.given) else self.given
+            if not isinstance(made, Game):
+                raise TypeError(f"game: expected a stackjax Game or a function that returns one, got {made!r}")
+            for name in self.paths:
+                made = replaced(made, name, values[name])
+            self.found[key] = made
+        return self.found[key]
+
+
+class _Players(_Made):
+    """The learners of each setting, which may depend on its game."""
+
+    def __init__(self, given: Any, over: Over, rounds: int, games: _Games):
+        super().__init__(given, over, rounds, lambda name: not name.startswith("game."))
+        self.games = games
+        if "game" in self.takes:
+            self.axes = sorted({*self.axes, *games.axes})
+        self.fit: set[tuple[tuple[int, ...], int]] = set()  # games with so many learners that were checked
+
+    def __call__(self, index: Sequence[int], values: Mapping[str, Any]) -> tuple[Learner, ...]:
+        """The learners of one of them."""
+        game, key = self.games(index, values), self.key(index)
+        if new := key not in self.found:
+            known = {"rounds": self.rounds, "game": game}
+            made = called(self.given, values, known) if is_maker(self.given) else self.given
+            if not isinstance(made, Sequence) or isinstance(made, str):
+                raise TypeError(f"methods: expected one learner a player, as in (leader, follower), got {made!r}")
+        players = list(made if new else self.found[key])
+        if new or (self.games.key(index), len(players)) not in self.fit:
+            _entry.check_players(game, tuple(players))
+            self.fit.add((self.games.key(index), len(players)))
+        if new:
+            for name in self.paths:
+                at = _player(name, game)
+                players[at] = replaced(players[at], name, values[name])
+            self.found[key] = tuple(players)
+        return self.found[key]
 
 
 def is_maker(value: Any) -> bool:
@@ -120,10 +168,17 @@ def called(make: Callable[..., Any], values: Mapping[str, Any], known: Mapping[s
 
 def parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
     """The names that a function takes, and whether it takes any other."""
+    return _of_class(make) if isinstance(make, type) else _parameters(make)
+
+
+def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
     found = inspect.signature(make).parameters
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     names = [name for name, parameter in found.items() if parameter.kind in by_name]
     return names, any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in found.values())
+
+
+_of_class = functools.cache(_parameters)  # asked for in every setting
 
 
 def _check_used(over: Over, made: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ from stackjax.experiments.axes import Over, grid, log_uniform, zipped
 from stackjax.experiments.compare import compare
 from stackjax.experiments.estimates import Estimate, estimate
 from stackjax.experiments.settings import called
-from stackjax.experiments.sweep import sweep
+from stackjax.experiments.sweep import check_units, sweep
 from stackjax.trace import Record
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ _PLAIN: Mapping[str, tuple[type, str]] = {
     "nash": (list, "an array with one action a player"),
     "stackelberg": (list, "an array with one action a player"),
 }
-_TABLES = ("game", "methods", "over", "zip", "record", "figure")
-_FIGURE = ("variable", "x", "colour", "column", "log")
-_SWEEP_ONLY = ("common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip")
+_TABLES = ("game", "methods", "over", "zip", "units", "record", "figure")
+_FIGURE = ("variable", "x", "colour", "column", "pool", "log")
+_SWEEP_ONLY = ("common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure")
 _RECORDS: Mapping[str, Callable[..., Record]] = {
     "every": Record.every,
     "log-spaced": Record.log_spaced,
@@ -68,10 +68,10 @@ class Study(NamedTuple):
     def play(self, out: str | Path | None = None, **more: Any) -> "xarray.Dataset":
         """Do what it says. The result holds the file, and `stackjax run RESULT` does it again.
 
-        **Arguments:** `out`: the result's file, as in `sweep`; `more`: `overwrite`, `budget`, `devices`, `progress`,
-        `command` of `sweep`; of a comparison `devices`, `progress`, `command`.
+        **Arguments:** `out`: the result's file, as in `sweep`; `more`: `overwrite`, `budget`, `checkpoint`,
+        `devices`, `progress`, `command` of `sweep`; of a comparison `devices`, `progress`, `command`.
         """
-        attributes = {"figure": json.dumps(self.figure)} if self.figure else {}
+        attributes = {"figure": json.dumps(self.figure)}
         if self.kind == "sweep":
             attributes["study"] = self.text
             return sweep(self.game, self.methods, out=out, attributes=attributes, **self.options, **more)
@@ -153,6 +153,10 @@ def parsed(text: str) -> Study:
         options["record"] = _record(said["record"])
     if kind == "sweep":
         options["over"] = over
+        try:
+            options["units"] = check_units(_flat(_of_type(said.get("units", {}), dict, "units", "a table")), over)
+        except (TypeError, ValueError) as error:
+            raise StudyError(str(error)) from error
     if entry is not None:
         options.setdefault("title", entry.title)
         options.setdefault("action_labels", entry.actions)

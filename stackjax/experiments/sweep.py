@@ -11,6 +11,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax import _entry
+from stackjax._names import nearest
 from stackjax.experiments import results
 from stackjax.experiments._assembly import Tables
 from stackjax.experiments._engine import finished, here, in_parts
@@ -50,12 +51,14 @@ def sweep(
     overwrite: bool = False,
     budget: int | None = None,
     chunk: int | None = None,
+    checkpoint: int | None = None,
     devices: Sequence[Any] | int | None = None,
     skip_phases: bool = False,
     progress: bool | None = None,
     title: str | None = None,
     action_labels: Sequence[str] | None = None,
     payoff_labels: Sequence[str] | None = None,
+    units: Mapping[str, str] | None = None,
     command: str | None = None,
     attributes: Mapping[str, str] | None = None,
 ) -> "xarray.Dataset":
@@ -96,8 +99,12 @@ def sweep(
     - `out`: the file, in .nc; `overwrite`: whether a result or parts of another configuration there are replaced.
     - `budget`: bytes for what is played at once, on each device (on a CPU in all); default: a quarter of a CPU's
       memory, four fifths of an accelerator's. `chunk`: instead, so many runs at once.
+    - `checkpoint`: with `out`, of long runs: they are played in segments of so many rounds, each up to a record point
+      (longer where record points are farther apart), and go on from the end of the last segment that was written.
+      Data are bit-identical whether they were interrupted or not; equal to rounding with other segments.
     - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
     - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
+    - `units`: swept name -> unit, an attribute of its coordinate.
     - `command`: the command line, if this is part of one; `attributes`: of the result, more of them.
 
     **Returns:** a dataset with a dimension and a coordinate for each swept name (of a `zipped`: one dimension with
@@ -137,6 +144,7 @@ def sweep(
     if target is None and jax.process_count() > 1:
         raise ValueError("out: expected a file on a file system that all processes share, got None")
     runs = found.runs
+    units = check_units(units, found.axes)
     provenance = results.provenance(
         found.said, seed=seed if key is None else None, command=command, device=runs.devices[0]
     )
@@ -145,19 +153,23 @@ def sweep(
     def there(overwrite: bool = False) -> "xarray.Dataset | None":
         return None if target is None else finished(target, configuration, overwrite)
 
-    sizes = functools.partial(found.sizes, chunk, budget)
-    if chunk is not None:
-        _entry.positive("chunk", chunk)
+    for name, value in (("chunk", chunk), ("checkpoint", checkpoint)):
+        if value is not None:
+            _entry.positive(name, value)
+    if checkpoint is not None and target is None:
+        raise ValueError("checkpoint: expected a file, out, beside which to keep it, got None")
+    said = {} if attributes is None else dict(attributes)
     if (whole := there(overwrite)) is not None:
-        return whole
+        return _said_anew(whole, said | ({} if title is None else {"title": title}), units, target)
     with compilation() as compiled, progress_bar(progress, found.total, "runs") as advance:
         began = time.perf_counter()
         if target is None:
-            tables: Any = here(runs, sizes(), advance)
+            tables: Any = here(runs, found.sizes(chunk, budget), advance)
         else:
             with_versions = configuration | {name: provenance[name] for name in _ENVIRONMENT}
             parts = Parts(target, with_versions)
-            tables = in_parts(runs, sizes, parts, there, overwrite, advance)
+            cut = functools.partial(found.cut, chunk, budget, checkpoint)
+            tables = in_parts(runs, cut, parts, there, overwrite, advance)
             if not isinstance(tables, Tables):  # another process wrote the file
                 return tables
         compiling = compiled()
@@ -166,12 +178,43 @@ def sweep(
         title=found.title if title is None else title,
         seconds=seconds,
         compile_seconds=compiling,
-        **({} if attributes is None else attributes),
+        **said,
         **provenance,
     )
+    for name, unit in units.items():
+        dataset[name].attrs["units"] = unit
     if target is not None:
         results.save(dataset, target)
         parts.finish()
+    return dataset
+
+
+def check_units(units: Any, over: Over) -> dict[str, str]:
+    """Units of swept names, no more.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
+    """
+    if not isinstance(units, Mapping | None) or not all(isinstance(unit, str) for unit in (units or {}).values()):
+        raise TypeError(f"units: expected a mapping swept name -> unit, got {units!r}")
+    for name in units or {}:
+        if name not in over.names:
+            known = over.names
+            raise ValueError(f"units: {nearest('swept name', str(name), known) if known else f'{name!r} is not swept'}")
+    return dict(units or {})
+
+
+def _said_anew(
+    dataset: "xarray.Dataset", said: Mapping[str, str], units: Mapping[str, str], target: Path | None
+) -> "xarray.Dataset":
+    """A result that was there, with the title, the figure, the units that it has now; and so in its file."""
+    old = {name: dataset[name].attrs.get("units") for name in units}
+    if dict(units) == old and all(dataset.attrs.get(name) == value for name, value in said.items()):
+        return dataset
+    dataset = dataset.assign_attrs(**said)
+    for name, unit in units.items():
+        dataset[name].attrs["units"] = unit
+    if target is not None and jax.process_index() == 0:
+        results.save(dataset, target)
     return dataset
 
 

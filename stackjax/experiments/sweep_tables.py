@@ -15,13 +15,14 @@ _ROWS = 40
 
 
 def labels_at(dataset: "xarray.Dataset", index: dict[str, int]) -> dict[str, str]:
-    """What a setting is called: a text for each label of its dimensions."""
+    """What a setting is called: a text for each label of its dimensions, with its unit."""
     found = {}
     for dim, i in index.items():
         own = [str(name) for name, coord in dataset.coords.items() if coord.dims == (dim,)]
         for name in [n for n in own if n != dim] or [dim]:  # a zip's numbers say nothing beside its labels
             value = dataset[name].values[i]
-            found[name] = f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+            text = f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
+            found[name] = f"{text} {dataset[name].attrs.get('units', '')}".rstrip()
     return found
 
 

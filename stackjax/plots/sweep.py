@@ -29,6 +29,7 @@ def plot_sweep(
     x: str | None = None,
     colour: str | None = None,
     column: str | None = None,
+    pool: Sequence[str] | None = None,
     log: Sequence[str] | None = None,
 ) -> "Figure":
     """What was measured of each player, at the last record, over one of the swept values.
@@ -43,6 +44,7 @@ def plot_sweep(
     - `variable`: default the distance to the Stackelberg equilibrium, else to Nash, else regret, else payoffs.
     - `x`: a swept name, or "rounds"; default the one with the most numbers, "rounds" if none has numbers.
     - `colour`, `column`: dimensions; default the methods, or what else there are few values of, and all others.
+    - `pool`: dimensions whose settings count as replicates, random instances for example.
     - `log`: which axes are logarithmic, of "x" and "y"; default: "x" if its values are spaced so, "y" for distances.
 
     The attribute `figure` (JSON) of a dataset has these options where none are given.
@@ -53,7 +55,7 @@ def plot_sweep(
     """
     check_result(dataset)
     dataset = dataset.isel({dim: 0 for dim in settings_dims(dataset) if dataset.sizes[dim] == 1})
-    given = {"variable": variable, "x": x, "colour": colour, "column": column, "log": log}
+    given = {"variable": variable, "x": x, "colour": colour, "column": column, "pool": pool, "log": log}
     said = json.loads(dataset.attrs.get("figure", "{}")) | {k: v for k, v in given.items() if v is not None}
     return _Sweep(dataset, **said).figure()
 
@@ -68,9 +70,13 @@ class _Sweep:
         x: Any = None,
         colour: Any = None,
         column: Any = None,
+        pool: Any = None,
         log: Any = None,
     ):
-        self.dataset = dataset
+        pooled = _pooled_dims(dataset, pool)
+        self.replicates = dataset.sizes["replicate"]
+        self.pooled = " and ".join(f"{dim} ({dataset.sizes[dim]})" for dim in pooled)
+        self.dataset = dataset = _pooled(dataset, pooled)
         known = [str(n) for n, v in dataset.data_vars.items() if {"replicate", "rounds", "player"} <= set(v.dims)]
         order = ("distance_to_stackelberg", *MEASURED)
         self.variable = next((name for name in order if name in known), "") if variable is None else str(variable)
@@ -130,7 +136,7 @@ class _Sweep:
         rows, columns = len(self.players), len(self.facets)
         labels = self._labels()
         width = 1.4 + max(3.6 * columns, 6.0)
-        across = max(int(width // 2.4), 1)
+        across = max(int(width // (0.75 + 0.085 * max(map(len, labels)))), 1)
         head = 0.75 + (0.25 * -(-len(labels) // across) if len(labels) > 1 else 0.0)
         height = head + 0.4 + 2.7 * rows
         figure = Figure(figsize=(width, height), dpi=150)
@@ -143,7 +149,7 @@ class _Sweep:
                     said = labels_at(self.dataset, facet)
                     ax.set_title("\n".join(f"{name} = {v}" for name, v in said.items()), fontsize=10, color=INK)
                 if i == rows - 1:
-                    ax.set_xlabel("completed rounds" if self.x == "rounds" else self.x, color=INK)
+                    ax.set_xlabel(self._xlabel(), color=INK)
             axes[i, 0].set_ylabel(self._ylabel(i, player), color=INK)
         self._head(figure, labels, across)
         return figure
@@ -152,7 +158,12 @@ class _Sweep:
         if self.colour is None:
             return [""]
         sizes = range(self.dataset.sizes[self.colour])
-        return [", ".join(labels_at(self.dataset, {self.colour: j}).values()) for j in sizes]
+        found = [", ".join(labels_at(self.dataset, {self.colour: j}).values()) for j in sizes]
+        return found if self.colour == "methods" else [f"{self.colour} = {label}" for label in found]
+
+    def _xlabel(self) -> str:
+        unit = self.dataset[self.x].attrs.get("units")
+        return "completed rounds" if self.x == "rounds" else f"{self.x} ({unit})" if unit else self.x
 
     def _ylabel(self, i: int, player: str) -> str:
         if self.variable == "payoffs":
@@ -180,6 +191,9 @@ class _Sweep:
             ax.plot(values[order], middle, color=colour, marker=dots, markersize=4, linewidth=1.8)
         if "x" in self.log:
             ax.set_xscale("log")
+            if self.x != "rounds" and values.min() > 0 and values.max() / values.min() < 100 and values.size < 10:
+                ax.set_xticks(values, [f"{value:.3g}" for value in values])
+                ax.set_xticks([], minor=True)
         if "y" in self.log and bool((at.values > 0).any()):
             ax.set_yscale("log")
         ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
@@ -191,9 +205,10 @@ class _Sweep:
 
         failed, ignored = int(self.reduced["failed"].sum()), int(self.reduced["left_out"].sum())
         runs = int(np.prod(self.dataset["status"].shape))
-        said = [f"median and quartiles of {self.dataset.sizes['replicate']} replicates"]
+        said = [f"median and quartiles of {self.replicates} replicates"]
         if self.x != "rounds":
             said[0] += f" after {int(self.dataset['rounds'][-1])} rounds"
+        said[0] += f", pooled over {self.pooled}" if self.pooled else ""
         said += [f"{failed} of {runs} runs failed"] * (failed > 0) + [f"{ignored} values not finite"] * (ignored > 0)
         height, left = figure.get_figheight(), 0.12 / figure.get_figwidth()
         figure.text(left, 1 - 0.12 / height, self.dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
@@ -203,7 +218,7 @@ class _Sweep:
         styles = [(COLOURS[j % len(COLOURS)], _MARKERS[j // len(COLOURS) % 2]) for j in range(len(labels))]
         figure.legend(
             [Line2D([], [], color=c, marker=m, markersize=5, linewidth=2.5) for c, m in styles],
-            labels if self.colour == "methods" else [f"{self.colour} = {label}" for label in labels],
+            labels,
             loc="upper left",
             bbox_to_anchor=(left, 1 - 0.7 / height),
             ncols=min(len(labels), across),
@@ -213,3 +228,22 @@ class _Sweep:
             borderaxespad=0,
             borderpad=0,
         )
+
+
+def _pooled_dims(dataset: "xarray.Dataset", pool: Any) -> list[str]:
+    """The dimensions that are reduced together with the replicates; those of one setting aren't there any more."""
+    if isinstance(pool, str) or not all(isinstance(dim, str) for dim in pool or ()):
+        raise ValueError(f"pool: expected names of dimensions, got {pool!r}")
+    known = [*settings_dims(dataset), *json.loads(dataset.attrs.get("swept", "{}"))]
+    for dim in pool or ():
+        if dim not in known:
+            raise ValueError(f"pool: {nearest('dimension', dim, known)}")
+    return [dim for dim in pool or () if dim in dataset.dims]
+
+
+def _pooled(dataset: "xarray.Dataset", dims: Sequence[str]) -> "xarray.Dataset":
+    """Settings along some dimensions as so many more replicates."""
+    if not dims:
+        return dataset
+    bare = dataset.drop_vars([name for name, coord in dataset.coords.items() if {"replicate", *dims} & set(coord.dims)])
+    return bare.rename(replicate="_replicate").stack(replicate=("_replicate", *dims), create_index=False)

@@ -1,15 +1,18 @@
-"""A small sweep that tests play here, in parts and in other processes: `sweep_example.py OUT [PROCESS ADDRESS]`."""
+"""Sweeps that tests play here, in parts and in other processes: `sweep_example.py OUT [PROCESS ADDRESS | long]`."""
 
 import sys
 
 import jax
+import jax.numpy as jnp
 
-from stackjax import experiments
+from stackjax import Record, experiments
 from stackjax.experiments import parts
-from stackjax.games import CournotDuopoly, Noisy
+from stackjax.games import CournotDuopoly, Noisy, from_payoffs
 from stackjax.learners import GradientAscent
+from stackjax.spaces import Euclidean
 
 GAME = Noisy(CournotDuopoly(), payoff_variance=1.0)
+UNSTABLE = from_payoffs(lambda x, y: x * x - x * y, lambda x, y: -y * y, spaces=(Euclidean(()), Euclidean(())))
 METHODS = {
     "slow": (GradientAscent(0.05, noise_variance=1.0), GradientAscent(0.2)),
     "noiseless": (GradientAscent(0.05), GradientAscent(0.2)),
@@ -23,9 +26,21 @@ def played(methods=tuple(METHODS), **options):
     return experiments.sweep(GAME, {name: METHODS[name] for name in methods}, OVER, **(OPTIONS | options))
 
 
+def long(**options):
+    """16 chunks of 2 runs, each in 4 segments of 2 records; with the larger step replicates fail in different ones."""
+    more = {"record": Record.every(5), "start": lambda x: (jnp.float32(x), jnp.float32(1.0)), "checkpoint": 10}
+    over = {"leader.step": [0.05, 3.0, 9.0, 900.0], "x": [1e-3, 1.0]}
+    return experiments.sweep(UNSTABLE, METHODS["slow"], over, **(OPTIONS | more | options))
+
+
 if __name__ == "__main__":
     out, *process = sys.argv[1:]
+    parts.EVERY = 0.0  # every chunk by itself
+    if process == ["long"]:
+        import sweep_example  # functions are known by their module
+
+        sweep_example.long(out=out)
+        raise SystemExit
     if process:
         jax.distributed.initialize(process[1], num_processes=2, process_id=int(process[0]))
-    parts.EVERY = 0.0  # every chunk by itself
     played(out=out)

@@ -35,6 +35,9 @@ follower = { name = "gradient-ascent", step = 0.2 }
 cost = [2.0, 3.0]
 leader.step.exponent = { low = 0.5, high = 1.0, linear = 2 }
 
+[units]
+cost = "EUR"
+
 [record]
 kind = "log-spaced"
 number = 30
@@ -72,6 +75,7 @@ def test_what_it_says_is_what_is_played(result):
         )
         one = data.sel({"cost": cost, "leader.step.exponent": exponent, "methods": "ascent"})
         np.testing.assert_allclose(one["strategy_0"], trace.strategies[0], rtol=1e-5)
+    assert data["cost"].attrs == {"units": "EUR"}
     assert set(data.data_vars) == {"strategy_0", "payoffs", "status", "failed_at"}
 
 
@@ -221,6 +225,8 @@ def test_a_comparison(tmp_path):
         (changed("number = 30", ""), "record: expected a number of rounds or of points for 'log-spaced', got None"),
         (changed("number = 30", "number = 0"), "record: Record: expected a positive integer, got 0"),
         (changed("number = 30", 'number = 30\npayoffs = "all"'), 'record: payoffs: expected "exact", "realised"'),
+        (changed('cost = "EUR"', 'costs = "EUR"'), "units: unknown swept name 'costs'; did you mean 'cost'?"),
+        (changed('cost = "EUR"', "cost = 1"), "units: expected a mapping swept name -> unit, got {'cost': 1}"),
         (changed('x = "cost"', 'z = "cost"'), "figure: unknown key 'z'; known: variable, x"),
         (changed("title", "zip = [1]\ntitle"), "zip[0]: expected a table, got 1"),
     ],

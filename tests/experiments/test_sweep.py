@@ -16,7 +16,7 @@ import xarray
 from stackjax import Record, Status, catalogue, experiments, play
 from stackjax.equilibria import pseudo_regret, tolerant_benchmarks
 from stackjax.experiments import grid, log_uniform, zipped
-from stackjax.experiments.settings import parameters, rebuilt, replaced
+from stackjax.experiments.settings import materialise, parameters, rebuilt, replaced
 from stackjax.games import CournotDuopoly, CournotOligopoly, Noisy, bandit_instances, from_payoffs
 from stackjax.learners import UCB, BestResponse, Fixed, GradientAscent, HierarchicalAscent, PerArm
 from stackjax.schedules import PowerLaw
@@ -103,6 +103,26 @@ def test_one_program_for_all_numbers():
     np.testing.assert_array_equal(found["game.costs.1"], [1.0, 2.0])
     assert found["game.demand"].dims == ("m",) and found.indexes["m"].tolist() == [0, 1]
     assert json.loads(found.attrs["swept"]) == {"leader.step": ["leader.step"], "m": ["game.demand", "game.costs.1"]}
+
+
+def test_what_settings_share_is_made_once():
+    """A game for each demand, learners for each step: not for each setting; and each setting gets its own."""
+    made = []
+
+    def pair(step, game):
+        made.append((step, game.demand))
+        return (GradientAscent(step), GradientAscent(0.2))
+
+    over = grid({"game.demand": [90.0, 100.0], "step": [0.1, 0.2, 0.3], "follower.step": [0.2, 0.4]})
+    found = materialise({"": CournotDuopoly()}, {"": pair}, None, over, 10, {})
+    values = [(s.game.demand, s.learners[0].step.value, s.learners[1].step.value) for s in found]
+    assert values == list(itertools.product([90.0, 100.0], [0.1, 0.2, 0.3], [0.2, 0.4]))
+    assert len({id(s.game) for s in found}) == 2 and len(made) == 12
+    found = materialise({"": CournotDuopoly()}, {"": PAIR}, None, grid({"game.demand": [90.0, 100.0]}), 10, {})
+    assert found[0].learners is found[1].learners and found[0].game is not found[1].game
+    oligopoly = CournotOligopoly((1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="CournotOligopoly has 3 players, got 2 learners"):
+        materialise({"": lambda g: g}, {"": PAIR}, None, grid(g={"two": CournotDuopoly(), "three": oligopoly}), 10, {})
 
 
 def test_random_numbers_of_their_own():

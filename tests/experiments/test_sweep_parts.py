@@ -1,5 +1,6 @@
 """Nothing is lost: sweeps that are killed, interrupted, out of space, in several processes, or under another's name."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -7,15 +8,22 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import sweep_example
 import xarray
 
-from stackjax import experiments
-from stackjax.experiments import OtherConfigurationError, _engine, parts
+from stackjax import Record, experiments, play
+from stackjax.experiments import OtherConfigurationError, _engine, _segments, parts
 from stackjax.experiments.parts import Parts, differences, read
+from stackjax.experiments.regret import BENCHMARKS
+from stackjax.games import bandit_instances
+from stackjax.learners import EpsilonGreedy, Fixed
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,113 @@ def test_killed_at_two_moments_and_resumed(whole, environment, tmp_path):
     xarray.testing.assert_identical(again.drop_attrs(), whole.drop_attrs())
     xarray.testing.assert_identical(experiments.load(out), again)
     assert os.listdir(tmp_path) == ["a.nc"]
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    return sweep_example.long(out=tmp_path_factory.mktemp("long") / "a.nc")
+
+
+def test_a_long_run_that_is_killed_goes_on_from_its_last_segment(long, environment, tmp_path):
+    """SIGKILL within a chunk; then an error in the middle of one; the third run plays what is left and no more."""
+    out = tmp_path / "a.nc"
+    folder = tmp_path / "a.nc.parts"
+    run = process(out, "long", environment=environment)
+    while not (begun(out) and list(folder.glob("reached-*.npz"))) and run.poll() is None:
+        time.sleep(0.0005)
+    run.kill()
+    said, _ = run.communicate()
+    assert run.returncode == -signal.SIGKILL, said
+    assert not out.exists()
+    again = sweep_example.long(out=out)
+    xarray.testing.assert_identical(again.drop_attrs(), long.drop_attrs())
+    assert os.listdir(tmp_path) == ["a.nc"]
+
+
+@pytest.mark.parametrize("how", ["error", "ctrl-c"])
+def test_segments_that_were_played_are_not_played_again(how, long, monkeypatch, tmp_path):
+    """16 chunks of 4 segments; stopped in the 7th segment of all. Half of the runs fail, before and after that."""
+    out, calls = tmp_path / "a.nc", []
+    inner = _engine.play
+
+    def stopped(*arguments, **options):
+        calls.append(options["rounds"])
+        if len(calls) == 7:
+            if how == "error":
+                raise RuntimeError("stopped")
+            os.kill(os.getpid(), signal.SIGINT)
+        return inner(*arguments, **options)
+
+    monkeypatch.setattr(_engine, "play", stopped)
+    monkeypatch.setattr(parts, "EVERY", 0.0 if how == "error" else 1e6)
+    with pytest.raises((RuntimeError, KeyboardInterrupt), match=r"^stopped"):
+        sweep_example.long(out=out)
+    kept = {"error": ["part-00000000.npz", "reached-00000001.npz"], "ctrl-c": ["reached-00000001.npz"]}[how]
+    kept = sorted({*kept, "part-00000000.npz"})
+    assert sorted(path.name for path in (tmp_path / "a.nc.parts").glob("*.npz")) == kept
+    again = sweep_example.long(out=out, checkpoint=1000)  # the segments are those of the first run
+    assert calls == [10] * (64 + (how == "error"))
+    xarray.testing.assert_identical(again.drop_attrs(), long.drop_attrs())
+    assert set(np.unique(long["failed_at"])) > {-1} and long["failed_at"].max() > 10
+
+
+def test_segments_are_the_whole_run(long, tmp_path):
+    """Played at once: the same numbers to rounding; the same counts, and the same failures."""
+    whole = sweep_example.long(checkpoint=None)
+    for name in ("status", "failed_at", "gradients_calls", "rounds", "initial_0"):
+        np.testing.assert_array_equal(whole[name], long[name])
+    xarray.testing.assert_allclose(whole.drop_attrs(), long.drop_attrs(), rtol=1e-4, atol=1e-3)
+
+
+def test_bandits_in_segments(tmp_path):
+    """Visits and regrets are counted on."""
+    game = bandit_instances.lower_bound("I", d=0.1)
+    pair = (EpsilonGreedy(0.2), Fixed(jnp.int32(1)))
+    options = {"rounds": 60, "replicates": 2, "devices": 1, "record": Record.every(10), "benchmark": "stackelberg"}
+    found = experiments.sweep(game, pair, **options, out=tmp_path / "a.nc", checkpoint=20)
+    visits = found["visits"].values
+    np.testing.assert_array_equal(visits.sum((-2, -1)), [range(10, 61, 10)] * 2)
+    assert np.all(np.diff(visits, axis=1) >= 0)
+    target = float(BENCHMARKS["stackelberg"](game.leader_means, game.follower_means, 0.05).values[0])
+    earned = np.einsum("rkab,ab->rk", visits, game.leader_means)
+    np.testing.assert_allclose(found["regret"][..., 0], found["rounds"].values * target - earned, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("points", "most", "ends"),
+    [
+        ([10, 20, 30], None, [30]),
+        ([10, 20, 30], 10, [10, 20, 30]),
+        ([10, 20, 30], 25, [20, 30]),
+        ([10, 20, 30], 5, [10, 20, 30]),
+        ([1, 2, 4, 8, 16, 32], 10, [8, 16, 32]),
+        ([100], 10, [100]),
+    ],
+)
+def test_segments_end_at_record_points(points, most, ends):
+    assert _segments.ends(points, most) == ends
+
+
+def test_a_state_with_keys_is_stored():
+    """Random keys aren't NumPy arrays."""
+    key = jax.random.key(3, impl="rbg")
+    state = {"a": np.arange(2.0), "keys": jax.random.split(key, 2)}
+    game, pair = sweep_example.GAME, sweep_example.METHODS["slow"]
+    trace = play(game, *pair, key=jax.random.key(0), rounds=2, replicates=2)
+    ending = dataclasses.replace(_segments.ending(trace), state=state)
+    arrays = {name: (dims, np.asarray(array)) for name, (dims, array) in _segments.stored(ending).items()}
+    out = ((state, trace.status, trace.failed_at),)
+    program = SimpleNamespace(out_info=(None, {"visits": None}, None, *out))
+    options = {"key": jax.random.key(0), "replicates": 2}
+    again = _segments.restored(arrays, 2, (game, *pair), options, program)
+    chex.assert_trees_all_equal(*(jax.random.key_data(x.state["keys"]) for x in (again, ending)))
+    assert jax.random.key_impl(again.state["keys"]) == "rbg" and again.structure == trace.structure
+    np.testing.assert_array_equal(again.calls[0].gradients, [[2], [2]])
+
+
+def test_a_checkpoint_needs_a_file():
+    with pytest.raises(ValueError, match=r"^checkpoint: expected a file, out, beside which to keep it, got None"):
+        sweep_example.played(checkpoint=10)
 
 
 def test_two_processes_share_it(whole, environment, tmp_path):
@@ -224,6 +339,14 @@ def test_a_part_that_is_damaged_is_played_again(tmp_path):
     np.testing.assert_array_equal(found["strategy_0['w']"][1], arrays["strategy_0['w']"][1])
     first.write_bytes(first.read_bytes()[:100])
     assert store.done() == {2: second}
+    store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
+    assert store.reached(3) is None  # not so soon
+    store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=True)
+    rounds, _, state = store.reached(3)
+    assert rounds == 50 and state["0"][1].tolist() == [1.0, 1.0]
+    (checkpoint,) = store.folder.glob("reached-*")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    assert store.reached(3) is None
 
 
 def test_another_form_of_the_folder_is_refused(tmp_path):
@@ -231,7 +354,7 @@ def test_another_form_of_the_folder_is_refused(tmp_path):
     store.begin([2])
     assert store.begun(False) == [2]
     store.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
-    with pytest.raises(OtherConfigurationError, match="form: 99 there, 1 now"):
+    with pytest.raises(OtherConfigurationError, match="form: 99 there, 2 now"):
         store.begun(False)
 
 

@@ -83,6 +83,23 @@ def test_a_zip_is_drawn_as_points(data):
     np.testing.assert_array_equal(ax.containers[0].lines[0].get_xdata(), [0.1, 0.2, 0.3])
 
 
+def test_settings_are_pooled_as_replicates_and_units_are_shown(data):
+    data["leader.step"].attrs["units"] = "1/EUR"
+    figure = plots.plot_sweep(data, variable="payoffs", pool=["game.demand"])
+    assert len(figure.axes) == 2 and figure.axes[1].get_xlabel() == "leader.step (1/EUR)"
+    # Of 2 x 4 runs that didn't fail or aren't finite: those of either demand.
+    np.testing.assert_allclose(
+        figure.axes[0].lines[0].get_ydata()[1], np.median([20 + d + r / 100 for d in (0, 1) for r in range(5)])
+    )
+    assert (
+        figure.texts[1]
+        .get_text()
+        .startswith("median and quartiles of 5 replicates after 10 rounds, pooled over game.d")
+    )
+    figure = plots.plot_sweep(data, x="game.demand", colour="leader.step")
+    assert figure.legends[0].get_texts()[0].get_text() == "leader.step = 0.1 1/EUR"
+
+
 def test_settings_without_numbers_are_shown_over_rounds(data):
     data = data.isel({"leader.step": [0], "game.demand": [0]}).squeeze("game.demand")
     assert plots.plot_sweep(data).axes[-1].get_xlabel() == "completed rounds"
@@ -96,6 +113,8 @@ def test_settings_without_numbers_are_shown_over_rounds(data):
         ({"x": "step"}, "x: unknown swept value 'step'; did you mean 'leader.step'?"),
         ({"colour": "leader.step"}, "colour: unknown dimension 'leader.step'"),
         ({"x": "rounds", "column": "steps"}, "column: unknown dimension 'steps'"),
+        ({"pool": "game.demand"}, "pool: expected names of dimensions, got 'game.demand'"),
+        ({"pool": ["demand"]}, "pool: unknown dimension 'demand'; did you mean 'game.demand'?"),
         ({"log": "xy"}, 'log: expected some of "x" and "y"'),
     ],
 )
