@@ -79,7 +79,8 @@ def sweep(
 
     **Arguments:**
 
-    - `game`: a game, or a function of swept names that makes one; or several by name, a dimension `games`.
+    - `game`: a game, or a pure function of swept names that makes one, called once for each set of values that it
+      takes; or several by name, a dimension `games`.
     - `methods`: one learner a player, or a function of swept names (and of `game` and `rounds`, if it takes them) that
       makes them; or several by name, a dimension `methods`.
     - `over`: what is swept: name -> values, as in `grid`, or a product of `grid` and `zipped`. A name is a path
