@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.speed.harness import interleaved, ratio, spread
+from benchmarks.speed.harness import compiled, interleaved, ratio, spread
 from stackjax import Record, play
 from stackjax._noise import BEFORE, round_key, stream_words
 from stackjax.games import CournotDuopoly, Noisy, Quadratic
