@@ -199,7 +199,7 @@ def _after_steps(repetitions: int) -> dict[str, Any]:
     """Iterations that start from past solutions, after leader's steps: what they cost, and how near they come."""
     problem = logistic(1000, LOGISTIC[1000], DECAY)
     past: list[Any] = []
-    for _ in range(3):
+    for _ in range(4):
         past.insert(0, _solution(problem))
         before, problem = problem, _moved(problem)
     game, x, y = problem
@@ -207,8 +207,8 @@ def _after_steps(repetitions: int) -> dict[str, Any]:
     exact = ours(game, Dense())(x, y)
     gradient = jax.jit(lambda x, y: partial_gradient(game, 1, (x, y)))
     calls: dict[str, Callable] = {"gradient": functools.partial(gradient, x, y)}
-    for history in (1, 2, 3):
-        for steps in (1, 2, 3, 5, 8):
+    for history in (1, 2, 3, 4):
+        for steps in (1, 2, 3, 5):
             solutions = jnp.stack(past[:history])
             calls[f"{steps}_iterations_from_{history}"] = functools.partial(warm(game, steps), x, y, solutions)
     seconds = interleaved(calls, repetitions)
