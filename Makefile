@@ -16,7 +16,7 @@ help:  ## Show this help
 demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duopoly
 	$(BIN)/stackjax compare duopoly --out results/duopoly
 
-# Most of a test's time is compilation, and a third of that is optimisation, which few tests are about.
+# About a third of the time would go into optimising what is compiled, which few tests are about.
 test: lint  ## Lint, check the types and run the tests
 	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not optimized"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "optimized and not slow"

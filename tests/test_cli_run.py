@@ -52,6 +52,15 @@ def test_it_writes_data_and_a_figure_and_prints_a_table(done):
     assert "6 settings, 3 replicates of 40 rounds" in said and str(folder / "new" / "a.png") in said.replace("\n", "")
 
 
+@pytest.mark.parametrize("option", ["--checkpoint=10", "--budget=1"])
+def test_a_comparison_takes_no_option_of_sweeps(tmp_path, option):
+    """It isn't ignored silently."""
+    (tmp_path / "study.toml").write_text('kind = "comparison"\n' + STUDY.partition("[over]")[0])
+    result = run("run", tmp_path / "study.toml", "--out", tmp_path / "a.nc", option)
+    assert result.exit_code == 2 and f"{option.partition('=')[0]}: expected a sweep" in result.output
+    assert not (tmp_path / "a.nc").exists()
+
+
 def test_it_is_not_played_again_and_another_one_is_refused(done, tmp_path):
     folder, _ = done
     out = folder / "new" / "a.nc"

@@ -110,6 +110,10 @@ def perform(
     if out.suffix != ".nc":
         raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
     limit = None if budget is None else int(budget * 2**30)
+    if study.kind != "sweep":
+        for option, value in (("--checkpoint", checkpoint), ("--budget", None if dry_run else budget)):
+            if value is not None:
+                raise click.UsageError(f"{option}: expected a sweep; this is a comparison, which is played as a whole")
     try:
         if dry_run:
             _show(study.estimate(budget=limit))
