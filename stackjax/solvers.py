@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array
 
 from stackjax._calculus.linear import (
     DENSE,
     MAX_STEPS,
     Method,
+    Past,
     Solution,
     System,
     bicgstab,
@@ -32,10 +32,10 @@ __all__ = ["CG", "BiCGStab", "Dense", "Solver", "chosen"]
 class Solver(eqx.Module):
     """A way to solve the linear system of an implicit gradient."""
 
-    def solve(self, system: System, past: Array | None = None) -> Solution:
+    def solve(self, system: System, past: Past | None = None) -> Solution:
         """The solution, the iterations and the relative residual.
 
-        `past`: solutions of similar systems, newest first, for an iterative solver to start from.
+        `past`: solutions of similar systems and their images, for an iterative solver to start from.
         """
         raise NotImplementedError
 
@@ -49,7 +49,7 @@ class Dense(Solver):
     Exact, and of a cost that grows with the number of the followers' coordinates d as d gradients and d^3 operations.
     """
 
-    def solve(self, system: System, past: Array | None = None) -> Solution:
+    def solve(self, system: System, past: Past | None = None) -> Solution:
         """By elimination."""
         return solve_dense(system)
 
@@ -59,7 +59,7 @@ class Iterative(Solver):
 
     tolerance: Any = eqx.field(default=None, converter=as_number)
     max_steps: Any = MAX_STEPS
-    history: int = eqx.field(default=3, static=True)
+    history: int = eqx.field(default=4, static=True)
 
     def __check_init__(self) -> None:
         if self.tolerance is not None:
@@ -76,7 +76,7 @@ class Iterative(Solver):
     def _method(self) -> Method:
         raise NotImplementedError
 
-    def solve(self, system: System, past: Array | None = None) -> Solution:
+    def solve(self, system: System, past: Past | None = None) -> Solution:
         """By iterations."""
         return solve_iteratively(self._method, system, past, self.tolerance, self.max_steps)
 
@@ -94,9 +94,10 @@ class CG(Iterative):
       resolution.
     - `max_steps`: at most so many iterations (default 100); what the last one reached is used, and its residual
       reported.
-    - `history`: from how many past solutions a learner starts (default 3), static: from their combination of least
-      residual, which costs a product each. Where leader and follower move smoothly three foresee the next solution
-      far better than the last alone does; 0 starts from 0.
+    - `history`: how many past solutions a learner remembers (default 4), static. It combines them as the past
+      right-hand sides combine to the present one, and starts from the mixture of that and the last solution whose
+      residual is least: two products, or one for a history of 1. Where leader and follower move smoothly that is far
+      nearer to the solution than the last one alone; 0 starts from 0.
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """
@@ -133,7 +134,7 @@ class BiCGStab(Iterative):
 
 
 def chosen(solver: Solver | None, unknowns: int, symmetric: bool) -> Solver:
-    """The solver, or the one that None stands for: `Dense` for up to 12 unknowns, else `CG` or `BiCGStab`.
+    """The solver, or the one that None stands for: `Dense` for up to 6 unknowns, else `CG` or `BiCGStab`.
 
     **Raises:** `ValueError` if the solver that is asked for can't solve such systems.
     """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stackjax import Record, play
-from stackjax._calculus.linear import System
+from stackjax._calculus.linear import Past, System
 from stackjax.equilibria import implicit_gradient
 from stackjax.games import Quadratic, from_payoffs
 from stackjax.learners import GradientAscent, HierarchicalAscent
@@ -197,9 +197,12 @@ def solved(solver, A, b, past):
     return solver.solve(System(lambda u: A @ u, b, lambda _: A), past)
 
 
-def solve(solver, A, b, *past, tolerance=1e-8, max_steps=500):
-    """In one program for all values: the solution, and its relative residual by NumPy."""
+def solve(solver, A, b, *past, before=None, tolerance=1e-8, max_steps=500):
+    """In one program for all values: the solution, and its relative residual by NumPy. The past is that of A, or of the
+    matrix `before`.
+    """
     past = np.stack([*past, *[0 * b] * (3 - len(past))])
+    past = Past(past, past @ (A if before is None else before).T)
     found = solved(solver(jnp.asarray(tolerance, b.dtype), jnp.asarray(max_steps)), A, b, past)
     found = jax.tree.map(np.asarray, found)
     left = np.float64(b) - np.float64(A) @ np.float64(found.x)
@@ -244,9 +247,32 @@ def test_past_solutions_help_or_do_no_harm(x64, solver):
         found, left = solve(solver, A, b, *past)
         assert found.iterations == 0 and left <= 1e-8 and abs(found.residual - left) < 1e-9
     # What has nothing to do with it, or too much with itself.
-    for past in others, [1e9 * z for z in others], [others[0], others[0] * (1 + 1e-15), 0 * b]:
-        found, left = solve(solver, A, b, *past)
-        assert found.iterations <= cold.iterations + 1 and left <= 1.05e-8
+    other = rng.normal(size=(N, N))
+    for past in others[:3], [1e9 * z for z in others[:3]], [others[0], others[0] * (1 + 1e-15), 0 * b]:
+        for before in A, other:
+            found, left = solve(solver, A, b, *past, before=before)
+            assert found.iterations <= cold.iterations + 2 and left <= 1.05e-8
+    # Where a matrix has become another one the last solution still helps, whatever the ones before foretell.
+    found, left = solve(solver, A, b, x * (1 + 1e-4 * others[0]), *others[:2], before=other)
+    assert 0 < found.iterations < 0.75 * cold.iterations and left <= 1e-8
+
+
+def test_a_moving_system_is_foreseen(x64):
+    """The matrix moves along a line, the right-hand side along a parabola: the start errs by the cube of a step."""
+    rng, A = np.random.default_rng(6), matrices(CG)
+    b, velocity, acceleration, drift = rng.normal(size=(4, N))
+
+    def left(step):
+        def system(t):
+            return A - step * t * np.diag(drift**2), b + step * t * (velocity + step * t * acceleration)
+
+        past = [np.linalg.solve(*system(-k)) for k in (1, 2, 3)]
+        images = np.stack([system(-k)[1] for k in (1, 2, 3)])
+        solver = CG(jnp.asarray(1e30), jnp.asarray(500))  # no iteration
+        return float(solved(solver, A, b, Past(np.stack(past), images)).residual)
+
+    errors = np.array([left(step) for step in (0.02, 0.01, 0.005)])
+    assert errors[0] < 1e-2 and (errors[:-1] / errors[1:] > 6).all()
 
 
 def test_past_solutions_are_no_argument(x64):
@@ -256,8 +282,9 @@ def test_past_solutions_are_no_argument(x64):
     def solution(b, past):
         return BiCGStab().solve(System(lambda u: A @ u, b, None), past).x[:2]
 
-    by_b, by_past = jax.jit(jax.jacrev(solution, (0, 1)))(b, past[None])
-    np.testing.assert_array_equal(by_past, 0.0)
+    by_b, by_past = jax.jit(jax.jacrev(solution, (0, 1)))(b, Past(past[None], past[None] @ A.T))
+    for each in by_past:
+        np.testing.assert_array_equal(each, 0.0)
     close(by_b, np.linalg.inv(A)[:2])
 
 
@@ -287,7 +314,7 @@ def test_a_breakdown_is_not_silent(x64, solver):
 
 @pytest.mark.parametrize("solver", [CG, BiCGStab])
 def test_products_are_counted(x64, solver):
-    """One an iteration, or two, and one for each past solution; by a counter outside of the program."""
+    """One an iteration, or two, and two for the start from a past; by a counter outside of the program."""
     A, b, count = matrices(solver), np.random.default_rng(6).normal(size=N), []
 
     def product(u):
@@ -300,5 +327,5 @@ def test_products_are_counted(x64, solver):
         system = System(lambda u: jax.pure_callback(product, kind, u, vmap_method="sequential"), b, None)
         return solver().solve(system, past)
 
-    found = jax.block_until_ready(counted(np.eye(2, N)))
+    found = jax.block_until_ready(counted(Past(np.eye(3, N), np.eye(3, N))))
     assert len(count) == solver.products * int(found.iterations) + 2 > 10

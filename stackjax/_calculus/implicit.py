@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from stackjax._calculus.linear import Solution, Solve, System, solve_automatically
+from stackjax._calculus.linear import Past, Solution, Solve, System, solve_automatically
 from stackjax.protocols import Action, Game, level_of, partial_gradient
 
 
@@ -24,15 +24,15 @@ def total_derivative(
     actions: tuple[Action, ...],
     damping: Any = 0.0,
     solve: Solve | None = None,
-    past: Array | None = None,
-) -> tuple[Action, Solution | None]:
+    past: Past | None = None,
+) -> tuple[Action, tuple[Solution, Array] | None]:
     """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of all levels below `player`.
 
     With one follower `F = grad_y f2`, `F_y = H_yy` and `F_x = H_yx`. With several, F stacks each one's gradient in its
     own action, and `F_y` isn't symmetric. Players who have levels below them in turn enter F with this same direction,
     a total derivative, not with their partial gradient. In the last level the direction is the player's own gradient.
-    `solve` solves the linear systems (default: automatically), this one with the `past` solutions of similar ones; its
-    solution `(F_y - damping I)^-T grad_y f1` is returned too, None in the last level.
+    `solve` solves the linear systems (default: automatically), this one with what is left of `past` ones. Its solution
+    `(F_y - damping I)^-T grad_y f1` is returned too, and what the matrix makes of it; None in the last level.
     """
     below = followers(game, player)
     if not below:
@@ -62,10 +62,11 @@ def total_derivative(
     solution = (solve or solve_automatically)(system, past)
     at_x, at_y = pull(solution.x)
     # By the product that F_x takes anyway: what the steps keep drifts away from it where the matrix is nearly singular.
-    left, right = jax.lax.stop_gradient((grad_y - at_y + damping * solution.x, grad_y))
+    image = at_y - damping * solution.x
+    left, right = jax.lax.stop_gradient((grad_y - image, grad_y))
     length = jnp.linalg.norm(right)
     solution = solution._replace(residual=jnp.linalg.norm(left) / jnp.where(length > 0, length, 1))
-    return jax.tree.map(jnp.subtract, grad_x, at_x), solution
+    return jax.tree.map(jnp.subtract, grad_x, at_x), (solution, image)
 
 
 def followers(game: Game, player: int) -> tuple[int, ...]:

@@ -17,14 +17,14 @@ from jaxtyping import Array, Float, Int, PyTree, Scalar
 from stackjax._calculus.small import SMALL, nonsingular, solve_small
 
 #: Systems of up to so many unknowns are formed and solved densely: the crossing in `benchmarks/results/speed.json`.
-DENSE = 12
+DENSE = 6
 #: Steps of an iterative solve, at most, where nobody says otherwise.
 MAX_STEPS = 100
 Linear: TypeAlias = Callable[[PyTree], PyTree]
 Product: TypeAlias = Callable[[Array], Array]
 #: An approximate solution, the number of steps to it, and the length of its residual.
 Found: TypeAlias = tuple[Array, Array, Array]
-Method: TypeAlias = Callable[[Product, Array, Array | None, Any, Any], Found]
+Method: TypeAlias = Callable[[Product, Array, "Past | None", Any, Any], Found]
 #: Steps of an iterative solve, and its residual relative to the right-hand side (both 0 if the solve was dense).
 Effort: TypeAlias = tuple[Int[Array, ""], Scalar]
 
@@ -79,16 +79,23 @@ class Solution(NamedTuple):
     residual: Scalar
 
 
-#: How to solve a system, with the solutions `[n, d]` of similar ones, newest first, if there are any.
-Solve = Callable[[System, Array | None], Solution]
+class Past(NamedTuple):
+    """The `solutions` of similar systems, newest first, and the `images` that their own matrices made of them."""
+
+    solutions: Float[Array, "n d"]
+    images: Float[Array, "n d"]
 
 
-def solve_dense(system: System, past: Array | None = None) -> Solution:
+#: How to solve a system, with what is left of similar ones, if there were any.
+Solve = Callable[[System, Past | None], Solution]
+
+
+def solve_dense(system: System, past: Past | None = None) -> Solution:
     """Form the matrix, and eliminate; a singular one gives NaN."""
     return _exactly(dense_solve(system.matrix(system.b.size <= SMALL), system.b))
 
 
-def solve_lapack(system: System, past: Array | None = None) -> Solution:
+def solve_lapack(system: System, past: Past | None = None) -> Solution:
     """The same by LAPACK, whatever the size: it compiles faster."""
     return _exactly(lapack_solve(system.matrix(False), system.b))
 
@@ -97,8 +104,8 @@ def _exactly(x: Float[Array, " d"]) -> Solution:
     return Solution(x, jnp.int32(0), jnp.zeros((), x.dtype))
 
 
-def solve_iteratively(method: "Method", system: System, past: Array | None, tolerance: Any, max_steps: Any) -> Solution:
-    """Solve from the best combination of past solutions, or from 0. Differentiable, with a solve of its own.
+def solve_iteratively(method: Method, system: System, past: Past | None, tolerance: Any, max_steps: Any) -> Solution:
+    """Solve from what past solutions foresee, or from 0. Differentiable, with a solve of its own.
 
     What the last of `max_steps` steps has reached is returned, with the residual that the steps themselves keep: no
     product is spent on it, and where the matrix is nearly singular it may be far too low. A breakdown gives NaN. A
@@ -114,15 +121,15 @@ def solve_iteratively(method: "Method", system: System, past: Array | None, tole
     def product_of(values: Any) -> Product:
         return eqx.combine(values, rest)
 
-    def iterate(apply: Product, b: Array, past: Array | None, limits: Any) -> Solution:
+    def iterate(apply: Product, b: Array, past: Past | None, limits: Any) -> Solution:
         largest = jnp.max(jnp.abs(b))
         scale = jnp.where(largest > 0, largest, 1)  # or the squares of small numbers would be 0
-        b, past = b / scale, None if past is None else past / scale
+        b, past = b / scale, jax.tree.map(lambda z: z / scale, past)
         x, steps, left = method(lambda x: -apply(x), -b, past, *limits)  # conjugate gradients want a positive matrix
         return Solution(scale * x, steps, left / jnp.where(largest > 0, jnp.linalg.norm(b), 1))
 
     @jax.custom_jvp
-    def solved(values: Any, b: Array, past: Array | None, limits: Any) -> Solution:
+    def solved(values: Any, b: Array, past: Past | None, limits: Any) -> Solution:
         return iterate(product_of(values), b, past, limits)
 
     @solved.defjvp
@@ -140,10 +147,10 @@ def solve_iteratively(method: "Method", system: System, past: Array | None, tole
         nothing = np.zeros((), jax.dtypes.float0)
         return found, Solution(moved, nothing, jnp.zeros_like(found.residual))  # type: ignore[arg-type]  # of integers
 
-    return solved(values, b, None if past is None else jax.lax.stop_gradient(past), limits)
+    return solved(values, b, jax.lax.stop_gradient(past), limits)
 
 
-def solve_automatically(system: System, past: Array | None = None) -> Solution:
+def solve_automatically(system: System, past: Past | None = None) -> Solution:
     """Densely for up to `DENSE` unknowns; else by conjugate gradients where that may be, or by BiCGStab."""
     if system.b.size <= DENSE:
         return solve_dense(system)
@@ -182,22 +189,42 @@ def _iterate(step: Callable[[Any], Any], first: Any, b: Array, tolerance: Any, m
     return x + 0 * rr, steps, jnp.sqrt(rr)
 
 
-def _start(product: Product, b: Array, past: Array | None) -> tuple[Array, Array, Array]:
-    """A first x, its residual and the square of that: 0, or the combination of past solutions of least residual.
+def _start(product: Product, b: Array, past: Past | None) -> tuple[Array, Array, Array]:
+    """A first x, its residual and the square of that: 0, or what past solutions foresee.
 
-    The successive differences of the newest solution are made orthogonal in what the matrix makes of them, one after
-    the other; what rounding has left of a difference that depends on the ones before is left out. (Fischer, 1998,
-    Projection techniques for iterative solution of Ax = b with successive right-hand sides; his norm is another.)
+    The combination of past right-hand sides that comes nearest to b foresees the solution, if the matrix moves with b:
+    the same combination of the solutions. Of it and of the newest solution that mixture is taken whose residual is
+    least, which costs two products, however long the past. (After Fischer, 1998, Projection techniques for iterative
+    solution of Ax = b with successive right-hand sides, who takes a product for each solution where the matrix moves.)
+    """
+    if past is None:
+        return jnp.zeros_like(b), b, b @ b
+    candidates = past.solutions[:1]
+    if len(past.solutions) > 1:
+        # Successive differences: the solutions themselves are the same but for their last digits.
+        foreseen, _ = _nearest(_differences(past.solutions), _differences(past.images), b)
+        candidates = jnp.concatenate([candidates, foreseen[None]])
+    x, r = _nearest(candidates, jnp.stack([product(each) for each in candidates]), b)
+    return x, r, r @ r
+
+
+def _differences(values: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    """The newest, and its first, second, ... backward differences."""
+    found = [values]
+    for _ in range(len(values) - 1):
+        found.append(found[-1][:-1] - found[-1][1:])
+    return jnp.stack([each[0] for each in found])
+
+
+def _nearest(vectors: Float[Array, "n d"], images: Float[Array, "n d"], b: Array) -> tuple[Array, Array]:
+    """The combination of `vectors` whose image is nearest to b, and what of b is left.
+
+    The images are made orthogonal, one after the other; what rounding has left of an image that depends on the ones
+    before is left out.
     """
     x, r = jnp.zeros_like(b), b
-    if past is None:
-        return x, r, r @ r
-    differences = [past]
-    for _ in range(len(past) - 1):
-        differences.append(differences[-1][:-1] - differences[-1][1:])
-    candidates = jnp.stack([each[0] for each in differences])
     chosen: list[tuple[Array, Array]] = []
-    for v, q in zip(candidates, jax.lax.map(product, candidates), strict=True):
+    for v, q in zip(vectors, images, strict=True):
         length = q @ q
         for w, p in chosen:
             along = p @ q
@@ -209,11 +236,11 @@ def _start(product: Product, b: Array, past: Array | None) -> tuple[Array, Array
         chosen.append((v, q))
         along = q @ r
         x, r = x + along * v, r - along * q
-    return x, r, r @ r
+    return x, r
 
 
 def conjugate_gradients(
-    product: Product, b: Float[Array, " d"], past: Array | None, tolerance: Any, max_steps: Any
+    product: Product, b: Float[Array, " d"], past: Past | None, tolerance: Any, max_steps: Any
 ) -> Found:
     """Hestenes & Stiefel (1952), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
 
@@ -229,7 +256,7 @@ def conjugate_gradients(
     return _iterate(step, (x, r, r, rr), b, tolerance, max_steps)
 
 
-def bicgstab(product: Product, b: Float[Array, " d"], past: Array | None, tolerance: Any, max_steps: Any) -> Found:
+def bicgstab(product: Product, b: Float[Array, " d"], past: Past | None, tolerance: Any, max_steps: Any) -> Found:
     """Van der Vorst (1992), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
     x, shadow, rr = _start(product, b, past)
 

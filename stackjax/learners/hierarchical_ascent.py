@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
+from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
 from stackjax._calculus.implicit import followers, total_derivative, unknowns
+from stackjax._calculus.linear import Past
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, level_of
@@ -18,11 +19,12 @@ class SolveMemory(NamedTuple):
     """What an iterative solve leaves for the next round: solutions, and what the last one took.
 
     **Attributes:** `optimizer`, the memory of the learner's Optax optimiser, if any; `past` solutions of the linear
-    system, newest first; the `iterations` to the newest, and its `residual` relative to the right-hand side.
+    system, newest first, `[history, d2]`, and their images; the `iterations` to the newest, and its `residual` relative
+    to the right-hand side.
     """
 
     optimizer: Any
-    past: Float[Array, "history d2"]
+    past: Past
     iterations: Int[Array, ""]
     residual: Scalar
 
@@ -41,7 +43,7 @@ class HierarchicalAscent(Coupled):
 
     - `step`, `optimizer`, `noise_variance`: as in `GradientAscent`.
     - `solver`: of the linear system: `stackjax.solvers.Dense()`, `CG(...)` or `BiCGStab(...)`. Default: `Dense` up to
-      12 unknowns (the followers' coordinates), beyond them `CG` for one follower and `BiCGStab` for several. With the
+      6 unknowns (the followers' coordinates), beyond them `CG` for one follower and `BiCGStab` for several. With the
       iterative ones the `iterations` of the round and their relative `residual` are in the trace's reports, and a solve
       starts from the solutions of the rounds before.
     - `damping`: lambda >= 0; `H_yy - lambda I` is solved instead of `H_yy`. It keeps the direction finite where the
@@ -84,15 +86,16 @@ class HierarchicalAscent(Coupled):
         if solver is None:
             return state
         nothing = jnp.zeros((solver.history, unknowns(view.game, view.player)), view.dtype)
-        return state._replace(memory=SolveMemory(state.memory, nothing, jnp.int32(0), jnp.zeros((), view.dtype)))
+        past = Past(nothing, nothing)
+        return state._replace(memory=SolveMemory(state.memory, past, jnp.int32(0), jnp.zeros((), view.dtype)))
 
     def update(self, view: View, state: AscentState, noise: Noise, signals: Signals) -> AscentState:
         """One step; the solution is remembered."""
         if self._iterative(view.game, view.player) is None:
             return super().update(view, state, noise, signals)
-        direction, solution = self._derived(view.game, view.player, signals.actions, state)
+        direction, (solution, image) = self._derived(view.game, view.player, signals.actions, state)
         after = self._stepped(view, state._replace(memory=state.memory.optimizer), noise, direction)
-        past = jnp.concatenate([solution.x[None], state.memory.past])[: len(state.memory.past)]
+        past = Past(*map(_newest_first, state.memory.past, (solution.x, image)))
         return after._replace(memory=SolveMemory(after.memory, past, solution.iterations, solution.residual))
 
     def report(self, view: View, state: AscentState) -> dict[str, Any]:
@@ -111,7 +114,7 @@ class HierarchicalAscent(Coupled):
         """A gradient of the own payoff, the Hessian-vector products of the solve, one for H_yx, and a solve a level.
 
         A dense solve takes a product for each column of H_yy, which has those of all levels below; `CG` one an
-        iteration, `BiCGStab` two, and both one for each past solution that they start from.
+        iteration, `BiCGStab` two, and both up to two for their start.
         """
         game = view.game
         products, below = unknowns(game, view.player), game.levels[level_of(game, view.player) + 1 :]
@@ -119,7 +122,7 @@ class HierarchicalAscent(Coupled):
             return Calls(gradients=1)
         solver = self._iterative(game, view.player)
         if solver is not None:
-            products = solver.products * after.memory.iterations + solver.history
+            products = solver.products * after.memory.iterations + min(solver.history, 2)
         return Calls(gradients=1, hessian_vector_products=products + 1, solves=len(below))
 
     def _iterative(self, game: Game, player: int) -> Iterative | None:
@@ -135,3 +138,8 @@ class HierarchicalAscent(Coupled):
         warm = state is not None and solver is not None and solver.history
         past = state.memory.past if state is not None and warm else None
         return total_derivative(game, player, actions, self.damping, (solver or Dense()).solve, past)
+
+
+def _newest_first(past: Array, new: Array) -> Array:
+    """The oldest one is forgotten."""
+    return jnp.concatenate([new[None], past])[: len(past)]
