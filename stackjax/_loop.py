@@ -1,6 +1,7 @@
 """The compiled part of `play`: one round for one replicate, vmapped once; blocks of rounds between record points."""
 
 import functools
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from jaxtyping import Array
 from stackjax._dependence import Traced
 from stackjax._derivatives import where_differentiable
 from stackjax._players import Players, check_dictionary, check_payoffs, check_same
-from stackjax.arms import SMALL
+from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
 from stackjax.protocols import (
     arms_of,
@@ -110,6 +111,10 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     own = jax.tree.map(lambda x, side: jnp.moveaxis(x, 0, side), mapped, sides)
     advance = jax.vmap(round_, (None, sides, 0, axes), axes, axis_size=ids.shape[0])
     initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
+    pack, unpack = _packing(shapes, last, varies)
+
+    def one_round(t: Any, packed: Any) -> Any:
+        return pack(advance(t, own, ids, unpack(packed)))
 
     record = Traced(one.record, plan.begin, plan.begin, mapped1, shapes)
 
@@ -138,12 +143,13 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
         def part(length: int, first: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
             c, sums, thousands = carry
-            c = without_sums(c)
+            packed = pack(without_sums(c))
             if plan.spacing is not None:  # a trip count that is known now compiles to a faster and differentiable loop
-                c = jax.lax.fori_loop(0, length, lambda j, c: advance(first + j, own, ids, c), c)
+                packed = jax.lax.fori_loop(0, length, lambda j, c: one_round(first + j, c), packed)
             else:
                 last = jnp.minimum(first + length, end)
-                c = jax.lax.fori_loop(first, last, lambda t, c: advance(t, own, ids, c), c)
+                packed = jax.lax.fori_loop(first, last, one_round, packed)
+            c = unpack(packed)
             sums = jax.tree.map(jnp.add, sums, c.payoffs)
             thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
             return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
@@ -173,6 +179,36 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     (_, end, rows), calls = jax.lax.scan(block, (plan.begin, first, rows), points)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
+
+
+def _packing(shapes: Any, last: list[bool], varies: list[bool]) -> tuple[Callable, Callable]:
+    """To carry neighbouring small tables of the same shape and type as one: a kernel writes them instead of several."""
+    leaves, structure = jax.tree.flatten(shapes)
+
+    def kind(k: int) -> Any:
+        x = leaves[k]
+        return (
+            (x.shape, x.dtype)
+            if last[k] and varies[k] and x.size <= TINY and jnp.issubdtype(x.dtype, jnp.inexact)
+            else k
+        )
+
+    groups = []
+    for _, group in itertools.groupby(range(len(leaves)), kind):
+        members = list(group)
+        groups += [members] if len(members) > 2 else [[k] for k in members]
+
+    def pack(c: Any) -> list[Array]:
+        values = jax.tree.leaves(c)
+        return [jnp.concatenate([values[k] for k in g]) if len(g) > 1 else values[g[0]] for g in groups]
+
+    def unpack(packed: list[Array]) -> Any:
+        values = []
+        for g, x in zip(groups, packed, strict=True):
+            values += jnp.split(x, len(g)) if len(g) > 1 else [x]
+        return jax.tree.unflatten(structure, values)
+
+    return pack, unpack
 
 
 def _part(spacing: int) -> int:

@@ -20,7 +20,8 @@ from jaxtyping import Array, Bool, Int, PyTree, Scalar
 
 #: Tables of up to so many entries are kept with the replicates last, and written by selects.
 SMALL = 16
-_TINY = 4  # tables of up to so many entries are read by selects
+#: Tables of up to so many entries are read by selects.
+TINY = 4
 _BLOCK = 8  # neighbouring replicates that `rarely` changes together
 
 
@@ -62,14 +63,17 @@ def pick(stats: PyTree, arm: Int[Array, ""]) -> PyTree:
 
 def put(stats: PyTree, arm: Int[Array, ""], cell: PyTree) -> PyTree:
     """The statistics with one arm's replaced by `cell`."""
-
-    def one(x: Any, value: Array) -> Any:
-        value = jnp.asarray(value)
-        if is_row(x):
-            return Row(write(x.table, x.row * x.n + arm, value.astype(x.table.dtype)), x.row, x.n)
-        return write(x, arm, value.astype(x.dtype))
-
-    return jax.tree.map(one, stats, cell, is_leaf=is_row)
+    leaves, structure = jax.tree.flatten(stats, is_leaf=is_row)
+    tables = [x.table if is_row(x) else jnp.asarray(x) for x in leaves]
+    cells = jax.tree.leaves(jax.tree.map(lambda _, value: jnp.asarray(value), stats, cell, is_leaf=is_row))
+    values = [v.astype(t.dtype) for v, t in zip(cells, tables, strict=True)]
+    places = [x.row * x.n + arm if is_row(x) else arm for x in leaves]
+    if len(tables) > 2 and len({(t.shape, t.dtype) for t in tables}) == 1 and tables[0].size <= TINY:
+        written = write_alike(tables, places[0], values)
+    else:
+        written = [write(t, i, v) for t, i, v in zip(tables, places, values, strict=True)]
+    new = [Row(t, x.row, x.n) if is_row(x) else t for x, t in zip(leaves, written, strict=True)]
+    return jax.tree.unflatten(structure, new)
 
 
 @custom_vmap
@@ -80,7 +84,7 @@ def best(x: Array) -> Int[Array, ""]:
 
 @best.def_vmap
 def _best_of_many(size: int, batched: Sequence[bool], x: Array) -> tuple[Array, bool]:
-    if x.shape[1] > _TINY:
+    if x.shape[1] > TINY:
         return jnp.argmax(x, axis=1).astype(jnp.int32), True
     x = jnp.moveaxis(x, 0, -1)
     arm, top = jnp.zeros(size, jnp.int32), x[0]
@@ -103,11 +107,11 @@ def read(x: Array, i: Int[Array, ""]) -> Array:
 @read.def_vmap
 def _read_many(size: int, batched: Sequence[bool], x: Array, i: Array) -> tuple[Array, bool]:
     if not batched[0]:
-        few = x.shape[0] <= _TINY
+        few = x.shape[0] <= TINY
         return _select(x, i) if few else x.at[i].get(mode="promise_in_bounds"), batched[1]
     x, i = _full(size, batched, x, i)
     n, replicates = x.shape[1], jnp.arange(size, dtype=i.dtype)
-    if n <= _TINY:
+    if n <= TINY:
         return _select(jnp.moveaxis(x, 0, -1), i), True
     if n <= SMALL:
         return jnp.moveaxis(x, 0, -1).reshape(-1).at[_place(i, size, replicates)].get(mode="promise_in_bounds"), True
@@ -140,6 +144,24 @@ def _write_many(size: int, batched: Sequence[bool], x: Array, i: Array, value: A
         return jnp.moveaxis(x, -1, 0), True
     flat = _place(jnp.arange(size, dtype=i.dtype), n, i)
     return x.reshape(-1).at[flat].set(value, mode="promise_in_bounds", unique_indices=True).reshape(x.shape), True
+
+
+@custom_vmap
+def write_alike(tables: list[Array], i: Int[Array, ""], values: list[Array]) -> list[Array]:
+    """Several tables of the same shape and type, with entry i of each replaced."""
+    return [x.at[i].set(value) for x, value in zip(tables, values, strict=True)]
+
+
+@write_alike.def_vmap
+def _write_many_alike(size: int, batched: Any, tables: Any, i: Array, values: Any) -> tuple[list[Array], list[bool]]:
+    full = [_full(size, (b, True, True), x, i, i)[0] for b, x in zip(batched[0], tables, strict=True)]
+    i, *columns = _full(size, (batched[1], *batched[2]), i, *values)
+    n, several = full[0].shape[1], len(full)
+    # One after the other in one table: that is how `play` carries them, and it makes one kernel of all.
+    x = jnp.concatenate([jnp.moveaxis(each, 0, -1) for each in full])
+    hit = jnp.arange(n, dtype=i.dtype)[:, None] == i[None]
+    new = jnp.where(hit[None], jnp.stack(columns)[:, None], x.reshape(several, n, size)).reshape(x.shape)
+    return [jnp.moveaxis(new[k * n : (k + 1) * n], -1, 0) for k in range(several)], [True] * several
 
 
 @custom_vmap

@@ -198,8 +198,11 @@ def ucb_ucb(A: int, B: int, kept: bool = True) -> Callable:
 
 
 @functools.cache
-def explore_then_ucb_elimination(A: int, B: int) -> Callable:
-    """`ExploreThenUCB` against `PerArm(ActiveArmElimination)`; as `ucb_ucb`, then `explore` and `phases [P]`."""
+def explore_then_ucb_elimination(A: int, B: int, kept: bool = True) -> Callable:
+    """`ExploreThenUCB` against `PerArm(ActiveArmElimination)`; as `ucb_ucb`, then `explore` and `phases [P]`.
+
+    Without `kept` the slot's active arm is searched, and its pulls are counted, in every round.
+    """
     leader_arm = _first_largest(A)
 
     @njit(fastmath=FAST)
@@ -235,7 +238,14 @@ def explore_then_ucb_elimination(A: int, B: int) -> Callable:
                 for now in range(begin, points[p]):
                     exploring = now < explore * A
                     a = u64(now) % u64(A) if exploring else leader_arm(index1, u64(0))[1]
-                    ab = a * u64(B) + answer[a]
+                    if kept:
+                        ab = a * u64(B) + answer[a]
+                    else:
+                        b = slot[a]
+                        while not active[np.int64(a) * B + b]:
+                            b = (b + 1) % B
+                        ab = a * u64(B) + u64(b)
+                        pulls2[ab] += 1
                     z1, s, t = _normal(s, t)
                     z2, s, t = _normal(s, t)
                     played[ab] += 1
@@ -248,7 +258,8 @@ def explore_then_ucb_elimination(A: int, B: int) -> Callable:
                     left[a] -= 1
                     if left[a] == 0:
                         row, length = np.int64(a) * B, phases[min(phase[a], u64(len(phases) - 1))]
-                        pulls2[ab] += length
+                        if kept:
+                            pulls2[ab] += length
                         slot[a] += 1
                         if slot[a] == B:
                             eliminate(row, sum2, pulls2, active, widths[1], rounds)
@@ -257,10 +268,11 @@ def explore_then_ucb_elimination(A: int, B: int) -> Callable:
                             phase[a] += u64(1)
                             length = phases[min(phase[a], u64(len(phases) - 1))]
                         left[a] = length
-                        b = slot[a]
-                        while not active[row + b]:
-                            b = (b + 1) % B
-                        answer[a] = b
+                        if kept:
+                            b = slot[a]
+                            while not active[row + b]:
+                                b = (b + 1) % B
+                            answer[a] = b
                 begin = points[p]
                 visits[r, p] = played
         return visits
