@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from stackjax._noise import BEFORE, computed_once, round_key
+from stackjax._wrapped import RealisedGame
 from stackjax.arms import count
 from stackjax.protocols import (
     Calls,
     Game,
     Learner,
-    RealisedGame,
     Seen,
     Signals,
     View,
@@ -56,12 +56,16 @@ class Players:
         """One action a player, each choosing (in a `method`) after having seen those of earlier levels."""
         actions: list[Any] = [None] * len(self.players)
         for i in self.players:
-            mine = level_of(self.game, i)
-            earlier = tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
+            earlier = self._earlier(i, actions)
             action = choose(i, Seen(self.views[i], earlier, self._ask(earlier, game_noise)))
             self._check_action(i, method, action)
             actions[i] = jax.tree.map(jnp.asarray, action)
         return tuple(actions)
+
+    def _earlier(self, i: int, actions: Sequence[Any]) -> tuple[Any, ...]:
+        """The actions of strictly earlier levels, None elsewhere."""
+        mine = level_of(self.game, i)
+        return tuple(a if level_of(self.game, j) < mine else None for j, a in enumerate(actions))
 
     def _check_action(self, i: int, method: str, action: Any) -> None:
         expected = self.game.spaces[i].struct(self.dtype)
@@ -115,7 +119,8 @@ class Players:
         new, calls = [], []
         for i, learner in enumerate(self.learners):
             view = self._view(i, realised, self.views[i].start)
-            after = learner.update(view, states[i], noise[i], Signals(view, actions, paid))
+            ask = self._ask(self._earlier(i, actions), game_noise)
+            after = learner.update(view, states[i], noise[i], Signals(view, actions, paid, ask))
             name = f"player {i}, {type(learner).__name__}"
             check_same(name + ".update", after, states[i], "the state that init returns", _arrays_of(learner))
             new.append(jax.tree.map(jnp.asarray, after))

@@ -56,6 +56,22 @@ class Calls(NamedTuple):
     solves: Any = 0
 
 
+class Dynamics(NamedTuple):
+    """What a player of a Markov game may simulate by itself.
+
+    `initial [S]`, `transitions [S, A_0, ..., A_{N-1}, S]`, its own `rewards [S, A_0, ..., A_{N-1}]`, `horizon` or
+    `discount`, and each player's `observations` (`[S, O_i]`, None for the state) and whether it is `clocked`.
+    """
+
+    initial: Array
+    transitions: Array
+    rewards: Array
+    horizon: int | None
+    discount: Any
+    observations: tuple[Array | None, ...]
+    clocked: tuple[bool, ...]
+
+
 class Game(eqx.Module):
     """Payoffs, to be maximised, of players who move in levels.
 
@@ -119,62 +135,16 @@ class Game(eqx.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} answers no queries")
 
+    def model(self, player: int) -> Dynamics:
+        """What `player` may simulate by itself; only Markov games have it."""
+        raise NotImplementedError(f"{type(self).__name__} has no model to simulate: it isn't a Markov game")
+
     def total(self, key: PRNGKeyArray, counts: Array) -> tuple[Array, ...]:
         """A draw of what is paid in all, by a player, for so many plays `[arms of player 0, ...]` of each joint arm.
 
         Only what `play(..., skip_phases=True)` needs of a game of arms.
         """
         raise NotImplementedError(f"{type(self).__name__} doesn't define total")
-
-
-class RealisedGame(Game):
-    """A game at one round's noise: its `payoffs` are what is paid in that round."""
-
-    game: Game
-    noise: Noise
-
-    @property
-    def spaces(self) -> tuple[Space, ...]:
-        """The game's spaces."""
-        return self.game.spaces
-
-    @property
-    def levels(self) -> tuple[tuple[int, ...], ...]:
-        """The game's levels."""
-        return self.game.levels
-
-    def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
-        """What the game pays at this noise."""
-        return self.game.realise(self.noise, *actions)
-
-    @property
-    def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute there, the game's own here
-        """The game's."""
-        return self.game.recorded_payoffs
-
-    def nash(self) -> tuple[Action, ...] | None:
-        """The game's."""
-        return self.game.nash()
-
-    def stackelberg(self) -> tuple[Action, ...] | None:
-        """The game's."""
-        return self.game.stackelberg()
-
-    def nash_equilibria(self) -> tuple[tuple[Action, ...], ...]:
-        """The game's."""
-        return self.game.nash_equilibria()
-
-    def stackelberg_equilibria(self) -> tuple[tuple[Action, ...], ...]:
-        """The game's."""
-        return self.game.stackelberg_equilibria()
-
-    def best_response(self, player: int, actions: tuple[Action | None, ...]) -> Action | None:
-        """The game's closed form, if it has one."""
-        return self.game.best_response(player, actions)
-
-    def answer(self, noise: Noise, player: int, action: Action, observations: PyTree) -> PyTree:
-        """The game's."""
-        return self.game.answer(noise, player, action, observations)
 
 
 def arms_of(space: Space) -> int:
@@ -194,7 +164,7 @@ class View:
 
     **Attributes:** `player`, its index; `space`, its own; `earlier`, the spaces of all players of earlier levels;
     `start`, the action that it was told to start from, or None; `dtype`, the run's floating-point type.
-    `game`, `payoff_function` and `best_response` need a signal and raise `UndeclaredSignalError` without it.
+    `game`, `payoff_function`, `best_response` and `dynamics` need a signal, else raise `UndeclaredSignalError`.
     """
 
     def __init__(self, learner: "Learner", game: Game, player: int, start: Action | None, dtype: Any):
@@ -229,6 +199,12 @@ class View:
         self._need(Signal.OWN_PAYOFF, "view.best_response")
         return self._game.best_response(self.player, actions)
 
+    @property
+    def dynamics(self) -> Dynamics:
+        """What it may simulate by itself of a Markov game (`Signal.OWN_PAYOFF`)."""
+        self._need(Signal.OWN_PAYOFF, "view.dynamics")
+        return self._game.model(self.player)
+
     def first_action(self, key: PRNGKeyArray) -> Action:
         """The start that was given, else a sample of its space."""
         return self.space.sample(key, self.dtype) if self.start is None else self.start
@@ -262,8 +238,8 @@ class Signals:
     `gradient` of its realised payoff in its own action, a pytree like the action.
     """
 
-    def __init__(self, view: View, actions: tuple[Action, ...], payoffs: tuple[Scalar, ...]):
-        self._view, self._actions, self._payoffs = view, actions, payoffs
+    def __init__(self, view: View, actions: tuple[Action, ...], payoffs: tuple[Scalar, ...], ask: Any = None):
+        self._view, self._actions, self._payoffs, self._ask = view, actions, payoffs, ask
         self.own = actions[view.player]
 
     @property
@@ -281,6 +257,11 @@ class Signals:
         view._need(Signal.COMMITMENT, "signals.actions")
         shown = (*range(len(view.earlier)), view.player)
         return tuple(a if j in shown else None for j, a in enumerate(self._actions))
+
+    def ask(self, observations: PyTree, player: int = 0) -> PyTree:
+        """What an earlier `player` did in `observations` this round: the answers of `Seen.ask` (`Signal.QUERY`)."""
+        self._view._need(Signal.QUERY, "signals.ask")
+        return self._ask(observations, player)
 
     @property
     def gradient(self) -> Action:

@@ -243,45 +243,59 @@ class Torus(Space):
 class Simplex(Space):
     """The probability vectors of length n: no entry negative, their sum 1; sampled uniformly.
 
-    Its tangent are the vectors whose entries add up to 0, n - 1 dimensions; `move` uses Helmert's basis of them.
+    With a `shape`, arrays `[*shape, n]` of such vectors: a policy is one a state. The tangent of a vector's simplex are
+    the vectors whose entries add up to 0, n - 1 dimensions; `move` uses Helmert's basis of them.
     """
 
     n: int = eqx.field(static=True)
+    shape: Shape = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
         if isinstance(self.n, bool) or not isinstance(self.n, int) or self.n < 1:
             raise ValueError(f"n: expected a whole number of outcomes, at least 1, got {self.n!r}")
+        _check_shape(self.shape)
 
     def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
         """The shape and type of an action."""
-        return jax.ShapeDtypeStruct((self.n,), dtype)
+        return jax.ShapeDtypeStruct((*self.shape, self.n), dtype)
 
     def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
-        """Uniform in the simplex (Dirichlet with all parameters 1)."""
-        draws = jax.random.exponential(key, (self.n,), jnp.result_type(float) if dtype is None else dtype)
-        return draws / jnp.sum(draws)
+        """Uniform in the simplex (Dirichlet with all parameters 1), every vector by itself."""
+        shape, dtype = (*self.shape, self.n), jnp.result_type(float) if dtype is None else dtype
+        draws = jax.random.exponential(key, shape, dtype)
+        return draws / jnp.sum(draws, -1, keepdims=True)
 
     def project(self, action: Array) -> Array:
-        """The nearest probability vector; NaN if an entry isn't finite."""
+        """The nearest probability vectors; NaN if an entry isn't finite."""
         action = _floating(action)
         with jax.numpy_dtype_promotion("standard"):  # Optax divides by integers there
-            nearest = optax.projections.projection_simplex(action)
+            if not self.shape:
+                nearest = optax.projections.projection_simplex(action)
+            else:
+                # A shift changes nothing but rounding, of which far points would have too much, row by row.
+                rows = jnp.reshape(action - jnp.max(action, -1, keepdims=True), (-1, self.n))
+                rows = jax.vmap(optax.projections.projection_simplex)(rows)
+                nearest = jnp.reshape(rows / jnp.sum(rows, -1, keepdims=True), action.shape)
         return jnp.where(_finite(action), nearest, jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
-        """Whether the entries are non-negative and their sum 1, to four units of rounding an entry."""
+        """Whether the entries are non-negative and every vector's sum 1, to four units of rounding an entry."""
         action = _floating(action)
         slack = 4 * self.n * jnp.finfo(action.dtype).eps
-        return jnp.all(action >= -slack) & (jnp.abs(jnp.sum(action) - 1) <= slack)
+        return jnp.all(action >= -slack) & jnp.all(jnp.abs(jnp.sum(action, -1) - 1) <= slack)
 
     def move(self, action: Array, displacement: Float[Array, " dimension"]) -> Array:
         """The action moved by coordinates in Helmert's basis of the vectors that add up to 0. Not projected."""
-        return _floating(action) + jnp.asarray(_helmert(self.n), displacement.dtype) @ displacement
+        basis = jnp.asarray(_helmert(self.n), displacement.dtype)
+        if not self.shape:
+            return _floating(action) + basis @ displacement
+        moved: Array = _floating(action) + jnp.reshape(displacement, (*self.shape, self.n - 1)) @ basis.T
+        return moved
 
     @property
     def dimension(self) -> int:
-        """One less than the number of outcomes."""
-        return self.n - 1
+        """One less than the number of outcomes, for each vector."""
+        return int(np.prod(self.shape, dtype=int)) * (self.n - 1)
 
 
 class Arms(Space):

@@ -17,7 +17,7 @@ ROOT = Path(stackjax.__file__).parent
 LAYERS = [
     ["spaces", "schedules", "_names", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
-    ["phases"],
+    ["phases", "_wrapped"],
     ["_calculus", "arms"],
     ["solvers"],
     ["_players"],

@@ -111,6 +111,7 @@ VIEWED = {
     "view.game": (Signal.GAME, lambda view, *_: view.game),
     "view.payoff_function": (Signal.OWN_PAYOFF, lambda view, *_: view.payoff_function(*ACTIONS)),
     "view.best_response": (Signal.OWN_PAYOFF, lambda view, *_: view.best_response(ACTIONS)),
+    "view.dynamics": (Signal.OWN_PAYOFF, lambda view, *_: view.dynamics),
 }
 SEEN = {
     "seen.actions": (Signal.COMMITMENT, lambda _, seen: seen.actions),
@@ -120,6 +121,7 @@ SIGNALLED = {
     "signals.payoff": (Signal.PAYOFF, lambda _, signals: signals.payoff),
     "signals.gradient": (Signal.GRADIENT, lambda _, signals: signals.gradient),
     "signals.actions": (Signal.COMMITMENT, lambda _, signals: signals.actions and None),
+    "signals.ask": (Signal.QUERY, lambda _, signals: signals.ask(jnp.ones(2))),
 }
 READINGS = [
     *(

@@ -20,6 +20,7 @@ SPACES = {
     "angle": Torus(),
     "angles": Torus((2, 2)),
     "simplex": Simplex(4),
+    "policy": Simplex(3, (2, 2)),
 }
 each_space = pytest.mark.parametrize("name", SPACES)
 each_box = pytest.mark.parametrize("box", [s for s in SPACES.values() if isinstance(s, Box)])
@@ -207,8 +208,8 @@ def test_moves_go_along_the_space_by_their_own_length(name):
     moved, unmoved = rows(found["moved"])
     np.testing.assert_allclose(unmoved, rows(inside)[0], rtol=0, atol=1e-6)
     if isinstance(space, Simplex):
-        assert space.dimension == space.size - 1
-        np.testing.assert_allclose(np.sum(moved), 1.0, atol=1e-6)
+        assert space.dimension == space.size - space.size // space.n
+        np.testing.assert_allclose(np.sum(moved.reshape(-1, space.n), axis=1), 1.0, atol=1e-6)
     else:
         assert space.dimension == space.size
 
@@ -237,6 +238,21 @@ def test_simplex_samples_are_uniform():
 def test_a_simplex_has_a_whole_number_of_outcomes(n):
     with pytest.raises(ValueError, match=r"^n: "):
         Simplex(n)
+
+
+def test_the_rows_of_a_policy_are_simplices_of_their_own():
+    policies, simplex = SPACES["policy"], Simplex(3)
+    points = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
+    rows = points.reshape(4, 3)
+    nearest = jax.vmap(simplex.project)(rows).reshape(2, 2, 3)
+    np.testing.assert_allclose(policies.project(points), nearest, rtol=0, atol=1e-6)
+    good = np.asarray(policies.project(points))
+    assert bool(policies.contains(good))
+    for i, j in np.ndindex(2, 2):  # one row is enough
+        bad = good.copy()
+        bad[i, j] += [0.1, 0.0, -0.1] if good[i, j, 2] == 0 else [0.1, 0.1, 0.0]
+        assert not bool(policies.contains(bad))
+    assert Simplex(3, ()).sample(KEY).tolist() == simplex.sample(KEY).tolist()
 
 
 def test_one_outcome_is_certain():
@@ -328,6 +344,8 @@ def test_a_shape_is_a_tuple_of_integers(shape):
         Box(0.0, 1.0, shape)
     with pytest.raises(ValueError, match=r"^shape"):
         Torus(shape)
+    with pytest.raises(ValueError, match=r"^shape"):
+        Simplex(2, shape)
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reporting import RESULTS, machine
-from benchmarks.speed import bandits, implicit, iterated, loop, sweep
+from benchmarks.speed import bandits, implicit, iterated, loop, markov, sweep
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "loop": loop.main,
     "iterated": iterated.main,
     "bandits": bandits.main,
     "implicit": implicit.main,
+    "markov": markov.main,
     "sweep": sweep.main,
 }
 

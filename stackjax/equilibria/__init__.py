@@ -18,6 +18,12 @@ from stackjax.equilibria.finite import dominated_by_mixtures as dominated_by_mix
 from stackjax.equilibria.finite import nash_equilibria as nash_equilibria
 from stackjax.equilibria.finite import pure_nash as pure_nash
 from stackjax.equilibria.implicit import implicit_gradient as implicit_gradient
+from stackjax.equilibria.induced import InducedNash as InducedNash
+from stackjax.equilibria.induced import induced_nash as induced_nash
+from stackjax.equilibria.leaders import Leaders as Leaders
+from stackjax.equilibria.leaders import answered_optimum as answered_optimum
+from stackjax.equilibria.leaders import deterministic_leaders as deterministic_leaders
+from stackjax.equilibria.leaders import myopic_leader as myopic_leader
 from stackjax.equilibria.regret import pseudo_regret as pseudo_regret
 from stackjax.equilibria.search import Found as Found
 from stackjax.equilibria.search import find as find

@@ -1,6 +1,7 @@
 """Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
 
 from stackjax.games import bandit_instances as bandit_instances
+from stackjax.games import incentives as incentives
 from stackjax.games.adversarial import CovarianceGAN as CovarianceGAN
 from stackjax.games.adversarial import DiracGAN as DiracGAN
 from stackjax.games.bandits import StackelbergBandit as StackelbergBandit
@@ -14,8 +15,11 @@ from stackjax.games.functions import from_costs as from_costs
 from stackjax.games.functions import from_payoffs as from_payoffs
 from stackjax.games.iterated import IteratedMatrixGame as IteratedMatrixGame
 from stackjax.games.linear_quadratic import LinearQuadratic as LinearQuadratic
+from stackjax.games.markov import MarkovGame as MarkovGame
 from stackjax.games.mixture import MixtureGAN as MixtureGAN
 from stackjax.games.noisy import Noisy as Noisy
+from stackjax.games.oracle import Oracle as Oracle
+from stackjax.games.oracle import OracleGame as OracleGame
 from stackjax.games.planar import Hamiltonian as Hamiltonian
 from stackjax.games.planar import Tandem as Tandem
 from stackjax.games.planar import ZeroSumPolynomial as ZeroSumPolynomial

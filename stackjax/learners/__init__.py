@@ -5,9 +5,11 @@ from stackjax.learners.active_arm_elimination import ActiveArmElimination as Act
 from stackjax.learners.best_response import BestResponse as BestResponse
 from stackjax.learners.competitive_gradient import CompetitiveGradient as CompetitiveGradient
 from stackjax.learners.consensus_optimization import ConsensusOptimization as ConsensusOptimization
+from stackjax.learners.contextual_follower import ContextualFollower as ContextualFollower
 from stackjax.learners.epsilon_best_response import EpsilonBestResponse as EpsilonBestResponse
 from stackjax.learners.epsilon_greedy import EpsilonGreedy as EpsilonGreedy
 from stackjax.learners.every import Every as Every
+from stackjax.learners.evolution_strategies import EvolutionStrategies as EvolutionStrategies
 from stackjax.learners.exp3 import EXP3 as EXP3
 from stackjax.learners.explore_then_commit import ExploreThenCommit as ExploreThenCommit
 from stackjax.learners.explore_then_commit import ExploreThenCommitThrowOut as ExploreThenCommitThrowOut
@@ -21,9 +23,12 @@ from stackjax.learners.local_symplectic_surgery import LocalSymplecticSurgery as
 from stackjax.learners.lola import LOLA as LOLA
 from stackjax.learners.look_ahead import LookAhead as LookAhead
 from stackjax.learners.mirror_ascent import MirrorAscent as MirrorAscent
+from stackjax.learners.neural_follower import NeuralFollower as NeuralFollower
 from stackjax.learners.optimistic_ascent import OptimisticAscent as OptimisticAscent
 from stackjax.learners.per_arm import PerArm as PerArm
 from stackjax.learners.phased_ucb import PhasedUCB as PhasedUCB
+from stackjax.learners.pure_nash import PureNash as PureNash
+from stackjax.learners.q_learning import QLearning as QLearning
 from stackjax.learners.stable_opponent_shaping import StableOpponentShaping as StableOpponentShaping
 from stackjax.learners.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,

@@ -20,6 +20,15 @@ class AscentState(NamedTuple):
     memory: Any
 
 
+def standard_normals(view: View, key: PRNGKeyArray) -> Action:
+    """A standard normal pytree like the player's action."""
+    leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))
+    keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
+    return jax.tree.unflatten(
+        structure, [jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
+    )
+
+
 def _variance(value: Any) -> Any:
     """None for a variance of 0: no noise is drawn then."""
     return None if isinstance(value, int | float) and value == 0 else as_number(value)
@@ -64,13 +73,7 @@ class Ascent(Learner):
 
     def draw(self, view: View, key: PRNGKeyArray) -> Noise:
         """The estimator noise of this round, a standard normal pytree like the action; `()` without variance."""
-        if self.noise_variance is None:
-            return ()
-        leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))
-        keys = [key] if len(leaves) == 1 else jax.random.split(key, len(leaves))
-        return jax.tree.unflatten(
-            structure, [jax.random.normal(k, s.shape, s.dtype) for k, s in zip(keys, leaves, strict=True)]
-        )
+        return () if self.noise_variance is None else standard_normals(view, key)
 
     def act(self, view: View, state: AscentState, noise: Noise, seen: Seen) -> Action:
         """The current action."""

@@ -1,0 +1,95 @@
+"""Sampled episodes of tabular Markov games, and the score functions of what was done in them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Scalar
+
+from stackjax._calculus.markov import Table
+
+
+def inverse_cdf(probabilities: Float[Array, "... n"], uniform: Float[Array, "..."]) -> Int[Array, "..."]:
+    """The outcome that a uniform number in [0, 1) stands for, int32; never one of probability 0, up to rounding."""
+    return below(jnp.cumsum(probabilities, -1), uniform)
+
+
+def below(cumulative: Float[Array, "... n"], uniform: Float[Array, "..."]) -> Int[Array, "..."]:
+    """The same from cumulative probabilities."""
+    passed = cumulative[..., :-1] <= (uniform * cumulative[..., -1])[..., None]
+    return jnp.sum(passed, -1, dtype=jnp.int32)
+
+
+class Episode(NamedTuple):
+    """What happened at each of H times: `states [H]`, `observations` and `actions` `[H, N]`, all int32."""
+
+    states: Int[Array, " H"]
+    observations: Int[Array, "H N"]
+    actions: Int[Array, "H N"]
+
+
+class Uniforms(NamedTuple):
+    """The uniform numbers of an episode: `first` state, `observations [H, N]`, `actions [H, N]`, `moves [H]`."""
+
+    first: Scalar
+    observations: Float[Array, "H N"]
+    actions: Float[Array, "H N"]
+    moves: Float[Array, " H"]
+
+
+def draw_uniforms(key: Array, horizon: int, players: int, dtype: jnp.dtype) -> Uniforms:
+    """Uniform numbers for one episode."""
+    flat = jax.random.uniform(key, (1 + horizon * (2 * players + 1),), dtype)
+    table = flat[1:].reshape(horizon, 2 * players + 1)
+    return Uniforms(flat[0], table[:, :players], table[:, players:-1], table[:, -1])
+
+
+def rollout(
+    uniforms: Uniforms,
+    initial: Array,
+    transitions: Table,
+    policies: Sequence[Array],
+    observations: Sequence[Array | None],
+) -> Episode:
+    """One episode between policies `[O_i, A_i]` or `[H, O_i, A_i]`; not differentiable."""
+    timed = [policy if policy.ndim == 3 else None for policy in policies]
+    cumulative = [jnp.cumsum(policy, -1) for policy in policies]
+    moves = jnp.cumsum(transitions, -1)
+    seen = [None if e is None else jnp.cumsum(e, -1) for e in observations]
+
+    def step(state: Array, now: tuple[Array, Uniforms]) -> tuple[Array, tuple[Array, Array, Array]]:
+        t, (_, u_seen, u_act, u_move) = now
+        o = [state if e is None else below(e[state], u) for e, u in zip(seen, u_seen, strict=True)]
+        rows = [c[i] if when is None else c[t, i] for c, i, when in zip(cumulative, o, timed, strict=True)]
+        a = [below(row, u) for row, u in zip(rows, u_act, strict=True)]
+        return below(moves[(state, *a)], u_move), (state, jnp.stack(o), jnp.stack(a))
+
+    horizon = uniforms.moves.shape[0]
+    first = inverse_cdf(initial, uniforms.first)
+    times = jnp.arange(horizon, dtype=jnp.int32)
+    unused = jnp.broadcast_to(uniforms.first, (horizon,))
+    return Episode(*jax.lax.scan(step, first, (times, uniforms._replace(first=unused)))[1])
+
+
+def rewards_of(episode: Episode, rewards: Table) -> Float[Array, " H"]:
+    """What an episode paid at each time, by a table `[S, A_0, ...]`."""
+    return rewards[(episode.states, *(a for a in episode.actions.T))]
+
+
+def log_probabilities(episode: Episode, player: int, policy: Array) -> Float[Array, " H"]:
+    """The logarithms of the probabilities with which a player did what it did in an episode."""
+    o, a = episode.observations[:, player], episode.actions[:, player]
+    if policy.ndim == 3:
+        return jnp.log(policy[jnp.arange(o.shape[0]), o, a])
+    return jnp.log(policy[o, a])
+
+
+def still_to_come(rewards: Float[Array, " H"]) -> Float[Array, " H"]:
+    """The sum of the rewards from each time on."""
+    return jnp.cumsum(rewards[::-1])[::-1]
+
+
+def with_score(value: Scalar, score: Scalar) -> Scalar:
+    """The value, with the gradient of `score`: a score-function surrogate."""
+    return jax.lax.stop_gradient(value) + (score - jax.lax.stop_gradient(score))

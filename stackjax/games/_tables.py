@@ -1,0 +1,143 @@
+"""Checks of what a Markov game is made of and asked: each is concrete, or traced and then taken as it is."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from stackjax.games._checks import finite_array, whole
+from stackjax.schedules import as_number, concrete, number
+
+
+def transitions(name: str, value: Any) -> Array:
+    """`[S, A_0, ..., A_{N-1}, S]`, each row a distribution."""
+    array = _array(name, value)
+    if array.ndim < 3 or array.shape[0] != array.shape[-1]:
+        raise ValueError(
+            f"{name}: expected the shape [S, A_0, ..., A_(N-1), S] with as many states first as last and at least one "
+            f"player, got {list(array.shape)}"
+        )
+    array = finite_array(name, array, (None,) * array.ndim)
+    check_rows(name, array)
+    return array
+
+
+def rewards(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    """One table of `shape` `[S, A_0, ..., A_{N-1}]` a player."""
+    players = len(shape) - 1
+    listed = value if isinstance(value, tuple | list) else _array(name, value)
+    if len(listed) != players:
+        raise ValueError(f"{name}: expected one array a player ({players}), got {len(listed)}")
+    return tuple(finite_array(f"{name}[{i}]", _array(name, each), shape) for i, each in enumerate(listed))
+
+
+def initial(name: str, value: Any, states: int, dtype: Any) -> Array:
+    """A distribution of the states; that of state 0 for None."""
+    if value is None:
+        return jnp.zeros(states, dtype).at[0].set(1)
+    array = finite_array(name, _array(name, value), (states,))
+    check_rows(name, array)
+    return array
+
+
+def time(horizon: Any, discount: Any) -> tuple[int | None, Any]:
+    """Exactly one of a horizon and a discount."""
+    if (horizon is None) == (discount is None):
+        raise ValueError(
+            f"horizon, discount: expected exactly one of them, got horizon={horizon!r}, discount={discount!r}"
+        )
+    if horizon is not None:
+        return whole("horizon", horizon), None
+    number(discount, "discount", 0.0, open_low=False, high=1.0)
+    return None, as_number(discount)
+
+
+def observations(name: str, value: Any, players: int, states: int, dtype: Any) -> tuple[Array | None, ...]:
+    """One entry a player: None, or distributions `[S, O_i]` of its observation."""
+    if value is None:
+        return (None,) * players
+    if not isinstance(value, tuple | list) or len(value) != players:
+        raise ValueError(f"{name}: expected one entry a player ({players}), each None or an array, got {value!r}")
+    return tuple(_observation(f"{name}[{i}]", each, states, dtype) for i, each in enumerate(value))
+
+
+def _observation(name: str, value: Any, states: int, dtype: Any) -> Array | None:
+    if value is None:
+        return None
+    if np.ndim(value) == 1:
+        numbers = np.asarray(value) if concrete(value) else None
+        if numbers is None or not np.issubdtype(numbers.dtype, np.integer) or numbers.min(initial=0) < 0:
+            raise TypeError(f"{name}: expected known whole numbers of at least 0, got {value!r}")
+        if numbers.shape != (states,):
+            raise ValueError(f"{name}: expected one observation a state ({states}), got {numbers.shape}")
+        return jnp.asarray(np.eye(numbers.max() + 1)[numbers], dtype)
+    array = finite_array(name, _array(name, value), (states, None))
+    check_rows(name, array)
+    return array
+
+
+def flags(name: str, value: Any, count: int) -> tuple[bool, ...]:
+    """So many booleans."""
+    if not isinstance(value, tuple | list) or len(value) != count or not all(isinstance(x, bool) for x in value):
+        raise TypeError(f"{name}: expected {count} booleans, got {value!r}")
+    return tuple(value)
+
+
+def players(name: str, value: Any, count: int) -> tuple[int, ...]:
+    """Numbers of players."""
+    if not isinstance(value, tuple | list) or not all(isinstance(x, int) and 0 <= x < count for x in value):
+        raise ValueError(f"{name}: expected players among 0 to {count - 1}, got {value!r}")
+    return tuple(sorted(set(value)))
+
+
+def policy(player: int, action: Any, shape: tuple[int, ...], logits: bool) -> Array:
+    """The probabilities of a policy of the shape that is given as such or as logits."""
+    name = f"action of player {player}"
+    array = _array(name, action)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected a policy of the shape {list(shape)}, got {list(array.shape)}")
+    if logits:
+        return jax.nn.softmax(array, axis=-1)
+    if concrete(array) and np.all(np.isfinite(np.asarray(array))):  # what isn't finite is a failure, which has a status
+        check_rows(name, array)
+    return array
+
+
+def asked(name: str, value: Any, count: int, player: int) -> Int[Array, "..."]:
+    """Whole numbers below the number of a player's observations."""
+    if not hasattr(value, "dtype"):
+        value = np.asarray(value)
+    if not jnp.issubdtype(value.dtype, jnp.integer):
+        raise TypeError(f"{name}: expected whole numbers, got {value!r}")
+    if concrete(value):
+        known = np.asarray(value)
+        if known.size and not (known.min() >= 0 and known.max() < count):
+            raise ValueError(f"{name}: player {player} has the observations 0 to {count - 1}, got {known.tolist()}")
+    return jnp.asarray(value, jnp.int32)
+
+
+def check_rows(name: str, array: Any) -> None:
+    """Are the last axis' entries, where they are known, probabilities, to the square root of the type's rounding?"""
+    if not concrete(array):
+        return
+    known = np.asarray(array)
+    slack = float(np.sqrt(np.finfo(known.dtype).eps))
+    sums = known.sum(-1, dtype=np.float64)
+    if np.any(known < -slack):
+        raise ValueError(f"{name}: expected probabilities, got the negative number {known.min():g}")
+    if np.any(np.abs(sums - 1) > slack):
+        worst = np.unravel_index(np.argmax(np.abs(sums - 1)), sums.shape)
+        at = f" in row {[int(i) for i in worst]}" if worst else ""
+        raise ValueError(f"{name}: expected rows that sum to 1, got the sum {sums[worst]:g}{at}")
+
+
+def _array(name: str, value: Any) -> Array:
+    try:
+        array: Any = value if hasattr(value, "dtype") else np.asarray(value)
+        if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer)):
+            raise TypeError
+        return jnp.asarray(as_number(jnp.asarray(array)))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an array of numbers, got {value!r}") from None
