@@ -16,9 +16,12 @@ help:  ## Show this help
 demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duopoly
 	$(BIN)/stackjax compare duopoly --out results/duopoly
 
-# About a third of the time would go into optimising what is compiled, which few tests are about.
+# More than half of the time would go into optimising what is compiled, which few tests are about.
+QUICKLY := JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
+  XLA_FLAGS="--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+
 test: lint  ## Lint, check the types and run the tests
-	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not optimized"
+	$(QUICKLY) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not optimized"
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "optimized and not slow"
 
 test-slow: $(VENV)/.dev $(VENV)/.package  ## Run the variants that `make test` leaves out

@@ -48,8 +48,17 @@ def _average(table: Table, policies: Sequence[Array | None], rest: int) -> Table
             continue
         others = (1,) * (len(policies) - 1 - i + rest)
         weights = jnp.reshape(policy, (policy.shape[0], *(1,) * (axis - 1), policy.shape[1], *others))
-        table = jnp.sum(table * weights, axis)
+        table = _sum_of_products(table, weights, axis)
     return table
+
+
+def _sum_of_products(table: Array, weights: Array, axis: int) -> Array:
+    """Summed over an axis; one by one where it is short, as a reduction over a short axis costs many times as much."""
+    n = weights.shape[axis]
+    if n > UNROLLED:
+        return jnp.sum(table * weights, axis)
+    pairs = zip(jnp.split(table, n, axis), jnp.split(weights, n, axis), strict=True)
+    return jnp.squeeze(functools.reduce(jnp.add, (t * w for t, w in pairs)), axis)
 
 
 def state_policy(policy: Array, observations: Array | None) -> Array:
@@ -91,7 +100,7 @@ def payoffs(
     """All players' payoffs per step, by following the states' distribution, or by its discounted sum."""
     if horizon is None:
         (often,) = visits(initial, average(transitions, policies, 1), None, discount)
-        return tuple(jnp.sum(often * average(r, policies)) for r in rewards)
+        return tuple(_sum_of_products(average(r, policies), often, 0) for r in rewards)
     clocked = [p if p.ndim == 3 else None for p in policies]
     still = [p if p.ndim == 2 else None for p in policies]
     moves, paying = average(transitions, still, 1), [average(r, still) for r in rewards]
@@ -208,9 +217,9 @@ def backward_induction(tables: Response, horizon: int) -> Float[Array, "H S A"]:
     By values of the time that is left, the leader's among the player's best actions: exact, since every choice among
     tied actions is best for the player, so that the leader's preference is a decision problem over those alone.
     """
-    slack = _slack(tables.own) * horizon
     states, actions = tables.own.shape[-2:]
     size = states * actions * states
+    slack = _slack(entries(tables.own, size)) * horizon
     timed = [table if table.ndim > like else None for table, like in zip(tables[:3], (3, 2, 2), strict=True)]
     fixed = [table if more is not None else entries(table, size) for table, more in zip(tables[:3], timed, strict=True)]
 
@@ -256,8 +265,8 @@ def policy_iteration(tables: Response, discount: Scalar) -> Float[Array, "S A"]:
     """
     size = tables.moves.size
     moves, own, leader = (entries(table, size) for table in (tables.moves, tables.own, tables.leader))
-    slack = _slack(tables.own) / (1 - discount)
-    scales = _largest(tables.own), _largest(tables.leader)
+    slack = _slack(own) / (1 - discount)
+    scales = _largest(own), _largest(leader)
     everything = each(lambda r: jnp.ones_like(r, bool), own)
     _, q = _iterated(moves, own, everything, discount, scales[0])
     best = _best(_columns(q))
@@ -316,13 +325,16 @@ def _iterated(
     return unpack(packed).reshape(states, actions), unpack(q).reshape(states, actions)
 
 
-def _largest(rewards: Array) -> Scalar:
+def _largest(rewards: Entries) -> Scalar:
+    if isinstance(rewards, np.ndarray):  # a reduction over a short axis costs many times as much
+        return functools.reduce(jnp.maximum, map(jnp.abs, rewards.ravel()))
     return jnp.max(jnp.abs(rewards))
 
 
-def _slack(rewards: Array) -> Scalar:
+def _slack(rewards: Entries) -> Scalar:
     """The difference of one step's payoffs at which actions tie."""
-    return TIE[rewards.dtype.itemsize] * _largest(rewards)
+    largest = _largest(rewards)
+    return TIE[largest.dtype.itemsize] * largest
 
 
 def _failed(policy: Array, values: Array) -> Array:

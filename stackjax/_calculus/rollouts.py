@@ -1,5 +1,6 @@
 """Sampled episodes of tabular Markov games, and the score functions of what was done in them."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -7,18 +8,27 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Scalar
 
-from stackjax._calculus.markov import Table
+from stackjax._calculus.markov import UNROLLED, Table
 
 
 def inverse_cdf(probabilities: Float[Array, "... n"], uniform: Float[Array, "..."]) -> Int[Array, "..."]:
     """The outcome that a uniform number in [0, 1) stands for, int32; never one of probability 0, up to rounding."""
-    return below(jnp.cumsum(probabilities, -1), uniform)
+    return beyond(thresholds(probabilities), uniform)
 
 
-def below(cumulative: Float[Array, "... n"], uniform: Float[Array, "..."]) -> Int[Array, "..."]:
-    """The same from cumulative probabilities."""
-    passed = cumulative[..., :-1] <= (uniform * cumulative[..., -1])[..., None]
-    return jnp.sum(passed, -1, dtype=jnp.int32)
+def thresholds(probabilities: Float[Array, "... n"]) -> Float[Array, "... m"]:
+    """The uniform numbers at which one outcome ends and the next begins, m = n - 1."""
+    n = probabilities.shape[-1]
+    if n > UNROLLED:
+        *ends, total = jnp.split(jnp.cumsum(probabilities, -1), [n - 1], -1)
+    else:  # one by one: XLA's sums over windows are slow where they are short
+        *ends, total = itertools.accumulate(jnp.split(probabilities, n, -1))
+    return jnp.concatenate(ends, -1) / total if ends else probabilities[..., :0]
+
+
+def beyond(ends: Float[Array, "... m"], uniform: Float[Array, "..."]) -> Int[Array, "..."]:
+    """How many of the thresholds a uniform number has reached: the outcome, int32."""
+    return jnp.sum(ends <= uniform[..., None], -1, dtype=jnp.int32)
 
 
 class Episode(NamedTuple):
@@ -54,27 +64,37 @@ def rollout(
 ) -> Episode:
     """One episode between policies `[O_i, A_i]` or `[H, O_i, A_i]`; not differentiable."""
     timed = [policy if policy.ndim == 3 else None for policy in policies]
-    cumulative = [jnp.cumsum(policy, -1) for policy in policies]
-    moves = jnp.cumsum(transitions, -1)
-    seen = [None if e is None else jnp.cumsum(e, -1) for e in observations]
+    # Flat tables: a gather by one number costs less than by several.
+    ends = [thresholds(policy).reshape(-1, policy.shape[-1] - 1) for policy in policies]
+    moves, shape = thresholds(transitions).reshape(-1, transitions.shape[-1] - 1), transitions.shape[:-1]
+    seen = [None if e is None else thresholds(e) for e in observations]
 
     def step(state: Array, now: tuple[Array, Uniforms]) -> tuple[Array, tuple[Array, Array, Array]]:
         t, (_, u_seen, u_act, u_move) = now
-        o = [state if e is None else below(e[state], u) for e, u in zip(seen, u_seen, strict=True)]
-        rows = [c[i] if when is None else c[t, i] for c, i, when in zip(cumulative, o, timed, strict=True)]
-        a = [below(row, u) for row, u in zip(rows, u_act, strict=True)]
-        return below(moves[(state, *a)], u_move), (state, jnp.stack(o), jnp.stack(a))
+        o = [state if e is None else beyond(e[state], u) for e, u in zip(seen, u_seen, strict=True)]
+        places = [i if when is None else t * when.shape[1] + i for i, when in zip(o, timed, strict=True)]
+        a = [beyond(end[i], u) for end, i, u in zip(ends, places, u_act, strict=True)]
+        return beyond(moves[_place(shape, state, *a)], u_move), (state, jnp.stack(o), jnp.stack(a))
 
     horizon = uniforms.moves.shape[0]
     first = inverse_cdf(initial, uniforms.first)
     times = jnp.arange(horizon, dtype=jnp.int32)
     unused = jnp.broadcast_to(uniforms.first, (horizon,))
-    return Episode(*jax.lax.scan(step, first, (times, uniforms._replace(first=unused)))[1])
+    unrolled = horizon <= UNROLLED
+    return Episode(*jax.lax.scan(step, first, (times, uniforms._replace(first=unused)), unroll=unrolled)[1])
 
 
 def rewards_of(episode: Episode, rewards: Table) -> Float[Array, " H"]:
     """What an episode paid at each time, by a table `[S, A_0, ...]`."""
-    return rewards[(episode.states, *(a for a in episode.actions.T))]
+    return rewards.ravel()[_place(rewards.shape, episode.states, *episode.actions.T)]
+
+
+def _place(shape: Sequence[int], *indices: Array) -> Array:
+    """In a flat table of that shape."""
+    place = indices[0]
+    for n, index in zip(shape[1:], indices[1:], strict=True):
+        place = place * n + index
+    return place
 
 
 def log_probabilities(episode: Episode, player: int, policy: Array) -> Float[Array, " H"]:

@@ -59,13 +59,13 @@ def test_the_exact_table_has_a_best_response_to_every_pattern_of_answers():
 
 
 def test_training_across_deterministic_leaders_finds_best_responses_from_every_seed():
-    """All 32 patterns, 64 seeds, at once."""
-    keys = jax.random.split(KEY, 64)
+    """All 32 patterns, six seeds, at once."""
+    keys = jax.random.split(KEY, 6)
     train = jax.jit(jax.vmap(lambda key: ContextualFollower.train(GAME, key, episodes=16_384)))
     trained = train(keys)
     np.testing.assert_array_equal(trained.environment_steps, 163_840)
     values = jax.vmap(follower_values)(trained.policies[0])
-    np.testing.assert_allclose(values, np.broadcast_to(BEST, (64, 32)), atol=1e-5)
+    np.testing.assert_allclose(values, np.broadcast_to(BEST, (6, 32)), atol=1e-5)
     one = jax.jit(lambda key: ContextualFollower.train(GAME, key, episodes=16_384))(keys[3])
     np.testing.assert_array_equal(one.policies[0], trained.policies[0][3])
 
@@ -107,9 +107,9 @@ def test_a_discounted_game_s_training_is_cut():
 
 
 def test_a_network_learns_to_respond():
-    """Its mean regret over the patterns, of -1 to -2 a step, in three seeds; a uniform follower's is above 0.3."""
+    """Its mean regret over the patterns, of -1 to -2 a step; a uniform follower's is above 0.3."""
     train = jax.jit(jax.vmap(lambda key: NeuralFollower.train(GAME, key, episodes=64_000)))
-    follower = train(jax.random.split(KEY, 3))
+    follower = train(jax.random.split(KEY, 1))
     values = jax.vmap(lambda f: follower_values(responses(f)))(follower)
     regret = np.asarray(BEST) - np.asarray(values)
     assert np.all(regret > -1e-5) and np.all(regret.mean(1) < 0.1)
@@ -180,8 +180,9 @@ def test_hi_c_and_evolution_strategies_lead_a_contextual_follower():
         "hi-c": HiC(PowerLaw(20.0, 1.0, offset=50.0), PowerLaw(0.5, 1 / 6), 1),
         "es": EvolutionStrategies(PowerLaw(60.0, 1.0, offset=30.0), 0.5, 8),
     }
+    record = Record.every(400, payoffs="realised")
     for name, leader in leaders.items():
-        trace = play(GAME, leader, EXACT, key=KEY, rounds=4000, replicates=8, start=even, record=Record.every(400))
+        trace = play(GAME, leader, EXACT, key=KEY, rounds=4000, replicates=8, start=even, record=record)
         assert np.median(np.asarray(trace.payoffs)[:, -1, 0]) > -1.6, name
 
 
