@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -85,13 +86,16 @@ def test_a_result_runs_again(done, tmp_path):
 def test_a_dry_run_says_what_would_be_done(done, monkeypatch):
     folder, _ = done
     monkeypatch.chdir(folder)
-    result = run("run", "study.toml", "--dry-run")
+    result = run("run", "study.toml", "--dry-run", "--budget", 8)
     assert result.exit_code == 0, result.output
     lines = dict(line.split(maxsplit=1) for line in result.output.splitlines())
     assert lines["settings"].startswith(
         "1 methods x 3 leader.step.scale x 2 game.demand: 6, each in 3 replicates of 40"
     )
-    assert list(lines) == ["settings", "programs", "chunks", "time", "data", "devices"]
+    assert list(lines) == ["settings", "programs", "chunks", "memory", "time", "data", "devices"]
+    assert re.fullmatch(
+        r"[\d.]+ [KM]iB for a chunk, beside [\d.]+ MiB for programs and what goes with them", lines["memory"]
+    )
     assert not (folder / "results").exists()
 
 
@@ -125,7 +129,7 @@ def test_plot_has_facets(done, tmp_path, monkeypatch):
         (("{tmp}/no.toml",), "'FILE': there is no file {tmp}/no.toml"),
         (("{bad}",), "'FILE': {bad}: unknown key 'roundz'; did you mean 'rounds'?"),
         (("{study}", "--out", "a.csv"), "'--out': expected a name in .nc, got a.csv"),
-        (("{study}", "--out", "{bad}/a.nc"), "'--out': can't write in the folder {bad}: it is a file"),
+        (("{study}", "--out", "{bad}/a.nc"), "Error: can't write in the folder {bad}: it is a file"),
         (("{study}", "--budget", "0"), "'--budget': 0.0 is not in the range"),
         (("{study}", "--process", "0"), "--coordinator, --processes, --process: expected all three or none"),
         (("{unplayable}",), "step: expected a positive step (in the setting here, leader.step.scale = -1.0"),

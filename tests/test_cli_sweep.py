@@ -60,11 +60,11 @@ def test_texts_and_bandits(monkeypatch):
     monkeypatch.setattr(cli.sweep.run, "perform", lambda *given: told.append(given))
     result = run("sweep", "etc-failure", "--over", "gamma=0,0.1", "--over", "leader.a=x, y z,true", "--rounds", "1e3")
     assert result.exit_code == 0, result.output
-    study, out, command, *_ = told[0]
+    study, out, command, _ = told[0]
     assert study.options["over"].at((1, 1)) == {"gamma": 0.1, "leader.a": "y z"}
     assert study.options["over"].at((0, 2)) == {"gamma": 0, "leader.a": True}
     assert list(study.methods) == ["etc/etc", "etucb/etc", "ucb/ucb"]
-    assert str(out) == "results/sweep_etc-failure.nc" and "--rounds 1000" in command
+    assert str(out) == "results/sweep_etc-failure.nc" and "--rounds 1000" in " ".join(command)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from stackjax.experiments._prepared import prepared
 ROUNDS, REPLICATES = 10_000, 100
 #: Of the sweep whose memory is measured: 1000 records of each run make a budget bind.
 LONG = {"rounds": 2000, "replicates": 20, "every": 2, "keep": ["status"]}
-BUDGETS = (512 * 2**20, 1024 * 2**20)
+BUDGETS = tuple(2**n for n in range(26, 31))  # 64 MiB to 1 GiB
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,7 +46,7 @@ def overhead(repetitions: int) -> dict[str, Any]:
     )
     runs = made.runs
     players, given = runs.arguments(0, jax.numpy.arange(made.total).__array__())
-    (size,) = made.sizes(None, None)
+    (size,) = made.sizes(None, None).each
     programs: list[int] = []
 
     def swept() -> Any:

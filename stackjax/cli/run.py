@@ -1,20 +1,35 @@
 """`stackjax run`."""
 
+import functools
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stackjax.cli._common import Real, Whole, save_figure, terminal, writable
+from stackjax.cli._common import Real, Whole, save_figure, terminal
 
 if TYPE_CHECKING:
     from stackjax.experiments import Estimate, Study
 
 
+class How(NamedTuple):
+    """How a study is played, as options say: their values, by their names."""
+
+    out: Path | None
+    dry_run: bool
+    overwrite: bool
+    budget: float | None
+    checkpoint: int | None
+    quiet: bool
+
+
 def options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options of a command that plays a study; `default`: where its result goes."""
+    """The options of a command that plays a study, which gets them as one argument, `how`.
+
+    **Arguments:** `default`: where its result goes.
+    """
     given = (
         click.option(
             "--out",
@@ -26,7 +41,7 @@ def options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]
         click.option(
             "--budget",
             type=Real(0.0, min_open=True),
-            help="GiB for what is played at once, on each device.  "
+            help="GiB that it may take beside its result, on each device.  "
             "[default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
         ),
         click.option(
@@ -39,9 +54,14 @@ def options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]
     )
 
     def added(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**said: Any) -> None:
+            function(how=How(**{name: said.pop(name) for name in How._fields}), **said)
+
+        found: Callable[..., None] = command
         for option in reversed(given):
-            function = option(function)
-        return function
+            found = option(found)
+        return found
 
     return added
 
@@ -55,16 +75,11 @@ def options(default: str) -> Callable[[Callable[..., None]], Callable[..., None]
 @click.option("--process", type=Whole(0, 2**16), help="... and which one this is, from 0.")
 def command(
     file: Path,
-    out: Path | None,
-    dry_run: bool,
-    overwrite: bool,
-    budget: float | None,
-    checkpoint: int | None,
     distributed: bool,
     coordinator: str | None,
     processes: int | None,
     process: int | None,
-    quiet: bool,
+    how: How,
 ) -> None:
     """Do what the configuration FILE (TOML) says: a sweep or a comparison.
 
@@ -84,58 +99,46 @@ def command(
         study = experiments.read_study(file)
     except (OSError, ValueError) as error:
         raise click.BadParameter(str(error), param_hint="'FILE'") from None
-    if out is None:
-        if file.suffix == ".nc":
-            raise click.UsageError("--out: expected a name for what a result's configuration gives again")
-        out = Path("results", file.stem + ".nc")
-    said = shlex.join(["stackjax", "run", str(file), "--out", str(out)])
-    said += f" --checkpoint {checkpoint}" if checkpoint is not None else ""
-    perform(study, out, said, dry_run, overwrite, budget, checkpoint, quiet)
+    if how.out is None and file.suffix == ".nc":
+        raise click.UsageError("--out: expected a name for what a result's configuration gives again")
+    perform(study, Path("results", file.stem + ".nc"), ["run", str(file)], how)
 
 
-def perform(
-    study: "Study",
-    out: Path,
-    said: str,
-    dry_run: bool,
-    overwrite: bool,
-    budget: float | None,
-    checkpoint: int | None,
-    quiet: bool,
-) -> None:
-    """Play a study, or say what that would be; `said` is the command line."""
-    from stackjax import experiments
+def perform(study: "Study", default: Path, said: Sequence[str], how: How) -> None:
+    """Play a study, or say what that would be.
+
+    **Arguments:** `default`: where the result goes if nothing else is asked for; `said`: the command, without `how`.
+    """
     from stackjax.experiments._engine import Interrupted
 
+    out = default if how.out is None else how.out
     if out.suffix != ".nc":
         raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
-    limit = None if budget is None else int(budget * 2**30)
+    limit = None if how.budget is None else max(int(how.budget * 2**30), 1)
     if study.kind != "sweep":
-        for option, value in (("--checkpoint", checkpoint), ("--budget", None if dry_run else budget)):
+        for option, value in (("--checkpoint", how.checkpoint), ("--budget", None if how.dry_run else how.budget)):
             if value is not None:
                 raise click.UsageError(f"{option}: expected a sweep; this is a comparison, which is played as a whole")
     try:
-        if dry_run:
+        if how.dry_run:
             _show(study.estimate(budget=limit))
             return
-        study.check()
-    except (TypeError, ValueError) as error:
-        raise click.ClickException(" ".join([str(error), *getattr(error, "__notes__", [])])) from None
-    writable(out.parent, "--out")
-    more: dict[str, Any] = {"progress": False if quiet else None, "command": said}
-    if study.kind == "sweep":
-        more |= {"overwrite": overwrite, "budget": limit, "checkpoint": checkpoint}
-    try:
+        words = ["stackjax", *said, "--out", str(out)]
+        words += [] if how.checkpoint is None else ["--checkpoint", str(how.checkpoint)]
+        more: dict[str, Any] = {"progress": False if how.quiet else None, "command": shlex.join(words)}
+        if study.kind == "sweep":
+            more |= {"overwrite": how.overwrite, "budget": limit, "checkpoint": how.checkpoint}
         dataset = study.play(out, **more)
     except Interrupted as stopped:
         click.echo(f"\n{stopped}", err=True)
         raise SystemExit(130) from None
-    except (OSError, experiments.OtherConfigurationError) as error:
-        raise click.ClickException(str(error)) from None
+    except (OSError, TypeError, ValueError) as error:
+        places = [note for note in getattr(error, "__notes__", []) if note.startswith("(in ")]  # JAX adds other ones
+        raise click.ClickException(" ".join([str(error), *places])) from None
     import jax
 
     if jax.process_index() == 0:
-        _deliver(dataset, out, quiet)
+        _deliver(dataset, out, how.quiet)
 
 
 def _join(distributed: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:
@@ -164,7 +167,7 @@ def _deliver(dataset: Any, out: Path, quiet: bool) -> None:
     try:
         save_figure(plots.plot_result(dataset), figure)
         said = f"figure {figure}"
-    except ValueError as error:  # too many panels, say: the data are there
+    except (OSError, ValueError) as error:  # too many panels, say: the data are there
         said = f"no figure: {error}"
     if quiet:
         return
@@ -178,15 +181,16 @@ def _deliver(dataset: Any, out: Path, quiet: bool) -> None:
 
 def _show(found: "Estimate") -> None:
     """What a run would do."""
-    from stackjax.experiments._running import size_text
+    from stackjax.experiments._memory import size_text
 
     axes = " x ".join(f"{size} {name}" for name, size in found.axes.items()) or "1 setting"
-    runs = found.settings * found.replicates
-    chunks = f"{found.chunks} of up to {found.chunk} of the {runs} runs"
+    chunks = f"{found.chunks} of up to {found.chunk} of the {found.runs} runs"
+    beside = f", beside {size_text(found.held_bytes)} for programs and what goes with them" if found.held_bytes else ""
     lines = [
         f"settings  {axes}: {found.settings}, each in {found.replicates} replicates of {found.rounds} rounds",
         f"programs  {found.programs}, compiled in {found.compile_seconds:.1f} s",
-        f"chunks    {chunks}, {size_text(found.program_bytes)} on a device",
+        f"chunks    {chunks}",
+        f"memory    {size_text(found.chunk_bytes)} for a chunk{beside}",
         f"time      about {_duration(found.seconds)} (from a sample of {found.sample_rounds} rounds)",
         f"data      about {size_text(found.result_bytes)} in memory",
         f"devices   {', '.join(found.devices)}",

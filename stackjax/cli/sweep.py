@@ -1,7 +1,6 @@
 """`stackjax sweep`."""
 
 import json
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,7 @@ def command(
     replicates: int,
     rounds: int | None,
     seed: int,
-    out: Path | None,
-    dry_run: bool,
-    overwrite: bool,
-    budget: float | None,
-    checkpoint: int | None,
-    quiet: bool,
+    how: run.How,
 ) -> None:
     """Play GAME in every combination of the values of some names: a table, a figure and a NetCDF file with the data.
 
@@ -59,12 +53,10 @@ def command(
         found = parsed(text)
     except StudyError as error:
         raise click.UsageError(str(error)) from None
-    out = Path("results", f"sweep_{game}.nc") if out is None else out
-    said: list[Any] = ["stackjax", "sweep", game, *(word for one in swept for word in ("--over", one))]
+    said: list[Any] = ["sweep", game, *(word for one in swept for word in ("--over", one))]
     said += [] if methods is None else ["--methods", methods]
-    said += ["--replicates", replicates, "--rounds", found.options["rounds"], "--seed", seed, "--out", out]
-    said += [] if checkpoint is None else ["--checkpoint", checkpoint]
-    run.perform(found, out, shlex.join(map(str, said)), dry_run, overwrite, budget, checkpoint, quiet)
+    said += ["--replicates", replicates, "--rounds", found.options["rounds"], "--seed", seed]
+    run.perform(found, Path("results", f"sweep_{game}.nc"), [str(word) for word in said], how)
 
 
 def _configuration(

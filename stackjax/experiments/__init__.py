@@ -8,6 +8,9 @@ from stackjax.experiments.compare import compare as compare
 from stackjax.experiments.estimates import Estimate as Estimate
 from stackjax.experiments.estimates import estimate as estimate
 from stackjax.experiments.metagame import metagame as metagame
+from stackjax.experiments.oracles import Leading as Leading
+from stackjax.experiments.oracles import lead as lead
+from stackjax.experiments.oracles import steps_to_reach as steps_to_reach
 from stackjax.experiments.parts import OtherConfigurationError as OtherConfigurationError
 from stackjax.experiments.reductions import concat as concat
 from stackjax.experiments.reductions import summary as summary

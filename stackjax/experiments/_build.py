@@ -157,13 +157,15 @@ def _named_players(said: str, where: str, game: Game, rounds: int) -> tuple[Lear
 
 def _learner(said: Any, where: str, role: str, game: Game, rounds: int) -> Learner:
     table = _table(said, where)
+    if not isinstance(table.get("tuned", False), bool):
+        raise StudyError(f"{where}.tuned: expected true or false, got {table['tuned']!r}")
     if not table.get("tuned", False):
         return _constructed({k: v for k, v in table.items() if k != "tuned"}, where, "learner")
     check_keys(table, ("name", "tuned"), where, required=("name",))
     known = catalogue.LEADERS if role == "leader" else catalogue.FOLLOWERS
-    name = catalogue.ALIASES.get(table["name"], table["name"])
+    name = catalogue.ALIASES.get(str(table["name"]), str(table["name"]))
     if name not in known:
-        raise StudyError(f"{where}: {nearest('tuned ' + role, str(name), [*known, *catalogue.ALIASES])}")
+        raise StudyError(f"{where}: {nearest('tuned ' + role, name, [*known, *catalogue.ALIASES])}")
     if not isinstance(game, StackelbergBandit):
         raise StudyError(
             f"{where}: only learners of Stackelberg bandits are tuned, the game is a {type(game).__name__}"
@@ -182,7 +184,7 @@ def _constructed(table: Mapping[str, Any], where: str, kind: str) -> Any:
     if "class" not in table or "name" in table:
         raise StudyError(f"{where}: expected a table with either a class or a name, got the keys {list(table)}")
     known = constructors(kind)
-    if table["class"] not in known:
+    if not isinstance(table["class"], str) or table["class"] not in known:
         raise StudyError(f"{where}.class: {nearest(kind, str(table['class']), known)}")
     return _called(known[table["class"]], rest, where)
 

@@ -15,14 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from stackjax._names import nearest
-from stackjax.experiments import _chunks, _segments, results
+from stackjax.experiments import _segments, results
 from stackjax.experiments._assembly import Tables
 from stackjax.experiments._groups import Group
 from stackjax.experiments._measures import Points, distances, regrets
-from stackjax.experiments._running import Advance, named
+from stackjax.experiments._memory import give_back
+from stackjax.experiments._running import Advance, in_setting
 from stackjax.experiments._segments import Reached
 from stackjax.experiments.parts import Arrays, OtherConfigurationError, Parts, differences, read, refusal
-from stackjax.experiments.settings import Setting
+from stackjax.experiments.settings import Setting, is_path
 from stackjax.play import lowered, play
 from stackjax.trace import Status, Trace
 
@@ -56,6 +57,10 @@ class Runs(NamedTuple):
     equilibria: list[dict[str, Points]]  # of each group
     benchmarks: list[np.ndarray | None]
     keep: tuple[str, ...] | None
+    swept: tuple[str, ...]  # names of coordinates
+    afterwards: tuple[str, ...]  # what is swept by measuring the same runs again
+    before: int  # bytes that the process had when the sweep began
+    sparing: bool = False  # whether freed memory is given back before each chunk
 
     def arguments(self, group: int, runs: np.ndarray) -> tuple[Any, dict[str, Any]]:
         """Game, learners and what else `play` gets of some runs of a group, which are numbered setting by setting."""
@@ -81,12 +86,16 @@ class Runs(NamedTuple):
         players, options = self.arguments(chunk.group, chunk.runs)
         begin, arrays, before = (0, None, None) if reached is None else reached
         first = self.settings[self.groups[chunk.group].members[chunk.runs[0] // self.ids.size]].label
-        rounds, record = options["rounds"], options["record"]
+        rounds = options["rounds"]
         for end in (end for end in ends if end > begin):
-            own = {"rounds": end - begin, "record": _segments.between(record, begin, end, rounds), "resume": before}
-            with named(f"the settings from {first} on" if first else "the only setting"):
+            # A phase that is skipped ends with a round that is played, also if the phase has no rounds.
+            record, points = _segments.between(options["record"], begin, end, ends, fill=not options["skip_phases"])
+            own = {"rounds": end - begin, "record": record, "resume": before}
+            if self.sparing:
+                give_back()
+            with in_setting(f"{first} and those after it" if first else ""):
                 trace = play(*players, **(options | own))
-                found = self._measured(chunk, players[0], trace)
+                found = _segments.cut(self._measured(chunk, players[0], trace), points)
             arrays = _segments.joined(arrays, found)
             if end == rounds and "regret" in arrays:  # what was measured before a replicate failed counts no more
                 arrays["regret"][1][arrays["status"][1] != Status.OK] = np.nan
@@ -108,18 +117,26 @@ class Runs(NamedTuple):
                 found[f"distance_to_{name}"] = (("rounds", "player"), measured[: chunk.size])
         values = self.benchmarks[chunk.group]
         if values is not None:
-            found["regret"] = (("rounds", "player"), regrets(game, trace, values[at])[: chunk.size])
+            measured = regrets(game, trace, values[at])[: chunk.size]
+            found["regret"] = ((*self.afterwards, "rounds", "player"), measured if self.afterwards else measured[:, 0])
         if self.keep is None:
             return found
-        if unknown := [name for name in self.keep if name not in found]:
-            raise ValueError(f"keep: {nearest('variable', unknown[0], sorted(found))}")
         return {name: entry for name, entry in found.items() if name in (*self.keep, "status", "failed_at")}
 
-    def size(self, group: int, budget: int | None, host: int) -> int:
-        """How many runs of a group to play at once, see `_chunks.chunk_size`; `host`: bytes for a run."""
-        runs = len(self.groups[group].members) * self.ids.size
-        limit = _chunks.default_budget(self.devices[0]) if budget is None else budget
-        return _chunks.chunk_size(runs, lambda size: self.program(group, size), limit, self.devices, host)
+    def check_names(self, sizes: Sequence[int]) -> None:
+        """Does each group of runs, of so many at once, record what is to be kept, under names that are free?
+
+        **Raises:** `ValueError` that names `keep` or `over`.
+        """
+        free = [name for name in self.swept if not is_path(name)]
+        for group, size in enumerate(sizes if free or self.keep is not None else ()):
+            recorded = _segments.blank(self.program(group, size)).to_xarray()
+            names = {*map(str, recorded.data_vars), *(f"distance_to_{name}" for name in self.equilibria[group])}
+            names |= {"regret"} if self.benchmarks[group] is not None else set()
+            if unknown := [name for name in self.keep or () if name not in names]:
+                raise ValueError(f"keep: {nearest('variable', unknown[0], sorted(names))}")
+            if taken := [name for name in free if name in {*names, *map(str, recorded.dims)}]:
+                raise ValueError(f"over: the name {taken[0]!r} is taken by a variable of the result; choose another")
 
     def program(self, group: int, size: int) -> jax.stages.Lowered:
         """The program of so many runs of a group, not compiled."""
@@ -139,11 +156,13 @@ class Runs(NamedTuple):
 
 def here(runs: Runs, sizes: Sequence[int], advance: Advance) -> Tables:
     """Play everything, and keep it in memory."""
+    runs.check_names(sizes)
     tables = Tables(runs.groups, runs.ids.size)
     for chunk in runs.chunks(sizes):
         for reached in runs.segments(chunk, [runs.options["rounds"]]):
             tables.fill(chunk.group, int(chunk.runs[0]), reached.arrays)
             _said(runs, chunk, reached, advance)
+        del reached  # not beside the next chunk
     return tables
 
 
@@ -159,7 +178,8 @@ def in_parts(
     plan = parts.begun(overwrite and process == 0)
     while plan is None:
         if process == 0:
-            parts.begin(plan := cut())
+            runs.check_names((plan := cut())[0])
+            parts.begin(plan)
         else:
             time.sleep(_POLL)
             if (there := done_elsewhere()) is not None:
@@ -194,6 +214,7 @@ def in_parts(
                     parts.reach(number, reached.rounds, reached.arrays, state, stopping())
                     if stopping():
                         raise interrupted
+                del reached  # not beside the next chunk
             parts.flush()
         except BaseException:  # whatever it is, what is finished is kept
             with contextlib.suppress(OSError):
@@ -254,12 +275,19 @@ def finished(path: Path, configuration: Mapping[str, Any], overwrite: bool) -> "
 
     **Raises:** `OtherConfigurationError` with the difference, unless it is to be overwritten.
     """
-    if not path.exists():
-        return None
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:  # a name that is too long
+        raise OSError(f"can't write {path}: {error.strerror}") from None
+    if path.is_dir():
+        raise OtherConfigurationError(f"out: {path} is a folder; choose another name")
     try:
         there = results.load(path)
     except (OSError, ValueError) as error:
         raise OtherConfigurationError(f"out: {error}; choose another name") from None
+    if "configuration" not in there.attrs:
+        raise OtherConfigurationError(f"out: {path} holds a trace, not the result of a sweep; choose another name")
     lines = differences(json.loads(there.attrs["configuration"]), configuration)
     if not lines:
         return there

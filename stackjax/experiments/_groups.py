@@ -1,6 +1,7 @@
 """Settings that one program can play, with what differs between them as arrays: what `play` gets of some of them."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from stackjax import _entry
-from stackjax.experiments._running import named
+from stackjax.experiments._running import in_setting
 from stackjax.experiments.settings import Setting
 from stackjax.protocols import Game, Learner
 
@@ -56,22 +57,58 @@ class Group(NamedTuple):
         return Arguments(game, learners, start, (game_axes, *learner_axes))
 
 
+class _Part(NamedTuple):
+    """A game, learners or starts, taken apart: what programs tell apart, and a `Leaf` for every array."""
+
+    kind: Any
+    leaves: list[Any]  # static values are here as they are
+
+
 def groups_of(settings: Sequence[Setting], replicates: int) -> list[Group]:
     """The settings by their structure, in the order of their first ones; methods and games are never put together.
 
     **Raises:** `ValueError` or `TypeError` with a note that says in which setting.
     """
-    found: dict[Any, list[tuple[int, list[Any]]]] = {}
+    taken = _Apart(replicates)
+    found: dict[Any, list[tuple[int, list[_Part]]]] = {}
     for i, setting in enumerate(settings):
-        with named(f"the setting {setting.label}" if setting.label else "the only setting"):
-            dtype = _entry.common_float(setting.game, setting.start)
-            layout, shared, mapped = _entry.lay_out(
-                setting.game, setting.learners, setting.start, None, dtype, replicates
-            )
-        leaves = _in_order(layout, shared, mapped)
-        shapes = tuple((leaf.values.shape, str(leaf.values.dtype)) for leaf in leaves if isinstance(leaf, Leaf))
-        found.setdefault((setting.apart, layout, jnp.dtype(dtype), shapes), []).append((i, leaves))
-    return [_group(key[1], key[2], members) for key, members in found.items()]
+        with in_setting(setting.label):
+            dtype, parts = taken(setting)
+        found.setdefault((setting.apart, dtype, *(part.kind for part in parts)), []).append((i, parts))
+    return [_group(settings[members[0][0]], key[1], members) for key, members in found.items()]
+
+
+class _Apart:
+    """Takes settings apart, and what several of them share only once: games, learners and starts, by their identity."""
+
+    def __init__(self, replicates: int):
+        self.replicates = replicates
+        self.dtypes: dict[Any, Any] = {}
+        self.parts: dict[Any, _Part] = {}
+
+    def __call__(self, setting: Setting) -> tuple[Any, list[_Part]]:
+        """The type of its numbers, and its game, learners and starts."""
+        own = (id(setting.game), id(setting.start))
+        if own not in self.dtypes:
+            self.dtypes[own] = jnp.dtype(_entry.common_float(setting.game, setting.start))
+        dtype = self.dtypes[own]
+        keys = [(id(setting.game), dtype), (id(setting.learners), dtype), (own, dtype)]
+        if not all(key in self.parts for key in keys):
+            for key, part in zip(keys, self._made(setting, dtype), strict=True):
+                self.parts.setdefault(key, part)
+        return dtype, [self.parts[key] for key in keys]
+
+    def _made(self, setting: Setting, dtype: Any) -> Iterator[_Part]:
+        game, learners, start = setting.game, setting.learners, setting.start
+        layout, shared, mapped = _entry.lay_out(game, learners, start, None, dtype, self.replicates)
+        leaves = iter(_in_order(layout, shared, mapped))
+        for part in (game, learners, start):
+            own = list(itertools.islice(leaves, len(jax.tree.leaves(part))))
+            kinds = [
+                (leaf.values.shape, str(leaf.values.dtype), leaf.replicates) if isinstance(leaf, Leaf) else leaf
+                for leaf in own
+            ]
+            yield _Part((jax.tree.structure(part), *kinds), own)
 
 
 def _in_order(layout: _entry.Layout, shared: list[Any], mapped: list[Any]) -> list[Any]:
@@ -83,21 +120,28 @@ def _in_order(layout: _entry.Layout, shared: list[Any], mapped: list[Any]) -> li
     ]
 
 
-def _group(layout: _entry.Layout, dtype: Any, members: list[tuple[int, list[Any]]]) -> Group:
-    first = members[0][1]
-    leaves = []
-    for at, leaf in enumerate(first):
-        if not isinstance(leaf, Leaf):
-            leaves.append(Leaf(leaf, False, False))
-            continue
-        column = [own[at].values for _, own in members]
-        if all(_same(column[0], x) for x in column[1:]):
-            leaves.append(leaf)
-        elif jnp.issubdtype(column[0].dtype, jax.dtypes.prng_key):
-            leaves.append(Leaf(jnp.stack(column), True, leaf.replicates))
-        else:
-            leaves.append(Leaf(np.stack([np.asarray(x) for x in column]), True, leaf.replicates))
-    return Group(np.asarray([i for i, _ in members]), layout.structure, tuple(leaves), dtype)
+def _group(first: Setting, dtype: Any, members: list[tuple[int, list[_Part]]]) -> Group:
+    leaves: list[Leaf] = []
+    for column in zip(*(parts for _, parts in members), strict=True):  # all games, all learners, all starts
+        each = {id(part): part for part in column}
+        place = {key: at for at, key in enumerate(each)}
+        which = np.asarray([place[id(part)] for part in column])
+        leaves += [_leaf(values, which) for values in zip(*(part.leaves for part in each.values()), strict=True)]
+    structure = jax.tree.structure((first.game, first.learners, first.start))
+    return Group(np.asarray([i for i, _ in members]), structure, tuple(leaves), dtype)
+
+
+def _leaf(different: Sequence[Any], which: np.ndarray) -> Leaf:
+    """A leaf of all settings: what it may be, and which of these it is in each of them."""
+    first = different[0]
+    if not isinstance(first, Leaf):
+        return Leaf(first, False, False)
+    if all(_same(first.values, leaf.values) for leaf in different[1:]):
+        return first
+    values = [leaf.values for leaf in different]
+    if jnp.issubdtype(first.values.dtype, jax.dtypes.prng_key):
+        return Leaf(jnp.stack(values)[which], True, first.replicates)
+    return Leaf(np.stack([np.asarray(x) for x in values])[which], True, first.replicates)
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -121,7 +165,9 @@ def check_values(group: Group, settings: Sequence[Setting], replicates: int, siz
         layout, shared, mapped = _entry.lay_out(
             given.game, given.learners, given.start, given.in_axes, group.dtype, size
         )
-        for text, bad in _entry.violations(layout, shared, mapped, group.dtype):
-            label = settings[group.members[part[bad[0]] // each]].label
-            with named(f"the setting {label}" if label else "the only setting"):
+        labels = [settings[at].label for at in group.members[part // each]]
+        with in_setting(labels[0]):
+            found = list(_entry.violations(layout, shared, mapped, group.dtype))
+        for text, bad in found:
+            with in_setting(labels[bad[0]]):
                 raise ValueError(text)

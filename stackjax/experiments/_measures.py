@@ -15,6 +15,7 @@ from stackjax.experiments.regret import BENCHMARKS
 from stackjax.experiments.settings import Setting, called, is_maker
 from stackjax.games import StackelbergBandit
 from stackjax.protocols import Action, Game
+from stackjax.spaces import Space
 from stackjax.trace import Status, Trace
 
 EQUILIBRIA = ("nash", "stackelberg")
@@ -105,9 +106,8 @@ def distances(game: Game, strategies: JointAction, points: JointAction) -> Float
     """
     found = []
     for space, strategy, actions in zip(game.spaces, strategies, points, strict=True):
-        target = jax.tree.map(lambda x, like: jnp.asarray(x).astype(like.dtype), actions, strategy)
-        each = jax.vmap(jax.vmap(jax.vmap(space.distance, (0, None)), (None, 0)))
-        found.append(np.asarray(each(strategy, target)))
+        target = jax.tree.map(lambda x, like: np.asarray(x).astype(like.dtype), actions, strategy)
+        found.append(np.asarray(_distances(space, strategy, target)))
     all_ = np.stack(found, axis=-1)  # [runs, points, K, players]
     if all_.shape[1] == 1:
         return all_[:, 0]
@@ -117,22 +117,30 @@ def distances(game: Game, strategies: JointAction, points: JointAction) -> Float
     return np.take_along_axis(all_, nearest, axis=1)[:, 0]
 
 
-def values_of(settings: Sequence[Setting], benchmark: Any, gamma: Any) -> Float[np.ndarray, "settings 2"]:
-    """The benchmark of each setting's bandit; `gamma` where it isn't swept."""
+@eqx.filter_jit
+def _distances(space: Space, strategies: Any, points: Any) -> Float[Array, "runs points K"]:
+    return jax.vmap(jax.vmap(jax.vmap(space.distance, (0, None)), (None, 0)))(strategies, points)
+
+
+def values_of(
+    settings: Sequence[Setting], benchmark: Any, gammas: Sequence[Any]
+) -> Float[np.ndarray, "settings gammas 2"]:
+    """The benchmarks of each setting's bandit: for the gamma that it has, if it has one, else for all of these."""
     found: dict[Any, Any] = {}
     rows = []
     for setting in settings:
-        tolerated = setting.values.get("gamma", gamma)
-        own = (_bits(setting.game), tolerated)
-        if own not in found:
-            game: Any = setting.game
-            found[own] = BENCHMARKS[benchmark](game.leader_means, game.follower_means, tolerated).values
-        rows.append(np.asarray(found[own], np.float64))
-    return np.stack(rows)
+        bits, game = _bits(setting.game), setting.game
+        assert isinstance(game, StackelbergBandit)
+        for tolerated in [setting.values["gamma"]] if "gamma" in setting.values else gammas:
+            if (bits, tolerated) not in found:
+                known = BENCHMARKS[benchmark](game.leader_means, game.follower_means, tolerated).values
+                found[bits, tolerated] = np.asarray(known, np.float64)
+            rows.append(found[bits, tolerated])
+    return np.stack(rows).reshape(len(settings), -1, 2)
 
 
-def regrets(game: Game, trace: Trace, values: Array) -> Float[np.ndarray, "runs K players"]:
-    """Pseudo-regrets, NaN where a replicate failed; `values` `[runs, 2]`."""
+def regrets(game: Game, trace: Trace, values: Array) -> Float[np.ndarray, "runs gammas K players"]:
+    """Pseudo-regrets, NaN where a replicate failed; `values` `[runs, gammas, 2]`."""
     assert isinstance(game, StackelbergBandit)
-    found = pseudo_regret(game, trace, values)
-    return np.where((np.asarray(trace.status) == Status.OK)[:, None, None], found, np.nan)
+    found = np.stack([pseudo_regret(game, trace, values[:, i]) for i in range(values.shape[1])], axis=1)
+    return np.where((np.asarray(trace.status) == Status.OK)[:, None, None, None], found, np.nan)

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ import jax
 import numpy as np
 
 from stackjax import _entry
+from stackjax.experiments._memory import physical_memory
 from stackjax.games import StackelbergBandit
 from stackjax.protocols import Game, Learner
 
@@ -25,25 +25,17 @@ def named(what: str) -> Iterator[None]:
         raise
 
 
+def in_setting(label: str) -> contextlib.AbstractContextManager[None]:
+    """`named`, of a sweep's setting by its label."""
+    return named(f"the setting {label}" if label else "the only setting")
+
+
 def check_seed(seed: Any) -> None:
     """Is it an integer in [0, 2^32)? `jax.random.key` silently drops higher bits."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
         raise TypeError(f"seed: expected an integer in [0, 2^32), got {seed!r}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: expected an integer in [0, 2^32), got {seed}")
-
-
-def physical_memory() -> int:
-    """Bytes of the machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def size_text(size: float) -> str:
-    """Bytes in a unit."""
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size:.0f} bytes"
 
 
 def check_fits(counts: Mapping[str, int], size: int) -> None:
@@ -161,6 +153,7 @@ def labels_of(name: str, given: Sequence[str] | None, default: list[str]) -> lis
     """
     if given is None:
         return default
-    if isinstance(given, str) or len(given) != len(default):
+    texts = isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(x, str) for x in given)
+    if not texts or len(given) != len(default):
         raise ValueError(f"{name}: expected one label a player ({len(default)}), got {given!r}")
     return list(given)

@@ -32,11 +32,22 @@ class _At(Record):
         return np.asarray([point for point in self.at if begin < point <= end])
 
 
-def between(record: Record, begin: int, end: int, rounds: int) -> Record:
-    """The record of a segment: the points in it of the whole run of so many `rounds`."""
-    at = tuple(int(point) for point in record.points(0, rounds) if begin < point <= end)
+def between(record: Record, begin: int, end: int, ends: Sequence[int], fill: bool = True) -> tuple[Record, int]:
+    """The record of a segment: the points in it of the whole run, with `ends` of segments; and how many these are.
+
+    Where points aren't equally spaced and it is to `fill` them up, every segment has as many, so that one program plays
+    all of them: the end is recorded again and again. Nothing is played in between.
+    """
+    points = [int(point) for point in record.points(0, ends[-1])]
+    if len(ends) == 1:
+        return record, len(points)
+    counts = np.diff(np.searchsorted(points, [0, *ends], side="right"))
+    at = [point for point in points if begin < point <= end]
+    evenly = np.unique(np.diff([0, *points[:-1]])).size <= 1  # the last one may come sooner
+    # With one more at least no segment's points are equally spaced, which would be another program.
+    more = int(counts.max()) + 1 - len(at) if fill and not evenly else 0
     switches = (record.metrics, record.strategies, record.payoffs, record.visits)
-    return record if (begin, end) == (0, rounds) else _At(record.kind, record.number, *switches, at)
+    return _At(record.kind, record.number, *switches, (*at, *[end] * more)), len(at)
 
 
 def ends(points: Sequence[int], most: int | None) -> list[int]:
@@ -92,6 +103,45 @@ def _ending(structure: Any, key: Any, ids: Any, rounds: int, last: Any, calls: A
         structure=structure,
         batched=True,
     )
+
+
+def blank(program: jax.stages.Lowered) -> Trace:
+    """A trace with what a program records, of one replicate at one record point, and of 0: for its names."""
+
+    def cut(x: Any, at: tuple[int, ...]) -> np.ndarray:
+        return np.zeros((*at, *x.shape[len(at) :]), x.dtype)
+
+    initial, rows, calls, (_, status, _) = program.out_info
+    rows = jax.tree.map(lambda x: cut(x, (1, 1)), rows)
+    none: Any = cut(status, (1,))
+    return Trace(
+        rounds=np.ones(1, np.int64),
+        initial=jax.tree.map(lambda x: cut(x, (1,)), initial),
+        strategies=rows["strategies"],
+        actions=rows["actions"],
+        payoffs=rows["payoffs"],
+        metrics=rows["metrics"],
+        reports=rows["reports"],
+        status=none,
+        failed_at=none,
+        state=(),
+        key=none,
+        ids=none,
+        block_visits=rows["visits"],
+        visits_before=None,
+        block_calls=jax.tree.map(lambda x: cut(x, (1,) * x.ndim), calls),
+        calls_before=None,
+        structure=(),
+        batched=True,
+    )
+
+
+def cut(arrays: Arrays, points: int) -> Arrays:
+    """What was recorded at so many points."""
+    found: Arrays = {}
+    for name, (dims, array) in arrays.items():
+        found[name] = (dims, array[tuple(slice(points if dim == "rounds" else None) for dim in ("", *dims))])
+    return found
 
 
 def joined(first: Arrays | None, then: Arrays) -> Arrays:

@@ -100,10 +100,7 @@ def zipped(over: Mapping[str, Any] | None = None, *, dim: str = "setting", **mor
     **Raises:** `ValueError` or `TypeError` that names the name.
     """
     _check_name(dim)
-    columns = _named(over, more)
-    if not columns:
-        raise ValueError("over: expected at least one name with its values")
-    return Over([_axis(dim, columns)])
+    return Over([_axis(dim, _named(over, more))])
 
 
 def log_uniform(low: float, high: float, n: int, seed: int) -> Float[np.ndarray, " n"]:
@@ -143,6 +140,8 @@ def _named(over: Any, more: Mapping[str, Any]) -> dict[str, Any]:
     over = {} if over is None else over
     if both := set(over) & set(more):
         raise ValueError(f"over: {sorted(both)[0]!r} is swept twice")
+    if not over and not more:
+        raise ValueError("over: expected at least one name with its values; without it, nothing is swept")
     return {**over, **more}
 
 
@@ -189,14 +188,20 @@ def _values(name: str, given: Any) -> tuple[list[Any], np.ndarray]:
         values = list(given)
     if not values:
         raise ValueError(f"over: {name!r}: expected at least one value, got {given!r}")
-    found = _labels(values) if labels is None else np.asarray(labels)
+    if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values):
+        raise ValueError(f"over: {name!r}: expected whole numbers that 64 bits hold")
+    found = _labels(name, values) if labels is None else np.asarray(labels)
     if found.dtype.kind == "f" and not np.all(np.isfinite(found)):
         raise ValueError(f"over: {name!r}: expected finite numbers, got {given!r}")
     return values, found.astype(object) if found.dtype.kind in "US" else found
 
 
-def _labels(values: list[Any]) -> np.ndarray:
+def _labels(name: str, values: list[Any]) -> np.ndarray:
     kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in values}
     if kinds <= {int, float} or kinds == {bool}:
         return np.asarray(values)
-    return np.asarray([value if isinstance(value, str) else repr(value) for value in values], object)
+    found = [value if isinstance(value, str) else repr(value) for value in values]
+    for label in found:
+        if " at 0x" in label:  # an address, another one in every process
+            raise TypeError(f"over: {name!r}: expected a mapping label -> value for what has no name, got {label}")
+    return np.asarray(found, object)

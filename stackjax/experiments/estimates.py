@@ -3,7 +3,7 @@
 import time
 from typing import Any, NamedTuple
 
-from stackjax.experiments._chunks import memory_of
+from stackjax.experiments import _chunks
 from stackjax.experiments._engine import Runs
 from stackjax.experiments._prepared import prepared
 from stackjax.experiments._running import compilation
@@ -28,20 +28,23 @@ _SAMPLE, _LONG_ENOUGH = 1000, 0.2
 class Estimate(NamedTuple):
     """What a sweep would do.
 
-    **Attributes:** `axes`: dimension -> how many; `settings`, `replicates`, `rounds`; `programs` that are compiled;
-    `chunks`, and the number of runs in the largest; `program_bytes`, the memory of that one on a device;
-    `result_bytes`, about what the data take in memory; `compile_seconds`, measured, and `seconds`, extrapolated from a
-    sample of `sample_rounds` rounds; `devices`.
+    **Attributes:** `axes`: dimension -> how many; `settings`, `runs` that are played, `replicates`, `rounds`;
+    `programs` that are compiled; `chunks`, and the number of runs in the largest; `chunk_bytes`, the memory that a
+    chunk takes at most, on each device (on a CPU in all, with what the host makes of it); `held_bytes`, what of the
+    `budget` is left to programs and what goes with them; `result_bytes`, about what the data take in memory;
+    `compile_seconds`, measured, and `seconds`, extrapolated from a sample of `sample_rounds` rounds; `devices`.
     """
 
     axes: dict[str, int]
     settings: int
+    runs: int
     replicates: int
     rounds: int
     programs: int
     chunks: int
     chunk: int
-    program_bytes: int
+    chunk_bytes: int
+    held_bytes: int
     result_bytes: int
     compile_seconds: float
     seconds: float
@@ -60,9 +63,10 @@ def estimate(game: Any, methods: Any, over: Any = None, **options: Any) -> Estim
     found = prepared(game, methods, over, **{k: v for k, v in options.items() if k not in _AFTERWARDS})
     runs, rounds, record = found.runs, found.runs.options["rounds"], found.runs.options["record"]
     with compilation() as compiled:
-        sizes = found.sizes(chunk, budget)
-        programs = [runs.program(group, size).compile() for group, size in enumerate(sizes)]
+        sizes, held = found.sizes(chunk, budget)
+        needed = [_chunks.needed(kind, size, runs.devices) for kind, size in zip(found.kinds(), sizes, strict=True)]
         compiling = compiled()
+    runs.check_names(sizes)
     chunks = runs.chunks(sizes)
     seconds, sample = 0.0, rounds
     for group in range(len(sizes)):
@@ -76,14 +80,16 @@ def estimate(game: Any, methods: Any, over: Any = None, **options: Any) -> Estim
     bytes_, points = found.record_bytes
     return Estimate(
         axes={**{name: len(names) for name, names in found.lead}, **{a.dim: a.size for a in found.axes.axes}},
-        settings=len(runs.settings),
+        settings=found.settings,
+        runs=found.total,
         replicates=runs.ids.size,
         rounds=rounds,
         programs=len(sizes),
         chunks=len(chunks),
         chunk=max(sizes),
-        program_bytes=max(map(memory_of, programs)),
-        result_bytes=found.total * bytes_ * points,
+        chunk_bytes=max(needed),
+        held_bytes=held,
+        result_bytes=found.settings * runs.ids.size * bytes_ * points,
         compile_seconds=compiling,
         seconds=seconds,
         sample_rounds=sample,

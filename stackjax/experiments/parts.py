@@ -20,10 +20,11 @@ import numpy as np
 from stackjax.experiments.results import check_writable, replacing
 
 #: The form of the folder; another one isn't read.
-_FORM = 2
+_FORM = 3
 _SHOWN = 8  # differences between two configurations
-#: A part is written when so many seconds have passed since the last one: a kill costs at most that and a chunk.
-EVERY = 2.0
+#: A part is written when so many seconds have passed since the last one, or so many bytes wait: a kill costs at most
+#: that and a chunk.
+EVERY, _LARGE = 2.0, 16 * 2**20
 _POLL = 0.1
 _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what NumPy raises of a damaged file
 
@@ -66,12 +67,14 @@ class Parts:
         check_writable(self.out.parent)
         if not self.manifest.is_file():
             return None
-        said = json.loads(self.manifest.read_text())
+        try:
+            said = dict(json.loads(self.manifest.read_text()))
+        except (ValueError, TypeError):  # nothing of ours: it takes its place when it is whole
+            said = {}
         if said.get("form") != _FORM:
-            there: Any = {"form": said.get("form")}
-            lines = differences(there, {"form": _FORM})
+            lines = differences({"form": said.get("form")}, {"form": _FORM})
         else:
-            lines = differences(said["configuration"], self.configuration)
+            lines = differences(said.get("configuration"), self.configuration)
         if not lines:
             return said["plan"]
         if not overwrite:
@@ -104,7 +107,8 @@ class Parts:
     def keep(self, number: int, arrays: Arrays) -> None:
         """Keep the results of a chunk: in a file at the latest after a while, or with `flush`."""
         self._waiting.append((number, arrays))
-        if time.monotonic() - self._written >= EVERY:
+        size = sum(array.nbytes for _, kept in self._waiting for _, array in kept.values())
+        if size >= _LARGE or time.monotonic() - self._written >= EVERY:
             self.flush()
 
     def flush(self) -> None:

@@ -195,13 +195,13 @@ def concat(datasets: Sequence["xarray.Dataset"], dim: str) -> "xarray.Dataset":
     spent = {name: sum(dataset[name] for dataset in datasets) for name in times}
     try:
         found = xarray.concat(
-            [dataset.drop_vars(times) for dataset in datasets],
+            [dataset.drop_vars(times).drop_attrs(deep=False) for dataset in datasets],
             dim,
             data_vars="minimal",
             coords="minimal",
             compat="equals",
             join="exact",
-            combine_attrs="drop",
+            combine_attrs="no_conflicts",  # of variables: units, what actions are called
         )
     except ValueError as error:
         raise ValueError(f"datasets: they differ in more than {dim}: {error}") from None

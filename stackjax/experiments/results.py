@@ -182,8 +182,8 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
         raise ValueError(f"{path} can't be read as a NetCDF file: {error}") from None
     if "stackjax_version" not in dataset.attrs:
         raise ValueError(f"{path} is a NetCDF file, but not a result of stackjax")
-    written, form = str(dataset.attrs["stackjax_version"]), int(dataset.attrs.get("form", FORM))
-    if form > FORM:
+    written, form = str(dataset.attrs["stackjax_version"]), dataset.attrs.get("form", FORM)
+    if not isinstance(form, int | np.integer) or form > FORM:
         raise ValueError(
             f"{path} was written by stackjax {written} in a form ({form}) that {stackjax.__version__} doesn't know; "
             "upgrade to read it"

@@ -14,7 +14,7 @@ import equinox as eqx
 
 from stackjax import _entry
 from stackjax._names import nearest
-from stackjax.experiments._running import named
+from stackjax.experiments._running import in_setting
 from stackjax.experiments.axes import Over
 from stackjax.protocols import Game, Learner
 
@@ -22,6 +22,8 @@ from stackjax.protocols import Game, Learner
 _WRAPPED = ("game", "learner")
 #: Names of `sweep`'s own arguments that can be swept.
 OWN = ("gamma",)
+#: Other names of players in paths, where there are two.
+_ROLES = {"leader": "player 0", "follower": "player 1"}
 
 
 class Setting(NamedTuple):
@@ -56,6 +58,7 @@ def materialise(
     given |= {name: [value] for name, value in more.items()}
     _check_used(over, [made for values in given.values() for made in values])
     found = []
+    sampled: dict[int, tuple[Any, ...]] = {}  # for so many players; what settings share, they share by identity
     indices = [()] if not over.axes else _product(over.shape)
     for i, (game_name, game) in enumerate(games.items()):
         made_games = _Games(game, over, rounds)
@@ -65,12 +68,12 @@ def materialise(
             prefix = [text for text in (game_name, method_name) if text]
             for index in indices:
                 label = ", ".join([*prefix, *([over.label(index)] if index else [])])
-                with named(f"the setting {label}" if label else "the only setting"):
+                with in_setting(label):
                     values = over.at(index)
                     played = made_games(index, values)
                     players = made_players(index, values)
                     begin = called(start, values, {"rounds": rounds, "game": played}) if is_maker(start) else start
-                    begin = (None,) * len(players) if begin is None else begin
+                    begin = sampled.setdefault(len(players), (None,) * len(players)) if begin is None else begin
                     found.append(Setting(lead, index, label, values, played, players, begin))
     return found
 
@@ -92,7 +95,8 @@ class _Made:
         self.given, self.rounds = given, rounds
         takes, anything = parameters(given) if is_maker(given) else ([], False)
         self.takes = takes
-        self.paths = [name for name in over.names if is_path(name) and own(name)]
+        paths = [name for name in over.names if is_path(name) and own(name)]
+        self.paths = sorted(paths, key=lambda name: name.count("."))  # parts of what another one puts there come later
         used = {*self.paths, *takes}
         self.axes = [
             at
@@ -193,6 +197,11 @@ def _check_used(over: Over, made: Sequence[Any]) -> None:
             below = name.partition(".")[2] or "ARGUMENT"
             known = [*dict.fromkeys(takes), *(f"{head}.{below}" for head in ("game", "leader", "follower", "player 0"))]
             raise ValueError(f"over: {nearest('name', name, known)}")
+    same: dict[str, str] = {}
+    for name in filter(is_path, over.names):
+        head, _, rest = name.partition(".")
+        if (first := same.setdefault(f"{_ROLES.get(head, head)}.{rest}", name)) != name:
+            raise ValueError(f"over: {first!r} and {name!r} are the same argument")
 
 
 def _player(name: str, game: Game) -> int:
@@ -201,7 +210,7 @@ def _player(name: str, game: Game) -> int:
     players = len(game.spaces)
     roles = {f"player {i}": i for i in range(players)}
     if players == 2:
-        roles |= {"leader": 0, "follower": 1}
+        roles |= {role: roles[player] for role, player in _ROLES.items()}
     if head not in roles:
         raise ValueError(f"over: {name!r}: {nearest('player', head, roles)}")
     return roles[head]

@@ -2,8 +2,9 @@
 
 import inspect
 import json
+import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from stackjax.experiments.axes import Over, grid, log_uniform, zipped
 from stackjax.experiments.compare import compare
 from stackjax.experiments.estimates import Estimate, estimate
 from stackjax.experiments.settings import called
-from stackjax.experiments.sweep import check_units, sweep
+from stackjax.experiments.sweep import check_units, sweep, target_of
 from stackjax.trace import Record
 
 if TYPE_CHECKING:
@@ -42,7 +43,10 @@ _PLAIN: Mapping[str, tuple[type, str]] = {
     "stackelberg": (list, "an array with one action a player"),
 }
 _TABLES = ("game", "methods", "over", "zip", "units", "record", "figure")
-_FIGURE = ("variable", "x", "colour", "column", "pool", "log")
+_FIGURE: Mapping[str, tuple[type, str]] = {
+    **{key: (str, "a text") for key in ("variable", "x", "colour", "column")},
+    **{key: (list, "an array of texts") for key in ("pool", "log")},
+}
 _SWEEP_ONLY = ("common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure")
 _RECORDS: Mapping[str, Callable[..., Record]] = {
     "every": Record.every,
@@ -75,9 +79,13 @@ class Study(NamedTuple):
         if self.kind == "sweep":
             attributes["study"] = self.text
             return sweep(self.game, self.methods, out=out, attributes=attributes, **self.options, **more)
+        target = None if out is None else target_of(out)
+        self.check()
+        if target is not None:
+            results.check_writable(target.parent)
         dataset = compare(self.game, self.methods, **self.options, **more).assign_attrs(study=self.text)
-        if out is not None:
-            results.save(dataset, out)
+        if target is not None:
+            results.save(dataset, target)
         return dataset
 
     def check(self) -> None:
@@ -111,7 +119,7 @@ def read_study(path: str | Path) -> Study:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (UnicodeDecodeError, OSError) as error:
             raise StudyError(f"{path} can't be read as a TOML file: {error}") from None
     try:
@@ -148,13 +156,14 @@ def parsed(text: str) -> Study:
     options: dict[str, Any] = dict(plain)
     for key in ("nash", "stackelberg", "start"):
         if key in options:
-            options[key] = tuple(_action(action) for action in options[key])
+            options[key] = tuple(_action(action, f"{key}[{i}]") for i, action in enumerate(options[key]))
     if "record" in said:
         options["record"] = _record(said["record"])
     if kind == "sweep":
         options["over"] = over
         try:
-            options["units"] = check_units(_flat(_of_type(said.get("units", {}), dict, "units", "a table")), over)
+            units = _flat(_of_type(said.get("units", {}), dict, "units", "a table"), "units")
+            options["units"] = check_units(units, over)
         except (TypeError, ValueError) as error:
             raise StudyError(str(error)) from error
     if entry is not None:
@@ -163,8 +172,7 @@ def parsed(text: str) -> Study:
         options.setdefault("payoff_labels", entry.payoffs)
         if entry.start is not None:
             options.setdefault("start", entry.start)
-    figure = _of_type(said.get("figure", {}), dict, "figure", "a table")
-    check_keys(figure, _FIGURE, "figure")
+    figure = _figure(said.get("figure", {}), over, plain.get("keep"))
     return Study(kind, game, methods, options, figure, text)
 
 
@@ -183,8 +191,14 @@ def _of_type(value: Any, kind: type, where: str, expected: str) -> Any:
     return value
 
 
-def _action(value: Any) -> Any:
-    return jnp.asarray(value, jnp.result_type(float)) if isinstance(value, list) else value
+def _action(value: Any, where: str) -> Any:
+    try:
+        number = not isinstance(value, str | bool) and jnp.asarray(value, jnp.result_type(float))
+    except (TypeError, ValueError, OverflowError):
+        number = False
+    if number is False:
+        raise StudyError(f"{where}: expected a number or an array of numbers, got {value!r}")
+    return number if isinstance(value, list) else value
 
 
 def _game(said: Any, rounds: int) -> tuple[Any, Any]:
@@ -204,8 +218,8 @@ def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[
         if len(said) < len(names):
             raise StudyError("methods: two have the same name")
     said = _of_type(said, dict, "methods", "an array of names or a table of tables")
-    if not said:
-        raise StudyError("methods: expected at least one")
+    if not said or "" in said:
+        raise StudyError("methods: expected at least one, and no empty name")
     values = over.at((0,) * len(over.axes))
     first = called(game, values, {"rounds": rounds}) if isinstance(game, Maker) else game
     found: dict[str, Any] = {}
@@ -225,14 +239,16 @@ def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[
 
 def _over(said: Mapping[str, Any]) -> Over:
     """The axes: a grid and zips."""
-    table = _of_type(said.get("over", {}), dict, "over", "a table")
     zips = _of_type(said.get("zip", []), list, "zip", "an array of tables, [[zip]]")
+    found = Over(())
     try:
-        found = grid({name: _column(value, f"over.{name}") for name, value in _flat(table).items()})
+        if "over" in said:
+            table = _of_type(said["over"], dict, "over", "a table")
+            found = grid({name: _column(value, f"over.{name}") for name, value in _flat(table, "over").items()})
         for i, one in enumerate(zips):
             one = dict(_of_type(one, dict, f"zip[{i}]", "a table"))
             dim = _of_type(one.pop("dim", "setting" if i == 0 else f"setting_{i}"), str, f"zip[{i}].dim", "a text")
-            columns = {name: _column(value, f"zip[{i}].{name}") for name, value in _flat(one).items()}
+            columns = {name: _column(value, f"zip[{i}].{name}") for name, value in _flat(one, f"zip[{i}]").items()}
             found = found * zipped(columns, dim=dim)
     except (TypeError, ValueError) as error:
         if isinstance(error, StudyError):
@@ -241,26 +257,29 @@ def _over(said: Mapping[str, Any]) -> Over:
     return found
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
     """`leader.step = [...]` without quotes is a table in a table: the same name."""
     found: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and not set(value) & {*_SPACINGS, "low", "high"}:
-            found |= _flat(value, f"{name}.")
-        else:
-            found[name] = value
+        nested = isinstance(value, Mapping) and bool(value) and not set(value) & {*_SPACINGS, "low", "high"}
+        for inner, each in (_flat(value, where, f"{name}.") if nested else {name: value}).items():
+            if inner in found:
+                raise StudyError(f"{where}: {inner!r} stands there twice, with and without quotes")
+            found[inner] = each
     return found
 
 
 _SPACINGS = ("log", "linear", "sample")
+#: Values of one name.
+_MOST = 10**6
 
 
 def _column(value: Any, where: str) -> Any:
     """Values: an array, or `{low, high, log | linear | sample = n}`."""
     if isinstance(value, list):
         return value
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not value:
         raise StudyError(f"{where}: expected an array of values, or a table with low and high, got {value!r}")
     check_keys(value, ("low", "high", *_SPACINGS, "seed"), where, required=("low", "high"))
     spacings = [name for name in _SPACINGS if name in value]
@@ -271,12 +290,13 @@ def _column(value: Any, where: str) -> Any:
             raise StudyError(f"{where}.{name}: expected a number, got {value[name]!r}")
     n = _of_type(value[spacings[0]], int, f"{where}.{spacings[0]}", "how many values")
     low, high = value["low"], value["high"]
-    if n < 1 or not low < high or (spacings != ["linear"] and low <= 0):
-        raise StudyError(
-            f"{where}: expected low < high (0 < low unless linear) and at least 1 value, got {dict(value)}"
-        )
+    if not 1 <= n <= _MOST or not -math.inf < low < high < math.inf or (spacings != ["linear"] and low <= 0):
+        limits = f"low < high (0 < low unless linear) and 1 to {_MOST} values"
+        raise StudyError(f"{where}: expected {limits}, got {dict(value)}")
     if spacings == ["sample"]:
         seed = _of_type(value["seed"], int, f"{where}.seed", "a whole number")
+        if seed < 0:
+            raise StudyError(f"{where}.seed: expected 0 or more, got {seed}")
         return log_uniform(low, high, n, seed)
     space = np.geomspace if spacings == ["log"] else np.linspace
     return space(low, high, n)
@@ -286,7 +306,7 @@ def _record(said: Any) -> Record:
     table = dict(_of_type(said, dict, "record", "a table"))
     check_keys(table, ("kind", "number", "strategies", "payoffs", "visits"), "record", required=("kind",))
     kind = table.pop("kind")
-    if kind not in _RECORDS:
+    if not isinstance(kind, str) or kind not in _RECORDS:
         raise StudyError(f"record.kind: {nearest('kind', str(kind), _RECORDS)}")
     number = table.pop("number", None)
     if (number is None) != (kind == "final"):
@@ -300,6 +320,23 @@ def _record(said: Any) -> Record:
         return _RECORDS[kind](*([] if number is None else [number]), **table)
     except (TypeError, ValueError) as error:
         raise StudyError(f"record: {error}") from error
+
+
+def _figure(said: Any, over: Over, keep: Sequence[str] | None) -> dict[str, Any]:
+    """How the figure is drawn, as far as that can be told before there is a result."""
+    table = _of_type(said, dict, "figure", "a table")
+    check_keys(table, list(_FIGURE), "figure")
+    swept = list(dict.fromkeys([*over.names, *(axis.dim for axis in over.axes)]))
+    known = {key: [*swept, "methods"] for key in ("colour", "column", "pool")}
+    known |= {"x": [*swept, "rounds"], "log": ["x", "y"]} | ({} if keep is None else {"variable": list(keep)})
+    for key, value in table.items():
+        _of_type(value, _FIGURE[key][0], f"figure.{key}", _FIGURE[key][1])
+        for one in value if isinstance(value, list) else [value]:
+            if not isinstance(one, str):
+                raise StudyError(f"figure.{key}: expected {_FIGURE[key][1]}, got {value!r}")
+            if key in known and one not in known[key]:
+                raise StudyError(f"figure.{key}: {nearest('name', one, known[key])}")
+    return dict(table)
 
 
 def _check_references(said: Mapping[str, Any], over: Over, kind: str) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -95,11 +96,12 @@ def sweep(
     - `nash`, `stackelberg`: an equilibrium, a list of them, or a function of swept names that returns these; default:
       those that each setting's game knows.
     - `benchmark`, `gamma`: of Stackelberg bandits, what `regret` is measured against: "tolerant", "self-tolerant" or
-      "stackelberg", see `stackjax.equilibria`.
+      "stackelberg", see `stackjax.equilibria`. A `gamma` that is swept is played once, and measured with each value.
     - `keep`: the variables to keep, beside `status` and `failed_at`; default: all.
     - `out`: the file, in .nc; `overwrite`: whether a result or parts of another configuration there are replaced.
-    - `budget`: bytes for what is played at once, on each device (on a CPU in all); default: a quarter of a CPU's
-      memory, four fifths of an accelerator's. `chunk`: instead, so many runs at once.
+    - `budget`: bytes that the sweep may take, on each device; on a CPU in all, beyond what the process has when it
+      begins and beyond the result itself, with all that is compiled. Default: a quarter of a CPU's memory, four fifths
+      of an accelerator's, for what is played at once. `chunk`: instead, so many runs at once.
     - `checkpoint`: with `out`, of long runs: they are played in segments of so many rounds, each up to a record point
       (longer where record points are farther apart), and go on from the end of the last segment that was written.
       Data are bit-identical whether they were interrupted or not; equal to rounding with other segments.
@@ -141,10 +143,12 @@ def sweep(
         action_labels=action_labels,
         payoff_labels=payoff_labels,
     )
-    target = None if out is None else _target(out)
+    target = None if out is None else target_of(out)
     if target is None and jax.process_count() > 1:
         raise ValueError("out: expected a file on a file system that all processes share, got None")
-    runs = found.runs
+    sparing = budget is not None and chunk is None and found.runs.devices[0].platform == "cpu"
+    runs = found.runs._replace(sparing=sparing)
+    found = found._replace(runs=runs)
     units = check_units(units, found.axes)
     provenance = results.provenance(
         found.said, seed=seed if key is None else None, command=command, device=runs.devices[0]
@@ -154,18 +158,21 @@ def sweep(
     def there(overwrite: bool = False) -> "xarray.Dataset | None":
         return None if target is None else finished(target, configuration, overwrite)
 
-    for name, value in (("chunk", chunk), ("checkpoint", checkpoint)):
+    for name, value in (("budget", budget), ("chunk", chunk), ("checkpoint", checkpoint)):
         if value is not None:
             _entry.positive(name, value)
     if checkpoint is not None and target is None:
         raise ValueError("checkpoint: expected a file, out, beside which to keep it, got None")
-    said = {} if attributes is None else dict(attributes)
+    for name, text in (("title", title), ("command", command)):
+        if not isinstance(text, str | None):
+            raise TypeError(f"{name}: expected a text, got {text!r}")
+    said = _texts("attributes", attributes, "name -> text")
     if (whole := there(overwrite)) is not None:
         return _said_anew(whole, said | ({} if title is None else {"title": title}), units, target)
     with compilation() as compiled, progress_bar(progress, found.total, "runs") as advance:
         began = time.perf_counter()
         if target is None:
-            tables: Any = here(runs, found.sizes(chunk, budget), advance)
+            tables: Any = here(runs, found.sizes(chunk, budget).each, advance)
         else:
             with_versions = configuration | {name: provenance[name] for name in _ENVIRONMENT}
             parts = Parts(target, with_versions)
@@ -195,13 +202,19 @@ def check_units(units: Any, over: Over) -> dict[str, str]:
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """
-    if not isinstance(units, Mapping | None) or not all(isinstance(unit, str) for unit in (units or {}).values()):
-        raise TypeError(f"units: expected a mapping swept name -> unit, got {units!r}")
-    for name in units or {}:
+    found = _texts("units", units, "swept name -> unit")
+    for name in found:
         if name not in over.names:
             known = over.names
-            raise ValueError(f"units: {nearest('swept name', str(name), known) if known else f'{name!r} is not swept'}")
-    return dict(units or {})
+            raise ValueError(f"units: {nearest('swept name', name, known) if known else f'{name!r} is not swept'}")
+    return found
+
+
+def _texts(name: str, given: Any, expected: str) -> dict[str, str]:
+    texts = isinstance(given, Mapping) and all(isinstance(text, str) for pair in given.items() for text in pair)
+    if given is not None and not texts:
+        raise TypeError(f"{name}: expected a mapping {expected}, got {given!r}")
+    return dict(given or {})
 
 
 def _said_anew(
@@ -219,8 +232,12 @@ def _said_anew(
     return dataset
 
 
-def _target(out: Any) -> Path:
-    path = Path(out)
+def target_of(out: Any) -> Path:
+    """Where a result goes.
+
+    **Raises:** `ValueError` that names `out`.
+    """
+    path = Path(out) if isinstance(out, str | os.PathLike) else Path()
     if path.suffix != ".nc":
         raise ValueError(f"out: expected a file name in .nc, got {str(out)!r}")
     return path

@@ -128,7 +128,8 @@ def test_an_equilibrium_that_the_game_marks_as_absent_gives_no_distance():
 
 def test_summary_leaves_failed_replicates_out():
     start = (jnp.array([0.5, 1.0, 4.0, 1.5, 5.0]), 0.0)
-    methods = {"some": (GradientAscent(0.1), BestResponse()), "all": (GradientAscent(10.0), BestResponse())}
+    follower = GradientAscent(0.1)
+    methods = {"some": (GradientAscent(0.1), follower), "all": (GradientAscent(10.0), follower)}
     data = experiments.compare(
         quartic(), methods, rounds=12, replicates=5, start=start, nash=(0.0, 0.0), record=Record.every(3)
     )
@@ -142,8 +143,7 @@ def test_summary_leaves_failed_replicates_out():
         quartiles = found["distance_to_nash"].sel(methods="some", player=player)
         np.testing.assert_allclose(quartiles, np.quantile(good, [0.25, 0.5, 0.75]), rtol=1e-6)
     assert bool(np.isnan(found["distance_to_nash"][1]).all()) and bool(np.isnan(found["payoffs"][1]).all())
-    np.testing.assert_array_equal(found["gradients_calls"][0], [12, 0])
-    np.testing.assert_array_equal(found["solves_calls"][0], [0, 12])
+    np.testing.assert_array_equal(found["gradients_calls"][0], [12, 12])
 
 
 def test_values_that_are_not_finite_are_left_out_and_counted():

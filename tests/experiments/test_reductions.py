@@ -12,7 +12,7 @@ from stackjax import Record, experiments
 from stackjax.experiments import concat, results, summary, to_dataframe
 from stackjax.experiments.sweep_tables import labels_at
 from stackjax.games import CournotDuopoly, from_payoffs
-from stackjax.learners import BestResponse, GradientAscent
+from stackjax.learners import GradientAscent
 from stackjax.spaces import Euclidean
 
 QUARTIC = from_payoffs(lambda x, y: -(x**4), lambda x, y: -((y - x) ** 2), spaces=(Euclidean(()),) * 2)
@@ -21,7 +21,7 @@ QUARTIC = from_payoffs(lambda x, y: -(x**4), lambda x, y: -((y - x) ** 2), space
 def diverging(steps, **options):
     """Ascent on -x^4 from 0.5, 1, 4, 1.5, 5 with some steps: .1 fails from the third and the fifth, 10 from all."""
     start = (np.array([0.5, 1.0, 4.0, 1.5, 5.0], np.float32), 0.0)
-    pair = (GradientAscent(0.1), BestResponse())
+    pair = (GradientAscent(0.1), GradientAscent(0.1))
     options = {"rounds": 12, "replicates": 5, "start": start, "nash": (0.0, 0.0), "record": Record.every(3)} | options
     return experiments.sweep(QUARTIC, {"a": pair}, {"leader.step": steps}, devices=1, chunk=10, **options)
 
@@ -68,7 +68,7 @@ def printed(dataset, width):
 
 
 def test_the_printed_table_counts_failures(failing):
-    said = printed(failing, 150)
+    said = printed(failing, 200)
     assert "2 settings, 5 replicates of 12 rounds" in said and "(quartiles)" in said
     rows = [line.split() for line in said.splitlines() if line.strip().startswith("a ")]
     assert [row[1] for row in rows] == ["0.1", "10"] and [row[-1] for row in rows] == ["2", "5"] and "–" in rows[1]
@@ -91,6 +91,21 @@ def test_results_stand_side_by_side(failing):
     xarray.testing.assert_allclose(found.drop_attrs(), whole.drop_attrs(), rtol=1e-5)
     assert found.attrs["result"] == "sweep" and len(json.loads(found.attrs["configuration"])) == 2
     assert found.attrs["jax_version"] == failing.attrs["jax_version"]
+
+
+def test_units_and_labels_stay(failing):
+    """Of what results stand side by side along, and of everything else; other ones don't fit."""
+    one = failing.isel({"leader.step": [0]}).copy()
+    one["leader.step"].attrs["units"] = "1/EUR"
+    other = one.assign_coords({"leader.step": ("leader.step", [5.0], {"units": "1/EUR"})})
+    found = concat([one, other], "leader.step")
+    assert found["leader.step"].values.tolist() == [0.1, 5.0] and found["leader.step"].attrs == {"units": "1/EUR"}
+    assert found["strategy_0"].attrs == failing["strategy_0"].attrs == {"long_name": "action of leader"}
+    found = concat([one, one.assign_coords(replicate=one["replicate"] + 5)], "replicate")
+    assert found["leader.step"].attrs == {"units": "1/EUR"}
+    other["leader.step"].attrs["units"] = "1/USD"
+    with pytest.raises(ValueError, match=r"^datasets: they differ in more than leader\.step: .*units"):
+        concat([one, other], "leader.step")
 
 
 def test_replicates_of_a_comparison_stand_side_by_side():

@@ -24,6 +24,7 @@ from stackjax.experiments.parts import Parts, differences, read
 from stackjax.experiments.regret import BENCHMARKS
 from stackjax.games import bandit_instances
 from stackjax.learners import EpsilonGreedy, Fixed
+from stackjax.play import _run
 
 
 @pytest.fixture(scope="module")
@@ -121,14 +122,31 @@ def test_segments_are_the_whole_run(long, tmp_path):
     xarray.testing.assert_allclose(whole.drop_attrs(), long.drop_attrs(), rtol=1e-4, atol=1e-3)
 
 
+def test_segments_share_programs(tmp_path):
+    """Of records at points that are spaced by factors: 8 segments, two programs, from the start and from a state."""
+    game, pair = sweep_example.UNSTABLE, sweep_example.METHODS["noiseless"]
+    options = {"rounds": 400, "replicates": 2, "start": (0.1, 1.0), "record": Record.log_spaced(15)}
+    points = options["record"].points(0, 400).tolist()
+    assert len(_segments.ends(points, 20)) == 8
+    before = _run._cache_size()
+    found = experiments.sweep(game, pair, None, **options, seed=3, devices=1, out=tmp_path / "a.nc", checkpoint=20)
+    assert _run._cache_size() - before == 2
+    trace = play(game, *pair, **options, key=jax.random.key(3))
+    assert found["rounds"].values.tolist() == points
+    np.testing.assert_allclose(found["strategy_0"], trace.strategies[0], rtol=1e-4)
+    np.testing.assert_allclose(found["payoffs"], trace.payoffs, rtol=1e-4)
+    np.testing.assert_array_equal(found["gradients_calls"][..., 0], trace.calls[0].gradients)
+
+
 def test_bandits_in_segments(tmp_path):
-    """Visits and regrets are counted on."""
+    """Visits and regrets are counted on, through records that only fill up."""
     game = bandit_instances.lower_bound("I", d=0.1)
     pair = (EpsilonGreedy(0.2), Fixed(jnp.int32(1)))
-    options = {"rounds": 60, "replicates": 2, "devices": 1, "record": Record.every(10), "benchmark": "stackelberg"}
+    record = Record.log_spaced(6)
+    options = {"rounds": 60, "replicates": 2, "devices": 1, "record": record, "benchmark": "stackelberg"}
     found = experiments.sweep(game, pair, **options, out=tmp_path / "a.nc", checkpoint=20)
     visits = found["visits"].values
-    np.testing.assert_array_equal(visits.sum((-2, -1)), [range(10, 61, 10)] * 2)
+    np.testing.assert_array_equal(visits.sum((-2, -1)), [record.points(0, 60)] * 2)
     assert np.all(np.diff(visits, axis=1) >= 0)
     target = float(BENCHMARKS["stackelberg"](game.leader_means, game.follower_means, 0.05).values[0])
     earned = np.einsum("rkab,ab->rk", visits, game.leader_means)
@@ -354,7 +372,7 @@ def test_another_form_of_the_folder_is_refused(tmp_path):
     store.begin([2])
     assert store.begun(False) == [2]
     store.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
-    with pytest.raises(OtherConfigurationError, match="form: 99 there, 2 now"):
+    with pytest.raises(OtherConfigurationError, match="form: 99 there, 3 now"):
         store.begun(False)
 
 
