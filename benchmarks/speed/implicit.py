@@ -15,16 +15,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.linalg import solveh_banded
 
 from benchmarks.speed.harness import interleaved, ratio, spread
+from stackjax._calculus.implicit import total_derivative
 from stackjax._calculus.linear import Past
 from stackjax.equilibria import implicit_gradient
 from stackjax.games import from_payoffs
 from stackjax.learners import HierarchicalAscent
 from stackjax.learners._ascent import AscentState
-from stackjax.learners.hierarchical_ascent import SolveMemory
+from stackjax.learners.hierarchical_ascent import SolveMemory, newest_first
 from stackjax.protocols import Game, partial_gradient
-from stackjax.solvers import CG, Dense
+from stackjax.solvers import CG, BiCGStab, Dense
 from stackjax.spaces import Euclidean
 
 with warnings.catch_warnings():  # it says that it is no longer maintained
@@ -44,11 +46,20 @@ LANES = 100
 
 
 class Problem(NamedTuple):
-    """A game, and the point at which the leader's implicit gradient is taken: y is the best response to x."""
+    """A game, and the point at which the leader's implicit gradient is taken: y is the best response to x.
+
+    `reference(x, y)`: that gradient in float64, by NumPy from the problem's formulas.
+    """
 
     game: Game
     x: Any
     y: Any
+    reference: Callable[[Any, Any], np.ndarray]
+
+    @property
+    def exact(self) -> np.ndarray:
+        """The reference at this point."""
+        return self.reference(np.asarray(self.x, np.float64), np.asarray(self.y, np.float64))
 
 
 def _climb(game: Game) -> Callable:
@@ -92,8 +103,24 @@ def logistic(d: int, rows: int, decay: float = -4.0) -> Problem:
         lambda x, y: -loss(training, y) - 0.5 * jnp.sum(jnp.exp(x) * y**2),
         spaces=(Euclidean((d,)), Euclidean((d,))),
     )
+
+    def reference(x: Any, y: Any) -> np.ndarray:
+        (features, _), (others, labels) = (
+            tuple(np.asarray(a, np.float64) for a in data) for data in (training, validation)
+        )
+        p, q = (1 / (1 + np.exp(-z @ y)) for z in (features, others))
+        slope = others.T @ (q - labels) / len(labels)
+        weights = p * (1 - p) / len(p)
+        if d <= rows:
+            solution = np.linalg.solve(features.T * weights @ features + np.diag(np.exp(x)), slope)
+        else:  # Woodbury's identity
+            thin = features * np.exp(-x)
+            inner = np.linalg.solve(np.diag(1 / weights) + thin @ features.T, thin @ slope)
+            solution = np.exp(-x) * slope - thin.T @ inner
+        return np.exp(x) * y * solution
+
     x = jnp.asarray(decay + 0.5 * rng.normal(size=d), jnp.float32)
-    return Problem(game, x, _climb(game)(x, jnp.zeros(d)))
+    return Problem(game, x, _climb(game)(x, jnp.zeros(d)), reference)
 
 
 def stencil(d: int) -> Problem:
@@ -109,8 +136,31 @@ def stencil(d: int) -> Problem:
         follower,
         spaces=(Euclidean((d,)), Euclidean((d,))),
     )
+
+    def reference(x: Any, y: Any) -> np.ndarray:
+        bands = np.full((2, d), -8.0)
+        bands[1] = 1 + 8 * np.r_[1, np.full(d - 2, 2), 1]
+        return -0.1 * x - solveh_banded(bands, y - np.asarray(target, np.float64))
+
     x = jnp.asarray(rng.normal(size=d), jnp.float32)
-    return Problem(game, x, _climb(game)(x, jnp.zeros(d)))
+    return Problem(game, x, _climb(game)(x, jnp.zeros(d)), reference)
+
+
+def pair(d: int) -> tuple[Game, Any, tuple[Any, ...]]:
+    """Two followers with d unknowns in all, whose quadratic payoffs are coupled; a solver, and a point."""
+    rng = np.random.default_rng(d)
+    sizes = (d // 2, d - d // 2)
+    own = [jnp.asarray(2 * np.eye(n) + np.diag(rng.uniform(size=n)), jnp.float32) for n in sizes]
+    across = [jnp.asarray(rng.normal(size=shape) / d, jnp.float32) for shape in (sizes, sizes[::-1])]
+    load = [jnp.asarray(rng.normal(size=(3, n)), jnp.float32) for n in sizes]
+    game = from_payoffs(
+        lambda x, y, z: jnp.sum(jnp.sin(y)) + jnp.sum(z**2) - jnp.sum(x**2),
+        lambda x, y, z: (x @ load[0]) @ y - y @ own[0] @ y / 2 + y @ across[0] @ z,
+        lambda x, y, z: (x @ load[1]) @ z - z @ own[1] @ z / 2 + z @ across[1] @ y,
+        spaces=tuple(Euclidean((n,)) for n in (3, *sizes)),
+    )
+    point = tuple(jnp.asarray(rng.normal(size=n), jnp.float32) for n in (3, *sizes))
+    return game, BiCGStab(), point
 
 
 def ours(game: Game, solver: Any) -> Callable:
@@ -148,9 +198,9 @@ def jaxopt_cg(game: Game, tolerance: float) -> Callable:
 
 def _solution(problem: Problem) -> tuple[Any, Any]:
     """`H_yy^-1 grad_y f1` to rounding, and `grad_y f1`."""
-    game, x, y = problem
+    game, x, y, _ = problem
     slope = jax.grad(lambda y: game.payoffs(x, y)[0])(y)
-    solve = jax.jit(lambda b: jax.scipy.sparse.linalg.cg(functools.partial(_product, *problem), b, tol=1e-7)[0])
+    solve = jax.jit(lambda b: jax.scipy.sparse.linalg.cg(functools.partial(_product, game, x, y), b, tol=1e-7)[0])
     return -solve(slope), slope
 
 
@@ -170,12 +220,12 @@ def _often(call: Callable, times: int = 5) -> Callable:
 
 
 def _error(found: Any, exact: Any) -> float:
-    return float(jnp.linalg.norm(found - exact) / jnp.linalg.norm(exact))
+    return float(np.linalg.norm(np.asarray(found, np.float64) - exact) / np.linalg.norm(exact))
 
 
 def _one(problem: Problem, repetitions: int) -> dict[str, Any]:
     """Costs of one problem, in follower gradients, and the relative errors."""
-    game, x, y = problem
+    game, x, y, _ = problem
     solution = _solution(problem)
     calls: dict[str, tuple[Callable, tuple[Any, ...]]] = {
         "gradient": (jax.jit(lambda x, y: partial_gradient(game, 1, (x, y))), (x, y)),
@@ -193,35 +243,32 @@ def _one(problem: Problem, repetitions: int) -> dict[str, Any]:
         if name != "gradient":
             found[f"{name}_in_gradients"] = ratio(seconds, name, "gradient")
     found["cg_over_jaxopt"] = ratio(seconds, "cg", "jaxopt")
-    exact = calls["cg"][0](x, y) if y.size > 1000 else calls["dense"][0](x, y)
-    other = jaxopt_cg(game, 1e-7)(x, y)
-    found["cg_relative_error"] = _error(calls["cg"][0](x, y), other if y.size > 1000 else exact)
-    found["jaxopt_relative_error"] = _error(calls["jaxopt"][0](x, y), exact)
+    for name in ("cg", "jaxopt"):
+        found[f"{name}_relative_error"] = _error(calls[name][0](x, y), problem.exact)
     return found
 
 
 def _moved(problem: Problem, relative: float = 0.01) -> Problem:
     """After a leader's step along its gradient that moves the best response by so much, relative to its length."""
-    game, x, y = problem
+    game, x, y, reference = problem
     climb, step = _climb(game), 1e-3
     direction = ours(game, CG(TOLERANCE, 1000))(x, y)
     for _ in range(6):
         after = climb(x + step * direction, y)
         step = step * relative * float(jnp.linalg.norm(y) / jnp.linalg.norm(after - y))
     x = x + step * direction
-    return Problem(game, x, climb(x, y))
+    return Problem(game, x, climb(x, y), reference)
 
 
 def _after_steps(repetitions: int) -> dict[str, Any]:
-    """Iterations that start from past solutions, after leader's steps: what they cost, and how near they come."""
+    """Iterations that start from exact past solutions, after leader's steps: what they cost, and how near they come."""
     problem = logistic(1000, LOGISTIC[1000], DECAY)
     past: list[Any] = []
     for _ in range(4):
         past.insert(0, _solution(problem))
         before, problem = problem, _moved(problem)
-    game, x, y = problem
+    game, x, y, _ = problem
     spectrum = np.linalg.eigvalsh(-np.asarray(jax.hessian(lambda y: game.payoffs(x, y)[1])(y), np.float64))
-    exact = ours(game, Dense())(x, y)
     gradient = jax.jit(lambda x, y: partial_gradient(game, 1, (x, y)))
     calls: dict[str, Callable] = {"gradient": functools.partial(gradient, x, y)}
     for history in (1, 2, 3, 4):
@@ -231,27 +278,50 @@ def _after_steps(repetitions: int) -> dict[str, Any]:
     seconds = interleaved({name: _often(call) for name, call in calls.items()}, repetitions)
     found: dict[str, Any] = {
         "condition_number": float(spectrum[-1] / spectrum[0]),
-        "response_moved_by": _error(y, before.y),
+        "response_moved_by": _error(y, np.asarray(before.y)),
     }
     for name in list(calls)[1:]:
         found[f"{name}_in_gradients"] = ratio(seconds, name, "gradient")
-        found[f"{name}_relative_error"] = _error(calls[name](), exact)
+        found[f"{name}_relative_error"] = _error(calls[name](), problem.exact)
     return found
 
 
+def _round_after_round(tolerance: float = 1e-4, rounds: int = 9) -> dict[str, Any]:
+    """As in `play`: each round starts from what the rounds before have found, to this tolerance; the last 4 rounds."""
+    problem = logistic(1000, LOGISTIC[1000], DECAY)
+    solver = CG(tolerance=tolerance, max_steps=300)
+
+    @jax.jit
+    def one(x: Any, y: Any, past: Past) -> Any:
+        direction, (solution, image) = total_derivative(problem.game, 0, (x, y), 0.0, solver.solve, past)
+        return direction, solution.iterations, Past(*map(newest_first, past, (solution.x, image)))
+
+    past, errors, iterations = Past(*[jnp.zeros((solver.history, 1000))] * 2), [], []
+    for _ in range(rounds):
+        direction, steps, past = one(problem.x, problem.y, past)
+        iterations.append(int(steps))
+        errors.append(_error(direction, problem.exact))
+        problem = _moved(problem)
+    return {"tolerance": tolerance, "iterations": iterations[-4:], "relative_errors": errors[-4:]}
+
+
 def _crossing(repetitions: int) -> dict[str, Any]:
-    """Dense over conjugate gradients at their default tolerance, one lane and many, by the number of unknowns."""
+    """Dense over iterations at their default tolerance, one lane and many, by the number of unknowns."""
     found: dict[str, Any] = {}
     for d in CROSSING:
-        game, x, y = logistic(d, 200)
-        for lanes in (1, LANES):
-            points = (x, y) if lanes == 1 else (jnp.tile(x, (lanes, 1)), jnp.tile(y, (lanes, 1)))
-            calls = {}
-            for name, solver in (("dense", Dense()), ("cg", CG())):
-                f = ours(game, solver) if lanes == 1 else jax.jit(jax.vmap(ours(game, solver)))
-                calls[name] = _often(functools.partial(f, *points))
-            seconds = interleaved(calls, repetitions)
-            found[f"{d}_unknowns_{lanes}_lanes"] = ratio(seconds, "dense", "cg")
+        one, two = logistic(d, 200), pair(d)
+        for name, game, solver, point in (
+            ("cg", one.game, CG(), (one.x, one.y)),
+            ("bicgstab, two followers", *two),
+        ):
+            for lanes in (1, LANES):
+                points = point if lanes == 1 else tuple(jnp.tile(z, (lanes, 1)) for z in point)
+                calls = {}
+                for which, how in (("dense", Dense()), ("iterative", solver)):
+                    f = jax.jit(lambda *z, game=game, how=how: implicit_gradient(game, *z, solver=how))
+                    calls[which] = _often(functools.partial(f if lanes == 1 else jax.jit(jax.vmap(f)), *points))
+                seconds = interleaved(calls, repetitions)
+                found[f"{name}: {d}_unknowns_{lanes}_lanes"] = ratio(seconds, "dense", "iterative")
     return found
 
 
@@ -268,7 +338,8 @@ def main(repetitions: int) -> dict[str, Any]:
     found = {f"logistic d = {d}": _one(logistic(d, rows), repetitions) for d, rows in LOGISTIC.items()}
     found[f"stencil d = {STENCIL}"] = _one(stencil(STENCIL), repetitions)
     found["logistic d = 1000 after steps"] = _after_steps(repetitions)
-    found["dense over cg"] = _crossing(repetitions)
+    found["logistic d = 1000 round after round"] = _round_after_round()
+    found["dense over iterations"] = _crossing(repetitions)
     found[f"stencil d = {HUGE}"] = _huge()
     return found
 

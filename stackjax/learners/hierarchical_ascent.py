@@ -95,7 +95,7 @@ class HierarchicalAscent(Coupled):
             return super().update(view, state, noise, signals)
         direction, (solution, image) = self._derived(view.game, view.player, signals.actions, state)
         after = self._stepped(view, state._replace(memory=state.memory.optimizer), noise, direction)
-        past = Past(*map(_newest_first, state.memory.past, (solution.x, image)))
+        past = Past(*map(newest_first, state.memory.past, (solution.x, image)))
         return after._replace(memory=SolveMemory(after.memory, past, solution.iterations, solution.residual))
 
     def report(self, view: View, state: AscentState) -> dict[str, Any]:
@@ -140,6 +140,6 @@ class HierarchicalAscent(Coupled):
         return total_derivative(game, player, actions, self.damping, (solver or Dense()).solve, past)
 
 
-def _newest_first(past: Array, new: Array) -> Array:
+def newest_first(past: Array, new: Array) -> Array:
     """The oldest one is forgotten."""
     return jnp.concatenate([new[None], past])[: len(past)]
