@@ -29,6 +29,7 @@ def best_reply(
     if not space.bounded:
         bfgs: Any = optimistix.BFGS(rtol=tolerance, atol=tolerance)
         found: Any = optimistix.minimise(cost, bfgs, first, max_steps=max_steps, throw=False)
+        converged = (found.result == optimistix.RESULTS.successful) | _flat(cost, found.value)
     else:
 
         def climb(y: Float[Array, " d"], _: Any) -> Float[Array, " d"]:
@@ -40,5 +41,18 @@ def best_reply(
 
         iteration: Any = optimistix.FixedPointIteration(rtol=tolerance, atol=tolerance)
         found = optimistix.fixed_point(climb, iteration, first, max_steps=max_steps, throw=False)
-    answer = jnp.where(found.result == optimistix.RESULTS.successful, found.value, jnp.nan)
-    return space.project(unravel(answer))
+        converged = found.result == optimistix.RESULTS.successful
+    return space.project(unravel(jnp.where(converged, found.value, jnp.nan)))
+
+
+def _flat(cost: Callable[[Array], Scalar], y: Float[Array, " d"]) -> Array:
+    """Whether the best step along the gradient would gain no more than rounding.
+
+    There a line search that compares costs finds no improvement, and goes on until it may no more.
+    """
+    value, slope = jax.value_and_grad(cost)(y)
+    length = jnp.linalg.norm(slope)
+    unit = slope / jnp.where(length > 0, length, 1)
+    curvature = unit @ jax.jvp(jax.grad(cost), (y,), (unit,))[1]
+    gain = length**2 / (2 * jnp.where(curvature > 0, curvature, 1))
+    return (length == 0) | (curvature > 0) & (gain <= 4 * jnp.finfo(y.dtype).eps * jnp.abs(value))

@@ -21,8 +21,9 @@ class BestResponse(Learner):
     In closed form where the game gives one (`Game.best_response`), else by a numerical search that starts from its last
     action: BFGS (Optimistix) where the space has no boundary, else projected gradient ascent, whose step for coordinate
     j is in a `Box` `1 / sum_k |H_jk|`, H the Hessian, and in other spaces the smallest of these. The search finds a
-    local maximum, which is the best response where the payoff is concave. If it doesn't converge the action is NaN, so
-    that the replicate ends with that status and no made-up answer is played.
+    local maximum, which is the best response where the payoff is concave. BFGS has also converged where rounding hides
+    what a step along the gradient could still gain. If it doesn't converge the action is NaN, so that the replicate
+    ends with that status and no made-up answer is played.
 
     **Arguments:**
 

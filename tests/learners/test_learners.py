@@ -38,7 +38,6 @@ def test_estimator_noise_has_the_stated_variance():
     assert abs(np.mean(final(trace))) < 4.9 * 3 / 4000**0.5
 
 
-@pytest.mark.optimized  # a search in float32 depends on rounding
 def test_the_best_response_in_closed_form_is_the_numerical_one():
     game = Quadratic.random(jax.random.key(3), (1, 2))
     hidden = from_payoffs(*(lambda x, y, i=i: game.payoffs(x, y)[i] for i in (0, 1)), spaces=game.spaces)
