@@ -27,8 +27,8 @@ def positive(name: str, value: Any) -> int:
     return int(value)
 
 
-def check_players(game: Any, learners: tuple[Any, ...]) -> None:
-    """Is it a game, with levels that cover its players in order of play, and a learner for each?"""
+def check_levels(game: Any) -> None:
+    """Is it a game, with levels that cover its players in order of play?"""
     if not isinstance(game, Game):
         raise TypeError(
             f"game: expected a stackjax Game, got {game!r}; stackjax.games.from_payoffs makes one from functions"
@@ -41,6 +41,12 @@ def check_players(game: Any, learners: tuple[Any, ...]) -> None:
         raise ValueError(
             f"levels: expected the players 0 to {players - 1}, one for each space, in order of play, got {game.levels}"
         )
+
+
+def check_players(game: Any, learners: tuple[Any, ...]) -> None:
+    """Is it a game that passes `check_levels`, and a learner for each of its players?"""
+    check_levels(game)
+    players = len(game.spaces)
     for i, learner in enumerate(learners):
         if not isinstance(learner, Learner):
             raise TypeError(f"learner {i}: expected an instance of a stackjax Learner, got {learner!r}")

@@ -171,7 +171,8 @@ def test_every_leader_and_follower_is_one(monkeypatch):
             chosen = (catalogue.LEADERS[leader](game, 10_000), catalogue.FOLLOWERS[follower](game, 10_000))
             with pytest.raises(PlayedError):
                 experiments.regret(game, {"pair": chosen}, horizons=[10_000])
-    assert set(followers) - {"best-response"} < set(leaders) >= set(catalogue.ALIASES.values())
+    oracles = {"best-response", "epsilon-best-response"}
+    assert set(followers) - oracles < set(leaders) >= set(catalogue.ALIASES.values())
 
 
 def test_instances_with_a_gap_of_the_horizon():
@@ -306,6 +307,10 @@ def test_help_and_version():
         (("regret", "etc-failure", "--leader", "best-response", "--follower", "ucb"), "'--leader': unknown leader"),
         (("regret", "etc-failure", "--leader", "ucb", "--follower", "phased-ucb"), "unknown follower 'phased-ucb'"),
         (("regret", "etc-failure", "--pair", "ucb/exp"), "'--pair': unknown follower 'exp'; did you mean 'exp3'?"),
+        (
+            ("regret", "etc-failure", "--pair", "ucb/etc-throw-out"),
+            "unknown follower 'etc-throw-out'; did you mean 'explore-then-commit'?",
+        ),
         (("regret", "etc-failure", "--pair", "ucb"), "'--pair': expected LEADER/FOLLOWER, got 'ucb'"),
         (("regret", "etc-failure", "--leader", "ucb"), "--leader: expected a --follower, too"),
         (("regret", "etc-failure", "--follower", "ucb"), "--follower: expected a --leader, too"),

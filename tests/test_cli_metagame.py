@@ -1,8 +1,9 @@
 """`stackjax metagame`: what it prints, what it writes, and its one-line errors."""
 
+import numpy as np
 import pytest
 
-from stackjax import catalogue, experiments, learners
+from stackjax import catalogue, cli, experiments, learners
 from tests.experiments import synthetic_metagame as synthetic
 from tests.test_cli import run
 
@@ -61,6 +62,14 @@ def test_metagame_of_a_named_bandit(tmp_path, monkeypatch):
     assert asked["title"] == catalogue.INSTANCES["lower-bound-j"].title
 
 
+def test_a_familys_gaps_are_those_of_the_horizon():
+    title, game = cli.metagame._game("scaled-gaps", {"instances": 30, "arms": "2x3", "factor": 2.0}, 10_000, {}, 0)
+    assert title == "Scaled-gaps bandits (30 instances of 2 x 3 arms, factor = 2)"
+    scale = 2 * np.sqrt(6 * np.log(10_000) / 10_000)
+    assert game.leader_means.shape == (30, 2, 3)
+    assert float(np.abs(game.follower_means - 0.5).max()) == pytest.approx(scale, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -76,6 +85,8 @@ def test_metagame_of_a_named_bandit(tmp_path, monkeypatch):
         (("uniform", "--arms", "0x3"), "'--arms': expected numbers of arms"),
         (("uniform", "--instances", 0), "'--instances': 0 is not in the range"),
         (("uniform", "--alignment", 2), "--alignment is for random-aligned; uniform has no such number to choose"),
+        (("uniform", "--factor", 2), "--factor is for scaled-gaps; uniform has no such number to choose"),
+        (("scaled-gaps", "--factor", 0), "'--factor': 0.0 is not in the range"),
         (("random-aligned", "--alignment", 0.5), "'--alignment': 0.5 is not in the range"),
         (("aligned", "--instances", 2), "--instances is for random families; aligned has no such number to choose"),
         (("aligned", "--arms", "2x2"), "--arms is for random families; aligned has no such number to choose"),

@@ -11,10 +11,13 @@ from stackjax.learners import (
     UCB,
     ActiveArmElimination,
     BestResponse,
+    EpsilonBestResponse,
+    EpsilonGreedy,
     ExploreThenCommit,
     ExploreThenCommitThrowOut,
     ExploreThenUCB,
     LipschitzUCB,
+    PerArm,
     PhasedUCB,
     ThompsonSampling,
 )
@@ -88,6 +91,7 @@ INSTANCES: Mapping[str, InstanceEntry] = {
 #: Families of random bandits: `bandit_instances` has a function for each.
 FAMILIES: Mapping[str, str] = {
     "random-aligned": "both order their outcomes alike; L* is as asked for",
+    "scaled-gaps": "means as close to 1/2 as the horizon can just tell apart",
     "uniform": "independent means, uniform in [0, 1]",
     "zero-sum": "what one gets the other doesn't: u_2 = 1 - u_1",
 }
@@ -114,12 +118,19 @@ def _tuned(learner: Any, role: Literal["leader", "follower"], game: StackelbergB
     return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma))
 
 
-#: Leaders of a Stackelberg bandit: functions of the game and the horizon.
-LEADERS: Mapping[str, Tuned] = {name: functools.partial(_tuned, each, "leader") for name, each in TUNED.items()}
-#: Followers likewise; the best response knows its payoffs.
+_EPSILON = 0.05  # greedy ones explore so often, best responses err so much: the instances' usual gamma
+
+#: Leaders of a Stackelberg bandit: functions of the game and the horizon. Epsilon-greedy ones aren't tuned.
+LEADERS: Mapping[str, Tuned] = {
+    **{name: functools.partial(_tuned, each, "leader") for name, each in TUNED.items()},
+    "epsilon-greedy": lambda game, horizon: EpsilonGreedy(_EPSILON),
+}
+#: Followers likewise; best responses know their payoffs, and the one that errs, against the leader, the whole game.
 FOLLOWERS: Mapping[str, Tuned] = {
     **{name: functools.partial(_tuned, each, "follower") for name, each in _EITHER.items()},
     "best-response": lambda game, horizon: BestResponse(),
+    "epsilon-best-response": lambda game, horizon: EpsilonBestResponse(_EPSILON, ties="against"),
+    "epsilon-greedy": lambda game, horizon: PerArm(EpsilonGreedy(_EPSILON)),
 }
 #: Short names.
 ALIASES: Mapping[str, str] = {

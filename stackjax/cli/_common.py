@@ -3,7 +3,8 @@
 import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,17 @@ def learner_named(role: str, name: str, known: Mapping[str, Any], option: str) -
 
     found = catalogue.ALIASES.get(plain(name), plain(name))
     if found not in known:
-        raise click.BadParameter(nearest(role, name.strip(), [*known, *catalogue.ALIASES]), param_hint=f"'{option}'")
+        names = [*known, *(alias for alias, target in catalogue.ALIASES.items() if target in known)]
+        raise click.BadParameter(nearest(role, name.strip(), names), param_hint=f"'{option}'")
     return found
+
+
+@contextlib.contextmanager
+def noted_already() -> Iterator[None]:
+    """Of long exploration `tuned` has warned, and it is among the notes: it isn't warned of again."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* explores in more than half of the rounds")
+        yield
 
 
 def deliver(dataset: "xarray.Dataset", stem: Path, heading: str | None, notes: Sequence[str] = ()) -> None:

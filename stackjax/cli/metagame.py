@@ -8,14 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import Real, Whole, deliver, learner_named, nearest, plain, seed_option, writable
+from stackjax.cli._common import (
+    Real,
+    Whole,
+    deliver,
+    learner_named,
+    nearest,
+    noted_already,
+    plain,
+    seed_option,
+    writable,
+)
 
 if TYPE_CHECKING:
     from stackjax.games import StackelbergBandit
 
 #: Random families by their names here -> in `stackjax.games.bandit_instances`.
 _LEADERS, _FOLLOWERS = "etc,etucb,ucb,exp3", "etc,aae,ucb,exp3"
-_INSTANCES, _ARMS, _ALIGNMENT = 50, "3x3", 2.0
+_INSTANCES, _ARMS = 50, "3x3"
+#: What a family alone has: its option -> the family, and the default.
+_OWN = {"alignment": ("random-aligned", 2.0), "factor": ("scaled-gaps", 1.0)}
 _RUNS = {True: 20, False: 400}  # of each instance of a family, of a single one
 
 
@@ -40,7 +52,10 @@ class Arms(click.ParamType):
 @click.option(
     "--arms", type=Arms(), metavar="AxB", help=f"Of a random family: leader's x follower's.  [default: {_ARMS}]"
 )
-@click.option("--alignment", type=Real(1.0), help=f"L* of random-aligned.  [default: {_ALIGNMENT:g}]")
+@click.option("--alignment", type=Real(1.0), help=f"L* of random-aligned.  [default: {_OWN['alignment'][1]:g}]")
+@click.option(
+    "--factor", type=Real(0.0, min_open=True), help=f"Of scaled-gaps' gaps.  [default: {_OWN['factor'][1]:g}]"
+)
 @click.option("--horizon", type=Whole(1, 2**31 - 1), default=10_000, show_default=True, help="Rounds T.")
 @click.option(
     "--replicates",
@@ -69,6 +84,7 @@ def command(
     instances: int | None,
     arms: str | None,
     alignment: float | None,
+    factor: float | None,
     horizon: int,
     replicates: int | None,
     resample: str | None,
@@ -81,9 +97,9 @@ def command(
 ) -> None:
     """Leader against follower algorithms in INSTANCE, and the equilibria of choosing one: a table, a figure, the data.
 
-    INSTANCE is a bandit of stackjax list, or a random family: uniform, zero-sum or random-aligned. Learners are tuned
-    to the horizon; all pairs meet equal noise. Pure and mixed Nash equilibria, Stackelberg equilibria, dominated
-    algorithms, and in how many bootstrap resamples they are the same.
+    INSTANCE is a bandit of stackjax list, or a random family: uniform, zero-sum, random-aligned or scaled-gaps.
+    Learners are tuned to the horizon; all pairs meet equal noise. Pure and mixed Nash equilibria, Stackelberg
+    equilibria, dominated algorithms, and in how many bootstrap resamples they are the same.
     """
     instance = plain(instance)
     from stackjax import catalogue, experiments
@@ -95,7 +111,7 @@ def command(
         "followers": _names("follower", followers, catalogue.FOLLOWERS),
     }
     rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
-    given = {"instances": instances, "arms": arms, "alignment": alignment}
+    given = {"instances": instances, "arms": arms, "alignment": alignment, "factor": factor}
     family = {name: value for name, value in given.items() if value is not None}
     title, game = _game(instance, family, horizon, rewards, seed)
     batched = game.leader_means.ndim == 3
@@ -123,19 +139,20 @@ def command(
     words += ["--horizon", str(horizon), "--replicates", str(replicates)]
     words += ["--resample", resample, "--resamples", str(resamples)]
     words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)]
-    dataset = experiments.metagame(
-        made["leaders"],
-        made["followers"],
-        game,
-        horizon=horizon,
-        replicates=replicates,
-        seed=seed,
-        resample=resample,
-        resamples=resamples,
-        progress=False if quiet else None,
-        title=title,
-        command=shlex.join([*words, "--seed", str(seed)]),
-    )
+    with noted_already():
+        dataset = experiments.metagame(
+            made["leaders"],
+            made["followers"],
+            game,
+            horizon=horizon,
+            replicates=replicates,
+            seed=seed,
+            resample=resample,
+            resamples=resamples,
+            progress=False if quiet else None,
+            title=title,
+            command=shlex.join([*words, "--seed", str(seed)]),
+        )
     deliver(dataset, out / "metagame", None if quiet else f"[bold]{title}[/bold]", notes)
 
 
@@ -162,11 +179,12 @@ def _game(
             nearest("instance", name, [*catalogue.INSTANCES, *catalogue.FAMILIES]), param_hint="'INSTANCE'"
         )
     for option in family:
-        if not random or (option == "alignment" and name != "random-aligned"):
-            which = "random-aligned" if option == "alignment" else "random families"
+        own = option in _OWN
+        if not random or (own and name != _OWN[option][0]):
+            which = _OWN[option][0] if own else "random families"
             raise click.UsageError(f"--{option} is for {which}; {name} has no such number to choose")
     if random:
-        return _drawn(name, family, rewards, seed)
+        return _drawn(name, family, horizon, rewards, seed)
     entry = catalogue.INSTANCES[name]
     try:
         return entry.title, entry.make(horizon, **rewards)
@@ -175,7 +193,7 @@ def _game(
 
 
 def _drawn(
-    name: str, family: Mapping[str, Any], rewards: Mapping[str, Any], seed: int
+    name: str, family: Mapping[str, Any], horizon: int, rewards: Mapping[str, Any], seed: int
 ) -> tuple[str, "StackelbergBandit"]:
     import jax
 
@@ -183,8 +201,9 @@ def _drawn(
 
     number = family.get("instances", _INSTANCES)
     a, b = map(int, family.get("arms", _ARMS).split("x"))
-    chosen = {"alignment": family.get("alignment", _ALIGNMENT)} if name == "random-aligned" else {}
+    chosen = {option: family.get(option, default) for option, (owner, default) in _OWN.items() if owner == name}
+    scaled = {"horizon": horizon} if name == "scaled-gaps" else {}
     key = jax.random.fold_in(jax.random.key(seed), 1)  # the seed's own key is that of the noise
-    game = getattr(bandit_instances, name.replace("-", "_"))(key, a, b, batch=number, **chosen, **rewards)
-    about = "".join(f", L* = {value:g}" for value in chosen.values())
+    game = getattr(bandit_instances, name.replace("-", "_"))(key, a, b, batch=number, **chosen, **scaled, **rewards)
+    about = "".join(f", {'L*' if option == 'alignment' else option} = {value:g}" for option, value in chosen.items())
     return f"{name[0].upper()}{name[1:]} bandits ({number} instances of {a} x {b} arms{about})", game

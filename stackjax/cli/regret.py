@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import Real, Whole, deliver, learner_named, nearest, plain, seed_option, writable
+from stackjax.cli._common import (
+    Real,
+    Whole,
+    deliver,
+    learner_named,
+    nearest,
+    noted_already,
+    plain,
+    seed_option,
+    writable,
+)
 
 if TYPE_CHECKING:
     from stackjax.catalogue import InstanceEntry
@@ -89,8 +99,9 @@ def command(
 ) -> None:
     """Both players' regrets in INSTANCE over the horizon: a table with slopes, a figure and a NetCDF file.
 
-    Learners are tuned to each horizon; all pairs meet equal noise. stackjax list shows instances and learners. If no
-    pair is asked for they are etc/etc, etucb/etc and ucb/ucb.
+    Learners are tuned to each horizon (but for epsilon-greedy and epsilon-best-response, whose epsilon is 0.05); all
+    pairs meet equal noise. stackjax list shows instances and learners. If no pair is asked for they are etc/etc,
+    etucb/etc and ucb/ucb.
     """
     instance = plain(instance)
     entry = _instance_entry(instance)
@@ -113,19 +124,20 @@ def command(
     words += ["--horizons", ",".join(map(str, rounds)), "--replicates", str(replicates), "--gamma", str(gamma)]
     words += ["--benchmark", benchmark, *(str(word) for k, v in rewards.items() for word in (f"--{k}", v))]
     words += ["--skip-phases"] * skip_phases
-    dataset = experiments.regret(
-        games.__getitem__,
-        {name: learners.__getitem__ for name, learners in made.items()},
-        horizons=rounds,
-        replicates=replicates,
-        seed=seed,
-        gamma=gamma,
-        benchmark=benchmark,
-        skip_phases=skip_phases,
-        progress=False if quiet else None,
-        title=entry.title,
-        command=shlex.join([*words, "--seed", str(seed)]),
-    )
+    with noted_already():
+        dataset = experiments.regret(
+            games.__getitem__,
+            {name: learners.__getitem__ for name, learners in made.items()},
+            horizons=rounds,
+            replicates=replicates,
+            seed=seed,
+            gamma=gamma,
+            benchmark=benchmark,
+            skip_phases=skip_phases,
+            progress=False if quiet else None,
+            title=entry.title,
+            command=shlex.join([*words, "--seed", str(seed)]),
+        )
     deliver(dataset, out / "regret", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}", notes)
 
 

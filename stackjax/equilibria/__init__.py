@@ -23,6 +23,7 @@ from stackjax.equilibria.induced import induced_nash as induced_nash
 from stackjax.equilibria.leaders import Leaders as Leaders
 from stackjax.equilibria.leaders import answered_optimum as answered_optimum
 from stackjax.equilibria.leaders import deterministic_leaders as deterministic_leaders
+from stackjax.equilibria.leaders import ground_truths as ground_truths
 from stackjax.equilibria.leaders import myopic_leader as myopic_leader
 from stackjax.equilibria.regret import pseudo_regret as pseudo_regret
 from stackjax.equilibria.search import Found as Found

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from stackjax._entry import check_levels
 from stackjax.equilibria import _local
 from stackjax.equilibria._local import Local
 from stackjax.protocols import Action, Game, level_of, same_structure
@@ -140,6 +141,7 @@ def certify(
     **Raises:** `ValueError` or `TypeError` that names the argument, or the player whose payoff can't be differentiated
     twice at all. Where a derivative doesn't exist *at the point*, the certificate's notes say where.
     """
+    check_levels(game)
     check_tolerances(tolerance=tolerance, curvature=curvature, timescale=timescale)
     number(replies, "replies", 0, open_low=False, whole=True)
     with jax.enable_x64(True):
@@ -175,17 +177,9 @@ def check_tolerances(**values: Any) -> None:
 
 def prepared(game: Game, actions: tuple[Action, ...], name: str = "actions") -> tuple[Game, tuple[Any, ...]]:
     """The game and a joint action in float64, their shapes checked."""
-    if not isinstance(game, Game):
-        raise TypeError(f"game: expected a stackjax Game, got {game!r}")
-    if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
-        got = len(actions) if isinstance(actions, tuple | list) else repr(actions)
-        raise ValueError(f"{name}: expected one a player ({len(game.spaces)}), got {got}")
+    check_actions(game, actions, name)
     found = []
-    for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
-        struct = space.struct(np.float64)
-        shapes = jax.tree.map(lambda s: s.shape, struct), jax.tree.map(np.shape, action)
-        if not same_structure(struct, action) or shapes[0] != shapes[1]:
-            raise ValueError(f"{name}: player {i}: expected an action of shape {shapes[0]}, got {shapes[1]}")
+    for i, action in enumerate(actions):
         try:
             action = jax.tree.map(lambda x: np.asarray(x, np.float64), action)
         except (TypeError, ValueError):
@@ -194,6 +188,18 @@ def prepared(game: Game, actions: tuple[Action, ...], name: str = "actions") -> 
             raise ValueError(f"{name}: player {i}: expected finite numbers, got {action}")
         found.append(action)
     return _local.in_float64(game), tuple(found)
+
+
+def check_actions(game: Game, actions: tuple[Action, ...], name: str = "actions") -> None:
+    """Is it one action a player, in the shapes of the spaces?"""
+    if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
+        got = len(actions) if isinstance(actions, tuple | list) else repr(actions)
+        raise ValueError(f"{name}: expected one a player ({len(game.spaces)}), got {got}")
+    for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
+        struct = space.struct(np.float64)
+        shapes = jax.tree.map(lambda s: s.shape, struct), jax.tree.map(np.shape, action)
+        if not same_structure(struct, action) or shapes[0] != shapes[1]:
+            raise ValueError(f"{name}: player {i}: expected an action of shape {shapes[0]}, got {shapes[1]}")
 
 
 def differentiated(game: Game, evaluate: Any) -> Any:

@@ -5,15 +5,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from stackjax._calculus.implicit import followers, hierarchical_direction, unknowns
+from stackjax._calculus.implicit import followers, total_derivative, unknowns
+from stackjax._entry import check_levels
+from stackjax.equilibria.certify import check_actions
 from stackjax.protocols import Action, Game
-from stackjax.schedules import number
+from stackjax.schedules import as_number, number
 from stackjax.solvers import Solver, check_solver, chosen
+from stackjax.spaces import Arms
 
 
 def implicit_gradient(
-    game: Game, *actions: Action, player: int = 0, solver: Solver | None = None, damping: Any = 0.0
-) -> Action:
+    game: Game,
+    *actions: Action,
+    player: int = 0,
+    solver: Solver | None = None,
+    damping: Any = 0.0,
+    report: bool = False,
+) -> Any:
     """The total derivative of a player's payoff along the response of all later levels: the hierarchical gradient.
 
     With a leader and a follower `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1`, where `H_yx = d(grad_y f2) / dx`; it is the
@@ -23,24 +31,37 @@ def implicit_gradient(
 
     **Arguments:** `game`; `actions`, one a player, in order of play; `player`: whose payoff, default the leader's;
     `solver` and `damping` of the linear system, as in `learners.HierarchicalAscent`: `stackjax.solvers.Dense()`,
-    `CG(...)`, `BiCGStab(...)`, or None for one that suits the number of unknowns.
+    `CG(...)`, `BiCGStab(...)`, or None for one that suits the number of unknowns; `report`: whether to return what
+    became of the solve, too. The gradient alone doesn't tell whether an iterative solver met its tolerance or ended at
+    its `max_steps`.
 
     **Returns:** a pytree like the player's action; NaN where the followers' Jacobian is singular and solved densely.
+    With `report` a pair: that, and a dictionary of the solve's `iterations` (0 if it was dense) and its `residual`
+    relative to the right-hand side, of this player's own system alone where there are several levels below it.
 
-    **Raises:** `ValueError` for another number of actions, an unknown player, or `CG` where several followers make a
-    system that isn't symmetric; `TypeError` for something else than a solver.
+    **Raises:** `ValueError` for another number of actions or other shapes, arms, an unknown player, levels that don't
+    cover the players in order of play, or `CG` where several followers make a system that isn't symmetric; `TypeError`
+    for something else than a game or a solver.
 
     >>> from stackjax.equilibria import implicit_gradient
     >>> from stackjax.games import CournotDuopoly
     >>> float(implicit_gradient(CournotDuopoly(), 46.0, 26.0))
     0.0
     """
-    if len(actions) != len(game.spaces):
-        raise ValueError(f"actions: expected one a player ({len(game.spaces)}), got {len(actions)}")
+    check_levels(game)
+    for i, space in enumerate(game.spaces):
+        if isinstance(space, Arms):
+            raise ValueError(f"game: expected actions to differentiate by, player {i} chooses from {space}")
+    check_actions(game, actions)
     if player not in range(len(actions)):
         raise ValueError(f"player: expected a number from 0 to {len(actions) - 1}, got {player!r}")
     check_solver(solver)
     number(damping, "damping", 0.0, open_low=False)
     below = followers(game, player)
     solve = chosen(solver, unknowns(game, player), len(below) == 1).solve if below else None
-    return hierarchical_direction(game, player, jax.tree.map(jnp.asarray, tuple(actions)), damping, solve)
+    given = jax.tree.map(lambda x: jnp.asarray(as_number(x)), tuple(actions))
+    direction, solved = total_derivative(game, player, given, damping, solve)
+    if not report:
+        return direction
+    iterations, residual = (jnp.int32(0), jnp.zeros(())) if solved is None else solved[0][1:]
+    return direction, {"iterations": iterations, "residual": residual}

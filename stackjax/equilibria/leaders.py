@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax.games import MarkovGame, OracleGame
+from stackjax.learners import ContextualFollower
 
 #: The most deterministic leaders that are enumerated.
 MOST_LEADERS = 65_536
@@ -127,6 +128,22 @@ def myopic_leader(game: MarkovGame) -> Float[Array, "O A"] | None:
         return None
     best = np.array([int(np.argmax(row)) for row in rows])
     return jax.nn.one_hot(best, game.action_counts[0], dtype=game.transitions.dtype)
+
+
+def ground_truths(game: MarkovGame) -> dict[str, float]:
+    """What a leader can get.
+
+    - `optimum_optimistic`, `optimum_pessimistic`: the best deterministic leader, ties for it and against it.
+    - `ceiling`: the best leader against an oracle that sees sampled answers to queries everywhere and responds exactly.
+    - `myopic`: a leader who always takes what pays it most at once, ties as the game's; only if there is such an
+      action.
+    """
+    found = {f"optimum_{t}": float(deterministic_leaders(game, t).values[0]) for t in ("optimistic", "pessimistic")}
+    found["ceiling"] = float(answered_optimum(game, ContextualFollower.exact(game)).values[0])
+    myopic = myopic_leader(game)
+    if myopic is not None:
+        found["myopic"] = float(committed_values(game, myopic[None], game.ties)[0])
+    return found
 
 
 def _check(game: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import optimistix
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from stackjax._entry import check_levels
 from stackjax.equilibria import _local
 from stackjax.equilibria.certify import (
     Certificate,
@@ -115,6 +116,7 @@ def find(
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """
+    check_levels(game)
     check_tolerances(
         tolerance=tolerance,
         separation=separation,
@@ -171,8 +173,6 @@ def find(
 
 def _starts(game: Game, key: PRNGKeyArray, starts: Any, limits: Any) -> tuple[tuple[Any, ...], np.ndarray]:
     """One action a player with a leading axis, in float64; and the limits `[players, 2]`."""
-    if not isinstance(game, Game):
-        raise TypeError(f"game: expected a stackjax Game, got {game!r}")
     players = len(game.spaces)
     bounds = np.asarray((-np.inf, np.inf) if limits is None else limits, np.float64)
     if bounds.shape not in ((2,), (players, 2)) or not np.all(bounds[..., 0] < bounds[..., 1]):

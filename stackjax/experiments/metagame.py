@@ -13,8 +13,10 @@ from stackjax import _entry
 from stackjax.equilibria.regret import pseudo_regret
 from stackjax.experiments import results
 from stackjax.experiments._running import check_fits, check_seed, checked_learners, compilation, named, progress_bar
+from stackjax.experiments.regret import warn_of_exploration
 from stackjax.experiments.solutions import check_resampling, solutions
 from stackjax.games import StackelbergBandit
+from stackjax.learners import explore_fraction
 from stackjax.play import play
 from stackjax.protocols import Learner
 from stackjax.trace import Record, Status
@@ -36,8 +38,8 @@ def metagame(
     leaders: Mapping[str, Algorithm],
     followers: Mapping[str, Algorithm],
     instances: Instances,
-    *,
     horizon: int,
+    *,
     replicates: int | Sequence[int] | Array = 100,
     seed: int = 0,
     key: PRNGKeyArray | None = None,
@@ -87,7 +89,7 @@ def metagame(
     `table` and `stackjax.plots.plot_metagame` show it, `save` keeps it in a file.
 
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the pair, before anything is
-    played.
+    played. It warns (`UserWarning`) of an algorithm whose scheduled exploration takes more than half of the horizon.
     """
     horizon = _entry.positive("horizon", horizon)
     if horizon > np.iinfo(np.int32).max:
@@ -115,6 +117,11 @@ def metagame(
         "chunk": _PIECE if where[0].platform == "cpu" else None,
     }
     game = batch.repeated(ids.size)
+    arms = [space.n for space in batch.first.spaces]
+    for role, algorithms, n, contexts in zip(("leaders", "followers"), made, arms, (1, arms[0]), strict=True):
+        for name, algorithm in algorithms.items():
+            share = explore_fraction(algorithm, n, contexts, horizon)
+            warn_of_exploration(f"{role}: {name!r}", {horizon: share})
 
     shape = (len(made[0]), len(made[1]))
     runs = (len(batch.names), ids.size)

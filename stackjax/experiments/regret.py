@@ -1,6 +1,7 @@
 """`regret`: pairs of learners in a Stackelberg bandit, each player's regret as a function of the horizon."""
 
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,8 @@ def regret(
     `slopes` fits the growth with T, `table` and `stackjax.plots.plot_regret` show it, `save` keeps it in a file.
 
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the pair, before anything is
-    played.
+    played. It warns (`UserWarning`) of a pair of which a player's scheduled exploration takes more than half of a
+    horizon.
     """
     horizons = _increasing(horizons)
     games = _games(game, horizons)
@@ -117,11 +119,15 @@ def regret(
     _entry.check_key(run_key)
     where = _entry.device_list(devices) or (jnp.zeros(()).device,)
 
+    explored = np.array([[_explored(g, learners[T], T) for T, g in games.items()] for learners in chosen.values()])
+    for name, shares in zip(chosen, explored, strict=True):
+        for role, each in zip(_PLAYERS, shares.T, strict=True):
+            warn_of_exploration(f"pairs: {name!r}: the {role}", dict(zip(horizons, each, strict=True)))
     skipped = [bool(skip_phases) and _skippable(games, learners) for learners in chosen.values()]
     shape = (len(chosen), len(horizons))
     regrets, utilities = (np.full((*shape, ids.size, 2), np.nan) for _ in range(2))
     status = np.zeros((*shape, ids.size), np.int8)
-    seconds, compiling, explored = np.zeros(shape), np.zeros(shape), np.zeros((*shape, 2))
+    seconds, compiling = np.zeros(shape), np.zeros(shape)
     with progress_bar(progress, len(chosen) * sum(horizons) * ids.size / 1e6, "million rounds") as advance:
         for i, (name, learners) in enumerate(chosen.items()):
             for j, (horizon, made) in enumerate(games.items()):
@@ -145,7 +151,6 @@ def regret(
                 ok = status[i, j] == Status.OK
                 regrets[i, j, ok] = pseudo_regret(made, trace, alpha[j])[ok, -1]
                 utilities[i, j] = alpha[j] - regrets[i, j] / horizon
-                explored[i, j] = _explored(made, learners[horizon], horizon)
                 advance(f"{name}, {horizon} rounds", horizon * ids.size / 1e6, int(np.sum(~ok)))
 
     import xarray
@@ -219,6 +224,13 @@ def _explored(game: StackelbergBandit, learners: tuple[Learner, ...], horizon: i
         explore_fraction(learners[0], leader, 1, horizon),
         explore_fraction(learners[1], follower, leader, horizon),
     ]
+
+
+def warn_of_exploration(who: str, shares: Mapping[int, float]) -> None:
+    """Warn the caller's caller where a share of a horizon is above 1/2: what is learned then comes too late."""
+    long = ", ".join(f"{100 * share:.0f} % of {horizon}" for horizon, share in shares.items() if share > 0.5)
+    if long:
+        warnings.warn(f"{who} explores in more than half of the rounds: {long}", stacklevel=3)
 
 
 def _increasing(horizons: Any) -> list[int]:

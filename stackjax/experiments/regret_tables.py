@@ -83,7 +83,9 @@ def _table(dataset: "xarray.Dataset", fitted: "xarray.Dataset", complete: bool) 
                 cells.append("{:.2f} [dim]+ {:.2f}".format(*(t[i, j] for t in times)))
             made.add_row(f"  {short(float(horizon))}", *cells)
         rest = [""] * (columns - 1 - fitted.sizes["player"])
-        made.add_row("  slope", *[f"[bold]{_fixed(x)}" for x in fitted["slope"].values[i]], *rest)
+        marks = ["*" if curved else "" for curved in fitted["curved"].values[i]]
+        found = [f"[bold]{_fixed(x)}{mark}" for x, mark in zip(fitted["slope"].values[i], marks, strict=True)]
+        made.add_row("  slope", *found, *rest)
         intervals = [f"[dim]{_interval(low, high)}" for low, high in fitted["interval"].values[i].tolist()]
         made.add_row(f"  {100 * fitted.attrs['confidence']:g} %", *intervals, *rest, end_section=True)
     made.caption = "\n".join([_note(complete), *_notes(fitted), *_failures(dataset)])
@@ -155,7 +157,21 @@ def _notes(fitted: "xarray.Dataset") -> list[str]:
         for player, note in zip(players[:-1], fitted["note"].values, strict=False)
         if note
     ]
-    return reasons + notes
+    return reasons + _curved(fitted) + notes
+
+
+def _curved(fitted: "xarray.Dataset") -> list[str]:
+    """A line for each pair of whose regrets one is no power of T."""
+    from rich.markup import escape
+
+    lines = []
+    for pair, row in zip(fitted["pairs"].values, fitted["residual"].where(fitted["curved"]).values, strict=True):
+        said = ", ".join(f"{who} {x:.2f}" for who, x in zip(fitted["player"].values, row, strict=True) if x > 0)
+        if said:
+            lines.append(
+                f"[yellow]* {escape(str(pair))}: no power of T; off the line in ln R by up to: {said}[/yellow]"
+            )
+    return lines
 
 
 def _failures(dataset: "xarray.Dataset") -> list[str]:

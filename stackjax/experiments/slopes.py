@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import xarray
 
 _LARGER = "larger"
+_STRAIGHT = 0.2  # in ln R: what a mean regret may be off its line
 
 
 def slopes(
@@ -24,7 +25,8 @@ def slopes(
     1 is linear regret. A law `T^(2/3) (ln T)^(1/3)` fits between 0.69 and 0.70 for T from 1e4 to 1e6, not 2/3: a slope
     over few decades tells orders apart, and no more. The intervals are percentiles over resampled replicates, of which
     each is drawn with all its horizons and pairs, as they share their random numbers. They hold what another set of
-    replicates could change, and are narrower than the error from the curvature of a regret that is no power of T.
+    replicates could change, and are narrower than the error from the curvature of a regret that is no power of T. Where
+    a mean regret is more than 0.2 off its line in ln R `curved` says so: a hump has a slope, too, and it means nothing.
 
     Never fit a slope across a T at which gamma crosses a gap: there one benchmark takes another's place. `note` says
     where one is attained without an error at some horizons and with one at others. Take a part of the horizons by
@@ -37,6 +39,8 @@ def slopes(
     both mean regrets at each horizon):
 
     - `slope` `[pairs, player]`, and `interval` `[pairs, player, bound]` ("low", "high");
+    - `residual` `[pairs, player]`: the largest distance of a mean regret's logarithm from the line (NaN without a
+      slope); `curved` `[pairs, player]`: whether it is above 0.2, so that the regret is no power of T;
     - `reason` `[pairs, player]`: why a slope, or only its interval, is NaN: a mean regret isn't above 0 at some horizon
       (a benchmark can be beaten), in some resamples, every replicate failed, or there is only one horizon; else "";
     - `note` `[player]`: see above; else "".
@@ -53,7 +57,7 @@ def slopes(
     n = dataset.sizes["replicate"]
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
     players = [*dataset["player"].values.tolist(), _LARGER]
-    found, intervals, reasons = [], [], []
+    found, residuals, intervals, reasons = [], [], [], []
     for values in dataset["regret"].transpose("pairs", "replicate", "horizon", "player").values:
         means = _with_larger(weighted_means(np.ones((1, n)), values))[0]
         resampled = _with_larger(weighted_means(weights, values))
@@ -62,6 +66,7 @@ def slopes(
         bad = np.array([text != "" for text in reason])
         low, high = np.quantile(np.where(bad, np.nan, parts), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
         found.append(whole)
+        residuals.append(_residual(horizons, means, whole))
         intervals.append(np.stack([low, high], axis=-1))
         reasons.append(reason)
     notes = [_crossing(horizons, epsilons) for epsilons in dataset["epsilon"].transpose("player", "horizon").values]
@@ -71,6 +76,8 @@ def slopes(
         {
             "slope": (both, np.array(found)),
             "interval": ((*both, "bound"), np.array(intervals)),
+            "residual": (both, np.array(residuals)),
+            "curved": (both, np.array(residuals) > _STRAIGHT),
             "reason": (both, np.array(reasons)),
             "note": ("player", np.array(notes)),
         },
@@ -106,6 +113,15 @@ def _fit(horizons: np.ndarray, means: Float[np.ndarray, "*m H players"]) -> Floa
     positive = _positive(means)[..., None, :]
     logs = np.log(np.where(positive, means, 1.0))
     return np.where(positive[..., 0, :], np.einsum("h,...hp->...p", x / (x @ x), logs), np.nan)
+
+
+def _residual(
+    horizons: np.ndarray, means: Float[np.ndarray, "H players"], fitted: Float[np.ndarray, " players"]
+) -> Float[np.ndarray, " players"]:
+    """How far the logarithms of the means are from their lines of these slopes, at most."""
+    x, logs = np.log(horizons.astype(np.float64)), np.log(np.where(means > 0, means, 1.0))
+    lines = logs.mean(axis=0) + fitted * (x - x.mean())[:, None]
+    return np.max(np.abs(logs - lines), axis=0)
 
 
 def _reason(horizons: np.ndarray, means: Float[np.ndarray, " H"], resampled: Float[np.ndarray, "m H"]) -> str:

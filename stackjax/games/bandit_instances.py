@@ -7,6 +7,7 @@ Bernoulli rewards where all means are away from 0 and 1 or it doesn't matter, el
 them by keyword, after the numbers of arms and `batch`: so many instances on a leading axis, for `in_axes`.
 """
 
+import math
 from typing import Any, Literal, TypedDict, Unpack
 
 import jax
@@ -86,6 +87,29 @@ def zero_sum(
     """The leader's means uniform in [0, 1], the follower's `1 - u_1`."""
     means = jax.random.uniform(key, _shape(leader_arms, follower_arms, batch))
     return _drawn(means, 1 - means, **rewards)
+
+
+def scaled_gaps(
+    key: PRNGKeyArray,
+    leader_arms: int,
+    follower_arms: int,
+    horizon: int,
+    factor: float = 1.0,
+    batch: int | None = None,
+    **rewards: Unpack[Rewards],
+) -> StackelbergBandit:
+    """Means `1/2 + u factor sqrt(A B ln T / T)`, clipped to [0, 1], u independent and uniform in [-1, 1].
+
+    Gaps of that order are those that T = `horizon` rounds can just tell apart: a learner's worst case over gaps is the
+    largest regret over some `factor` > 0. The gaps' order is that of the bounds of Donahue et al. (2024); the family is
+    a reconstruction.
+    """
+    number(horizon, "horizon", 1, open_low=False, whole=True)
+    number(factor, "factor", 0.0)
+    shape = _shape(leader_arms, follower_arms, batch)
+    scale = factor * math.sqrt(leader_arms * follower_arms * math.log(horizon) / horizon)
+    means = jnp.clip(0.5 + scale * jax.random.uniform(key, (2, *shape), minval=-1.0), 0.0, 1.0)
+    return _drawn(means[0], means[1], **rewards)
 
 
 def random_aligned(

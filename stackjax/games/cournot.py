@@ -14,7 +14,8 @@ from stackjax.spaces import Box
 
 
 def _costs(costs: Any) -> Any:
-    return jax.tree.map(as_number, tuple(costs)) if isinstance(costs, tuple | list) else costs
+    one_each = isinstance(costs, tuple | list) or (isinstance(costs, jax.Array | np.ndarray) and costs.ndim == 1)
+    return jax.tree.map(as_number, tuple(costs)) if one_each else costs
 
 
 class CournotOligopoly(Game):
@@ -24,8 +25,8 @@ class CournotOligopoly(Game):
     no gradient there, and gradient players stall. (Cournot, 1838; with a leader Stackelberg, 1934; several followers as
     in App. C of Fiez et al., 2019.)
 
-    **Arguments:** `costs` (c_1, ..., c_n) per unit, in [0, A), two firms or more; `demand` A > 0, the price at which
-    nothing is sold; `slope` > 0, the price's fall per unit.
+    **Arguments:** `costs` (c_1, ..., c_n), a sequence or `[n]`, per unit, in [0, A), two firms or more; `demand` A > 0,
+    the price at which nothing is sold; `slope` > 0, the price's fall per unit.
     """
 
     costs: tuple[Any, ...] = eqx.field(converter=_costs)
@@ -98,6 +99,6 @@ class CournotDuopoly(CournotOligopoly):
     """
 
     def __init__(self, demand: Any = 100.0, costs: Any = (5.0, 2.0), slope: Any = 1.0):
-        if not isinstance(costs, tuple | list) or len(costs) != 2:
-            raise ValueError(f"costs: expected one unit cost for each of the two firms, got {costs!r}")
         self.demand, self.costs, self.slope = as_number(demand), _costs(costs), as_number(slope)
+        if not isinstance(self.costs, tuple) or len(self.costs) != 2:
+            raise ValueError(f"costs: expected one unit cost for each of the two firms, got {costs!r}")

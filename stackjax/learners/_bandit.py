@@ -136,9 +136,10 @@ def exploration(learner: Learner, arms: int) -> Any:
 def explore_fraction(learner: Learner, arms: int, contexts: int, horizon: int) -> Any:
     """The share of the horizon that scheduled exploration takes: `min(1, contexts exploration(arms) / horizon)`.
 
-    That is the first phase of the learners that explore for a given number of rounds and then commit, or start afresh.
-    As a follower a learner explores under each of the leader's arms anew: it is the share if the leader plays all of
-    them often enough. It is 0 for all other learners.
+    That is the first phase of the learners that explore for a given number of rounds and then commit, or start afresh,
+    and of those that learn in phases of given lengths: before its end no payoff changes what they play. As a follower a
+    learner explores under each of the leader's arms anew: it is the share if the leader plays all of them often enough.
+    It is 0 for all other learners.
 
     **Arguments:** `learner`, as `play` takes it; `arms`, the player's own; `contexts`: 1 for a leader, for a follower
     the number of (joint) arms of the players before it; `horizon`, rounds.

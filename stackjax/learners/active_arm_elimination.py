@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put, rarely
@@ -75,6 +76,10 @@ class ActiveArmElimination(Phased, Bandit):
         slot, pull = jnp.where(slot_ended, state.slot + 1, state.slot), jnp.where(slot_ended, 0, pull)
         state = state._replace(slot=slot, pull=pull, total=total)
         return rarely(slot == view.arms, lambda state: self._eliminate(view, state), state)
+
+    def exploration(self, arms: int) -> Any:
+        """The first phase: nothing is eliminated before its end."""
+        return np.asarray(self.phases[..., 0], float) * arms
 
     def committed(self, view: View, state: EliminationState) -> Array:
         """To its phase."""

@@ -28,6 +28,11 @@ class PerArm(Phased):
 
     learner: Learner
 
+    def __check_init__(self) -> None:
+        if not isinstance(self.learner, Learner):
+            hint = f"; {self.learner.__name__} is a class" if isinstance(self.learner, type) else ""
+            raise TypeError(f"learner: expected an instance of a stackjax Learner, got {self.learner!r}{hint}")
+
     @property
     def wants(self) -> Signal:
         """What the learner wants, and the leader's arm."""

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
@@ -66,6 +67,10 @@ class PhasedUCB(Phased, Bandit):
     def update(self, view: View, state: PhasedArm, noise: Noise, signals: Signals) -> PhasedArm:
         """One more pull; at the end of a phase a new index."""
         return put(state, signals.own, self._observe(view, pick(state, signals.own), jnp.int32(1), signals.payoff))
+
+    def exploration(self, arms: int) -> Any:
+        """The first phase of every arm."""
+        return np.asarray(self.phases[..., 0], float) * np.asarray(self.slots, float) * arms
 
     def committed(self, view: View, state: PhasedArm) -> Array:
         """To its arm's slot."""

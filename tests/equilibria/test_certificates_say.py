@@ -239,11 +239,6 @@ def test_bad_input_is_refused_by_the_arguments_name(actions, options, name):
         certify(CournotDuopoly(), *actions, **options)
 
 
-def test_a_game_is_a_game():
-    with pytest.raises(TypeError, match="game"):
-        certify("duopoly", 1.0, 2.0)
-
-
 def test_whole_numbers_and_lists_are_actions():
     assert certify(CournotDuopoly(), 46, 26).kind == "Stackelberg"
     game = from_payoffs(lambda x: -((x[0] - 1) ** 2) - (x[1] - 2) ** 2, spaces=(Euclidean((2,)),))

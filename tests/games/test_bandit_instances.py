@@ -73,6 +73,23 @@ def test_random_families(x64):
         bandit_instances.zero_sum(key, 3, 4, batch=20, sgima=0.5)
 
 
+def test_gaps_scaled_with_the_horizon():
+    """The largest of 2 x 200 x 6 numbers, uniform in [-1, 1], is below .99 at a rate of 1e-10."""
+    key = jax.random.key(4)
+    for horizon, factor in ((10_000, 1.0), (1_000_000, 4.0)):
+        game = bandit_instances.scaled_gaps(key, 2, 3, horizon, factor, batch=200)
+        scale = factor * np.sqrt(6 * np.log(horizon) / horizon)
+        found = np.stack([np.asarray(u) for u in means(game)]) - 0.5
+        assert found.shape == (2, 200, 2, 3) and 0.99 * scale < np.abs(found).max() <= scale * (1 + 1e-4)
+        assert np.abs(found.mean()) < scale / 10 and np.abs(np.corrcoef(*found.reshape(2, -1))[0, 1]) < 0.2
+    far = bandit_instances.scaled_gaps(key, 2, 3, 10, 10.0, noise="gaussian")  # a single one, clipped
+    assert far.leader_means.shape == (2, 3) and far.noise == "gaussian"
+    assert {0.0, 1.0} <= set(np.concatenate([np.ravel(u) for u in means(far)]).tolist())
+    for wrong, name in (((0, 1.0), "horizon"), ((10.5, 1.0), "horizon"), ((10, 0.0), "factor")):
+        with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+            bandit_instances.scaled_gaps(key, 2, 3, *wrong)
+
+
 def test_a_batch_is_played_with_in_axes_only():
     games = bandit_instances.uniform(jax.random.key(0), 2, 3, batch=4)
     message = r"^leader_means, follower_means: expected matrices \[A, B\], .*\(4, 2, 3\).* in_axes=\(0, None, None\)"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stackjax import Record, equilibria, play
-from stackjax.games import CournotOligopoly, Quadratic
+from stackjax.games import CournotDuopoly, CournotOligopoly, Quadratic
 from stackjax.learners import GradientAscent, HierarchicalAscent
 from tests.transcriptions import equilibria as reference
 
@@ -98,3 +98,14 @@ def test_learners_reach_it(x64):
     learners = HierarchicalAscent(0.2), *[GradientAscent(0.3)] * 3
     run = play(game(3), *learners, key=KEY, rounds=1000, start=(30.0, 50.0, 10.0, 20.0), record=Record.final())
     np.testing.assert_allclose(np.concatenate(run.raise_if_failed().strategies), game(3).stackelberg(), rtol=1e-8)
+
+
+def test_costs_may_be_an_array():
+    for given in (costs(3), jax.numpy.asarray(costs(3)), costs(3).tolist()):
+        found = CournotOligopoly(given, DEMAND, SLOPE)
+        assert len(found.costs) == len(found.spaces) == 4
+        np.testing.assert_allclose(found.costs, costs(3), rtol=1e-6)
+    np.testing.assert_allclose(CournotDuopoly(costs=np.array([5, 2])).stackelberg(), (46.0, 26.0))
+    for wrong, kind in ((np.ones((2, 2)), CournotOligopoly), (np.ones(3), CournotDuopoly), ("ab", CournotDuopoly)):
+        with pytest.raises(ValueError, match="costs: expected one unit cost for each of"):
+            kind(costs=wrong)

@@ -170,6 +170,10 @@ def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
         (ExploreThenCommitThrowOut, "leader"): (expected.discard + expected.keep) * A,
         (ExploreThenUCB, "leader"): expected.explore_ucb * A,
         (ExploreThenUCB, "follower"): expected.explore_ucb * A * B,
+        (ActiveArmElimination, "leader"): expected.phases[0] * A,
+        (ActiveArmElimination, "follower"): expected.phases[0] * A * B,
+        (PhasedUCB, "leader"): expected.phases[0] * B * A,  # B slots
+        (PhasedUCB, "follower"): expected.phases[0] * B * A * B,
     }
 
     def tuned(cls, role="leader"):
@@ -258,6 +262,13 @@ def test_a_bare_bandit_does_not_follow(name):
 def test_a_leader_has_nobody_to_be_per_arm_of():
     with pytest.raises(ValueError, match="player 0: PerArm is for a follower"):
         one_round(PerArm(UCB(1.0, 10)), Fixed(0))
+
+
+@pytest.mark.parametrize("given", [UCB, "ucb", None], ids=str)
+def test_per_arm_is_of_a_learner(given):
+    hint = "; UCB is a class" if given is UCB else ""
+    with pytest.raises(TypeError, match=rf"^learner: expected an instance of a stackjax Learner, got .*{hint}$"):
+        PerArm(given)
 
 
 @pytest.mark.parametrize("follower", [UCB(1.0, 10), PerArm(UCB(1.0, 10))], ids=["bare", "PerArm"])
