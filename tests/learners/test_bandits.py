@@ -115,7 +115,7 @@ def marked(pair):
     return pytest.param(*pair, id=f"{pair[0]}-{pair[1]}", marks=[pytest.mark.optimized] * (pair[0] == "ThompsonBeta"))
 
 
-@pytest.mark.parametrize(("leader", "follower", "size", "law"), map(marked, PAIRS))
+@pytest.mark.parametrize(("leader", "follower", "size", "law"), [marked(pair) for pair in PAIRS])
 def test_actions_are_those_of_the_transcriptions(x64, leader, follower, size, law):
     A, B = size
     game, U1, U2 = instances(A, B, law)
