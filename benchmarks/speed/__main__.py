@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reporting import RESULTS, machine
-from benchmarks.speed import bandits, implicit, iterated, loop, markov, sweep
+from benchmarks.speed import bandits, implicit, iterated, loop, markov, oracles, sweep
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "loop": loop.main,
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "implicit": implicit.main,
     "markov": markov.main,
     "sweep": sweep.main,
+    "oracles": oracles.main,
 }
 
 

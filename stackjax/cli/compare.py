@@ -1,11 +1,25 @@
 """`stackjax compare`."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from stackjax.cli._common import Whole, deliver, game_entry, nearest, seed_option, writable
+from stackjax.cli._oracles import compare_leaders
+
+_SWITCHES = {
+    "hidden": "With --oracle, also with queries that are no part of the leader's gradient.",
+    "rewarded": "With --oracle, also with queries that pay the leader.",
+    "recognisable": "With --oracle, also with queries that the leader can tell from play.",
+}
+
+
+def _switches(command: Callable[..., None]) -> Callable[..., None]:
+    for name, about in reversed(_SWITCHES.items()):
+        command = click.option(f"--{name}", is_flag=True, help=about)(command)
+    return command
 
 
 @click.command("compare")
@@ -20,9 +34,17 @@ from stackjax.cli._common import Whole, deliver, game_entry, nearest, seed_optio
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for comparison.nc and comparison.png, which are replaced.  [default: results/GAME]",
+    help="Folder for comparison.nc and comparison.png, or leading.nc and leading.png, which are replaced.  "
+    "[default: results/GAME]",
 )
 @click.option("--methods", help="Which methods, separated by commas; stackjax list shows them.")
+@click.option(
+    "--oracle", "oracles", multiple=True, metavar="NAME", help="A follower oracle of a Markov game; may be repeated."
+)
+@click.option(
+    "--leader", "leaders", multiple=True, metavar="NAME", help="With --oracle, a leader; each meets every oracle."
+)
+@_switches
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(
     game: str,
@@ -31,12 +53,29 @@ def command(
     seed: int,
     out: Path | None,
     methods: str | None,
+    oracles: tuple[str, ...],
+    leaders: tuple[str, ...],
     quiet: bool,
+    **switches: bool,
 ) -> None:
     """Compare methods in GAME: a table, a figure and a NetCDF file with the data.
 
-    Every method plays the same replicates: equal starts, equal noise.
+    Every method plays the same replicates: equal starts, equal noise. With --oracle, GAME is a Markov game, and leaders
+    are compared over environment steps: --leader policy-gradient by default.
     """
+    from stackjax import catalogue
+
+    asked = [name for name, given in switches.items() if given]
+    if oracles:
+        if methods is not None:
+            raise click.UsageError("--methods: expected none with --oracle; --leader names the leaders")
+        sizes = {"replicates": replicates, "rounds": rounds}
+        return compare_leaders(game, oracles, leaders, asked, **sizes, seed=seed, out=out, quiet=quiet)
+    for option in [*(["leader"] if leaders else []), *asked]:
+        raise click.UsageError(f"--{option}: expected an --oracle, too")
+    if game not in catalogue.GAMES and game in catalogue.MARKOV_GAMES:
+        message = f"{game} is a Markov game; expected an --oracle ({', '.join(catalogue.ORACLES)})"
+        raise click.BadParameter(message, param_hint="'GAME'")
     entry = game_entry(game)
     names = list(entry.default)
     if methods is not None:

@@ -46,6 +46,14 @@ def command() -> None:
     for name, summary in catalogue.FAMILIES.items():
         instances.add_row(f"[cyan]{name}[/cyan]", f"A random family, for stackjax metagame: {summary}")
     console.print(instances)
+    console.print("\n[bold]Markov games[/bold] (for stackjax compare GAME --oracle NAME)\n")
+    markov = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    for name, game in catalogue.MARKOV_GAMES.items():
+        markov.add_row(f"[cyan]{name}[/cyan]", f"{game.title}: {game.summary}")
+    for kind, entries in (("--oracle", catalogue.ORACLES), ("--leader", catalogue.MARKOV_LEADERS)):
+        for name, one in entries.items():
+            markov.add_row(f"{kind} [cyan]{name}[/cyan]", one.summary)
+    console.print(markov)
     console.print("\n[bold]Learners[/bold]")
     table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.padding = (0, 1, 0, 0)

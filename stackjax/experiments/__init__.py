@@ -5,12 +5,12 @@ from stackjax.experiments.axes import grid as grid
 from stackjax.experiments.axes import log_uniform as log_uniform
 from stackjax.experiments.axes import zipped as zipped
 from stackjax.experiments.compare import compare as compare
+from stackjax.experiments.efficiency import steps_to_reach as steps_to_reach
 from stackjax.experiments.estimates import Estimate as Estimate
 from stackjax.experiments.estimates import estimate as estimate
 from stackjax.experiments.metagame import metagame as metagame
 from stackjax.experiments.oracles import Leading as Leading
 from stackjax.experiments.oracles import lead as lead
-from stackjax.experiments.oracles import steps_to_reach as steps_to_reach
 from stackjax.experiments.parts import OtherConfigurationError as OtherConfigurationError
 from stackjax.experiments.reductions import concat as concat
 from stackjax.experiments.reductions import summary as summary

@@ -24,11 +24,12 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
       the time of compilation are left out.
     - Of regrets: both players' means with standard errors, a line for each pair and horizon, and their `slopes`.
     - Of a sweep: quartiles of what was measured, at the last record, a line for each of the first settings.
+    - Of leaders against oracles: quartiles of their exact values, and how many environment steps they took.
     - Of a meta-game: both players' average utilities, a cell for each pair of algorithms, and its `solutions`.
 
     **Arguments:**
 
-    - `dataset`: what `stackjax.experiments.compare`, `regret`, `metagame` or `load` returned.
+    - `dataset`: what `stackjax.experiments.compare`, `regret`, `metagame`, `lead` or `load` returned.
     - `width`: characters in a line; default: as many as `rich` takes the terminal to have.
 
     **Returns:** a `rich` table. A notebook shows it; elsewhere `rich` prints it (Python's own `print` would show
@@ -46,11 +47,12 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
     import rich
 
     from stackjax.experiments.metagame_tables import metagame_table  # here, as they import from this file
+    from stackjax.experiments.oracle_tables import leading_table
     from stackjax.experiments.regret_tables import regret_table
     from stackjax.experiments.sweep_tables import sweep_table
 
     width = rich.get_console().width if width is None else width
-    kinds = {"regret": regret_table, "metagame": metagame_table, "sweep": sweep_table}
+    kinds = {"regret": regret_table, "metagame": metagame_table, "leading": leading_table, "sweep": sweep_table}
     return kinds.get(str(getattr(dataset, "attrs", {}).get("result")), comparison_table)(dataset, width)
 
 

@@ -2,6 +2,7 @@
 
 from stackjax.plots.comparison import plot_comparison as plot_comparison
 from stackjax.plots.metagame import plot_metagame as plot_metagame
+from stackjax.plots.oracles import plot_leading as plot_leading
 from stackjax.plots.portrait import plot_portrait as plot_portrait
 from stackjax.plots.regret import plot_regret as plot_regret
 from stackjax.plots.results import plot_result as plot_result

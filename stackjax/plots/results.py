@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from stackjax.plots.comparison import plot_comparison
 from stackjax.plots.metagame import plot_metagame
+from stackjax.plots.oracles import plot_leading
 from stackjax.plots.regret import plot_regret
 from stackjax.plots.sweep import plot_sweep
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 #: What draws a result, by its attribute `result`.
 FIGURES: Mapping[str, Callable[..., "Figure"]] = {
     "comparison": plot_comparison,
+    "leading": plot_leading,
     "metagame": plot_metagame,
     "regret": plot_regret,
     "sweep": plot_sweep,

@@ -1,0 +1,142 @@
+"""`stackjax compare GAME --oracle NAME`: leaders of a Markov game against follower oracles."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stackjax.cli._common import deliver, nearest, plain, writable
+
+if TYPE_CHECKING:
+    from stackjax.catalogue import MarkovEntry
+    from stackjax.experiments import Leading
+    from stackjax.games import MarkovGame
+
+#: Leaders that are compared if none are asked for: the first that goes with an oracle.
+_DEFAULT = ("policy-gradient", "evolution-strategies")
+
+
+def compare_leaders(
+    game: str,
+    oracles: Sequence[str],
+    leaders: Sequence[str],
+    switches: Sequence[str],
+    *,
+    replicates: int | None,
+    rounds: int | None,
+    seed: int,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Run `experiments.lead`, write leading.nc and leading.png, and print the table.
+
+    **Arguments:** `switches`: of "hidden", "rewarded" and "recognisable", each of which is compared beside a method
+    with none of them.
+    """
+    from stackjax import catalogue
+
+    entry = _entry(plain(game))
+    chosen = {
+        option: [_known(option, name, known) for name in dict.fromkeys(plain(name) for name in names)]
+        for option, names, known in (
+            ("oracle", oracles, catalogue.ORACLES),
+            ("leader", leaders, catalogue.MARKOV_LEADERS),
+        )
+    }
+    from stackjax import experiments
+    from stackjax.experiments.oracles import check_memory
+
+    made = entry.make()
+    methods: dict[str, Leading] = {}
+    many: dict[str, int] = {}
+    for oracle in chosen["oracle"]:
+        for leader in chosen["leader"] or [_fitting(made, oracle)]:
+            for name, method in _methods(entry, made, leader, oracle, switches).items():
+                methods[name] = method
+                many[name] = catalogue.MARKOV_LEADERS[leader].rounds if rounds is None else rounds
+    if switches and not any(method.ascends for method in methods.values()):
+        raise click.UsageError(f"--{switches[0]}: expected a --leader who follows a gradient, got none")
+    number = entry.replicates if replicates is None else replicates
+    try:
+        check_memory(made, len(methods), number)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    out = Path("results", plain(game)) if out is None else out
+    writable(out, "--out")
+    words = ["stackjax", "compare", plain(game)]
+    words += [word for option, names in chosen.items() for name in names for word in (f"--{option}", name)]
+    words += [f"--{switch}" for switch in switches]
+    words += [] if rounds is None else ["--rounds", str(rounds)]
+    dataset = experiments.lead(
+        made,
+        methods,
+        rounds=many,
+        replicates=number,
+        seed=seed,
+        progress=False if quiet else None,
+        title=entry.title,
+        states=entry.states,
+        actions=entry.actions,
+        command=shlex.join([*words, "--replicates", str(number), "--seed", str(seed)]),
+    )
+    deliver(dataset, out / "leading", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}")
+
+
+def _entry(game: str) -> "MarkovEntry":
+    from stackjax import catalogue
+
+    if game not in catalogue.MARKOV_GAMES:
+        message = nearest("game", game, catalogue.MARKOV_GAMES)
+        if game in catalogue.GAMES:
+            message = (
+                f"{game} is no Markov game, and has no oracles; expected one of {', '.join(catalogue.MARKOV_GAMES)}"
+            )
+        raise click.BadParameter(message, param_hint="'GAME'")
+    return catalogue.MARKOV_GAMES[game]
+
+
+def _known(option: str, name: str, known: Any) -> str:
+    if name not in known:
+        raise click.BadParameter(nearest(option, name, known), param_hint=f"'--{option}'")
+    return name
+
+
+def _fitting(game: "MarkovGame", oracle: str) -> str:
+    """The first of the default leaders that goes with an oracle."""
+    return next(leader for leader in _DEFAULT if _complaint(_method(game, leader, oracle)) is None)
+
+
+def _method(game: "MarkovGame", leader: str, oracle: str, **switches: Any) -> "Leading":
+    from stackjax import catalogue
+    from stackjax.experiments import Leading
+
+    leading, following = catalogue.MARKOV_LEADERS[leader], catalogue.ORACLES[oracle]
+    follower = following.make if following.trained else following.make(game)
+    return Leading(leading.make(), follower, episodes=leading.episodes, **switches)
+
+
+def _complaint(method: "Leading") -> str | None:
+    try:
+        method.check()
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _methods(
+    entry: "MarkovEntry", game: "MarkovGame", leader: str, oracle: str, switches: Sequence[str]
+) -> dict[str, "Leading"]:
+    """The method that keeps the reduction's conditions; if it follows a gradient, others that violate one each."""
+    settings: dict[str, dict[str, Any]] = {
+        "hidden": {"visible": False},
+        "rewarded": {"query_rewards": entry.query_rewards()},
+        "recognisable": {"recognisable": True},
+    }
+    plain = _method(game, leader, oracle)
+    if (complaint := _complaint(plain)) is not None:
+        raise click.UsageError(f"--leader {leader}, --oracle {oracle}: {complaint}")
+    name = f"{leader}/{oracle}"
+    varied = switches if plain.ascends else ()
+    return {name: plain} | {f"{name}, {switch}": _method(game, leader, oracle, **settings[switch]) for switch in varied}
