@@ -165,9 +165,8 @@ def _learner(said: Any, where: str, role: str, game: Game, rounds: int) -> Learn
     known = catalogue.LEADERS if role == "leader" else catalogue.FOLLOWERS
     name = catalogue.ALIASES.get(str(table["name"]), str(table["name"]))
     if name not in known:
-        raise StudyError(
-            f"{where}: {nearest('tuned ' + role, name, [*known, *(a for a, t in catalogue.ALIASES.items() if t in known)])}"
-        )
+        names = [*known, *(alias for alias, target in catalogue.ALIASES.items() if target in known)]
+        raise StudyError(f"{where}: {nearest('tuned ' + role, name, names)}")
     if not isinstance(game, StackelbergBandit):
         raise StudyError(
             f"{where}: only learners of Stackelberg bandits are tuned, the game is a {type(game).__name__}"
