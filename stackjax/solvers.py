@@ -13,7 +13,6 @@ import equinox as eqx
 import numpy as np
 
 from stackjax._calculus.linear import (
-    DENSE,
     MAX_STEPS,
     Method,
     Past,
@@ -21,6 +20,7 @@ from stackjax._calculus.linear import (
     System,
     bicgstab,
     conjugate_gradients,
+    is_small,
     solve_dense,
     solve_iteratively,
 )
@@ -134,12 +134,14 @@ class BiCGStab(Iterative):
 
 
 def chosen(solver: Solver | None, unknowns: int, symmetric: bool) -> Solver:
-    """The solver, or the one that None stands for: `Dense` for up to 6 unknowns, else `CG` or `BiCGStab`.
+    """The solver, or the one that None stands for.
+
+    For a symmetric system that is `Dense` up to 6 unknowns, else `CG`; for another `Dense` up to 48, else `BiCGStab`.
 
     **Raises:** `ValueError` if the solver that is asked for can't solve such systems.
     """
     if solver is None:
-        return Dense() if unknowns <= DENSE else CG() if symmetric else BiCGStab()
+        return Dense() if is_small(unknowns, symmetric) else CG() if symmetric else BiCGStab()
     solver.check(symmetric)
     return solver
 

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from stackjax import Game, Record, Status, play
-from stackjax._calculus.linear import DENSE
+from stackjax._calculus.linear import DENSE, DENSE_GENERAL
 from stackjax.equilibria import implicit_gradient
 from stackjax.games import Quadratic
 from stackjax.learners import GradientAscent, HierarchicalAscent
@@ -80,7 +80,7 @@ def test_the_default_changes_with_the_number_of_unknowns(x64, unknowns):
 
 def test_the_default_is_for_the_kind_of_system():
     assert [chosen(None, n, True) for n in (DENSE, DENSE + 1)] == [Dense(), CG()]
-    assert [chosen(None, n, False) for n in (DENSE, DENSE + 1)] == [Dense(), BiCGStab()]
+    assert [chosen(None, n, False) for n in (DENSE_GENERAL, DENSE_GENERAL + 1)] == [Dense(), BiCGStab()]
     given = CG(1e-3)
     assert chosen(given, 2, True) is given and chosen(given, 10**6, True) is given
 

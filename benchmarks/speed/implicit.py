@@ -302,7 +302,8 @@ def _round_after_round(tolerance: float = 1e-4, rounds: int = 9) -> dict[str, An
         iterations.append(int(steps))
         errors.append(_error(direction, problem.exact))
         problem = _moved(problem)
-    return {"tolerance": tolerance, "iterations": iterations[-4:], "relative_errors": errors[-4:]}
+    last = {"iterations": spread(list(map(float, iterations[-4:]))), "relative_error": spread(errors[-4:])}
+    return {"tolerance": tolerance, **last}
 
 
 def _crossing(repetitions: int) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Int, PyTree, Scalar
 
 from stackjax._calculus.small import SMALL, nonsingular, solve_small
 
-#: Systems of up to so many unknowns are formed and solved densely: the crossing in `benchmarks/results/speed.json`.
-DENSE = 6
+#: Symmetric systems of up to so many unknowns, and others, are formed and solved densely, as measured in
+#: `benchmarks/results/speed.json`. The others' crossing lies lower than this for one lane, and higher for a hundred.
+DENSE, DENSE_GENERAL = 6, 48
 #: Steps of an iterative solve, at most, where nobody says otherwise.
 MAX_STEPS = 100
 Linear: TypeAlias = Callable[[PyTree], PyTree]
@@ -27,6 +28,11 @@ Found: TypeAlias = tuple[Array, Array, Array]
 Method: TypeAlias = Callable[[Product, Array, "Past | None", Any, Any], Found]
 #: Steps of an iterative solve, and its residual relative to the right-hand side (both 0 if the solve was dense).
 Effort: TypeAlias = tuple[Int[Array, ""], Scalar]
+
+
+def is_small(unknowns: int, symmetric: bool) -> bool:
+    """Whether a system is solved densely where nobody says otherwise."""
+    return unknowns <= (DENSE if symmetric else DENSE_GENERAL)
 
 
 def matrix_of(apply: Linear, like: PyTree) -> Float[Array, "rows columns"]:
@@ -151,8 +157,8 @@ def solve_iteratively(method: Method, system: System, past: Past | None, toleran
 
 
 def solve_automatically(system: System, past: Past | None = None) -> Solution:
-    """Densely for up to `DENSE` unknowns; else by conjugate gradients where that may be, or by BiCGStab."""
-    if system.b.size <= DENSE:
+    """Densely where it is small; else by conjugate gradients where that may be, or by BiCGStab."""
+    if is_small(system.b.size, system.negative):
         return solve_dense(system)
     return solve_iteratively(conjugate_gradients if system.negative else bicgstab, system, past, None, MAX_STEPS)
 
@@ -160,7 +166,7 @@ def solve_automatically(system: System, past: Past | None = None) -> Solution:
 def solve(apply: Linear, b: PyTree, tolerance: Any, max_steps: int, *, definite: bool = False) -> tuple[PyTree, Effort]:
     """Solve `apply(x) = b` for an x like b.
 
-    Densely for up to `DENSE` unknowns, where a singular system gives NaN. Else by BiCGStab, or by conjugate gradients
+    Densely where it is small, and a singular system then gives NaN. Else by BiCGStab, or by conjugate gradients
     for a map that is positive definite, from 0: a step costs two products, or one. Differentiable.
     """
     flat, unravel = ravel_pytree(b)
@@ -170,7 +176,7 @@ def solve(apply: Linear, b: PyTree, tolerance: Any, max_steps: int, *, definite:
         return sign * ravel_pytree(apply(unravel(x)))[0]
 
     system = System(product, sign * flat, lambda _: sign * matrix_of(apply, b), definite)
-    if flat.size <= DENSE:
+    if is_small(flat.size, definite):
         found = solve_dense(system)
     else:
         method = conjugate_gradients if definite else bicgstab

@@ -32,11 +32,15 @@ def beyond(ends: Float[Array, "... m"], uniform: Float[Array, "..."]) -> Int[Arr
 
 
 class Episode(NamedTuple):
-    """What happened at each of H times: `states [H]`, `observations` and `actions` `[H, N]`, all int32."""
+    """What happened at each of H times: `states [H]`, `observations` and `actions` `[H, N]`, all int32.
+
+    `places [H]`: of the state and the joint action in a flat table `[S, A_0, ...]`.
+    """
 
     states: Int[Array, " H"]
     observations: Int[Array, "H N"]
     actions: Int[Array, "H N"]
+    places: Int[Array, " H"]
 
 
 class Uniforms(NamedTuple):
@@ -69,12 +73,15 @@ def rollout(
     moves, shape = thresholds(transitions).reshape(-1, transitions.shape[-1] - 1), transitions.shape[:-1]
     seen = [None if e is None else thresholds(e) for e in observations]
 
-    def step(state: Array, now: tuple[Array, Uniforms]) -> tuple[Array, tuple[Array, Array, Array]]:
+    def step(state: Array, now: tuple[Array, Uniforms]) -> tuple[Array, tuple[Array, ...]]:
         t, (_, u_seen, u_act, u_move) = now
         o = [state if e is None else beyond(e[state], u) for e, u in zip(seen, u_seen, strict=True)]
         places = [i if when is None else t * when.shape[1] + i for i, when in zip(o, timed, strict=True)]
         a = [beyond(end[i], u) for end, i, u in zip(ends, places, u_act, strict=True)]
-        return beyond(moves[_place(shape, state, *a)], u_move), (state, jnp.stack(o), jnp.stack(a))
+        place = state
+        for n, action in zip(shape[1:], a, strict=True):
+            place = place * n + action
+        return beyond(moves[place], u_move), (state, jnp.stack(o), jnp.stack(a), place)
 
     horizon = uniforms.moves.shape[0]
     first = inverse_cdf(initial, uniforms.first)
@@ -86,15 +93,7 @@ def rollout(
 
 def rewards_of(episode: Episode, rewards: Table) -> Float[Array, " H"]:
     """What an episode paid at each time, by a table `[S, A_0, ...]`."""
-    return rewards.ravel()[_place(rewards.shape, episode.states, *episode.actions.T)]
-
-
-def _place(shape: Sequence[int], *indices: Array) -> Array:
-    """In a flat table of that shape."""
-    place = indices[0]
-    for n, index in zip(shape[1:], indices[1:], strict=True):
-        place = place * n + index
-    return place
+    return rewards.ravel()[episode.places]
 
 
 def log_probabilities(episode: Episode, player: int, policy: Array) -> Float[Array, " H"]:

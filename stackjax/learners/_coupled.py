@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
-from stackjax._calculus.linear import DENSE, Effort
+from stackjax._calculus.linear import DENSE_GENERAL, Effort
 from stackjax.learners._ascent import Ascent, AscentState
 from stackjax.protocols import Action, Game, Noise, Signal, Signals, View
 from stackjax.schedules import Schedule, as_number, as_schedule, number
@@ -82,7 +82,7 @@ class Solving(Coupled):
     tolerance: Any
     max_steps: int = eqx.field(static=True)
     #: Systems of up to so many unknowns are solved densely.
-    dense: ClassVar[int] = DENSE
+    dense: ClassVar[int] = DENSE_GENERAL
 
     def __init__(self, step: Any, *, tolerance: Any = None, max_steps: int = 100, noise_variance: Any = 0.0):
         super().__init__(step, noise_variance=noise_variance)

@@ -16,7 +16,7 @@ class CompetitiveGradient(Solving):
     The direction of the player with action x and payoff f, against one with y and g, is `(I - eta^2 D_xy f D_yx g)^-1
     (grad_x f + eta D_xy f grad_y g)`, eta = step(n), `D_xy f = d(grad_x f) / dy`. Schaefer & Anandkumar (2019,
     Competitive Gradient Descent), Algorithm 1, who minimise. As the equilibrium is of both players, both are taken to
-    step with this learner's eta. Up to 6 unknowns (the player's coordinates) the matrix is formed and solved; beyond
+    step with this learner's eta. Up to 48 unknowns (the player's coordinates) the matrix is formed and solved; beyond
     that BiCGStab gets by with products.
 
     **Arguments:**

@@ -21,7 +21,7 @@ class FollowTheRidge(Solving):
     `grad_x f1 - H_yx^T H_yy^-T grad_y f1`, or its partial gradient. Wang, Zhang & Ba (2020, On Solving Minimax
     Optimization Locally: A Follow-the-Ridge Approach), Algorithm 1 (`total=False`) for zero-sum games, and their
     extension to general sums. Several leaders of the first level enter together, and so do several followers of the
-    second, by the joint Jacobian of their first-order conditions instead of `H_yy`. Up to 6 unknowns (the followers'
+    second, by the joint Jacobian of their first-order conditions instead of `H_yy`. Up to 48 unknowns (the followers'
     coordinates) that matrix is formed and solved; beyond, BiCGStab gets by with products.
 
     **Arguments:**

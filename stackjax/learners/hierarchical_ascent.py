@@ -42,10 +42,10 @@ class HierarchicalAscent(Coupled):
     **Arguments:**
 
     - `step`, `optimizer`, `noise_variance`: as in `GradientAscent`.
-    - `solver`: of the linear system: `stackjax.solvers.Dense()`, `CG(...)` or `BiCGStab(...)`. Default: `Dense` up to
-      6 unknowns (the followers' coordinates), beyond them `CG` for one follower and `BiCGStab` for several. With the
-      iterative ones the `iterations` of the round and their relative `residual` are in the trace's reports, and a solve
-      starts from the solutions of the rounds before.
+    - `solver`: of the linear system: `stackjax.solvers.Dense()`, `CG(...)` or `BiCGStab(...)`. Default, by the
+      followers' coordinates: for one follower `Dense` up to 6, beyond them `CG`; else `Dense` up to 48, beyond them
+      `BiCGStab`. With the iterative ones the `iterations` of the round and their relative `residual` are in the trace's
+      reports, and a solve starts from the solutions of the rounds before.
     - `damping`: lambda >= 0; `H_yy - lambda I` is solved instead of `H_yy`. It keeps the direction finite where the
       follower's Hessian is singular, and moves the point that is converged to (default 0).
 
