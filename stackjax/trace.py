@@ -203,10 +203,17 @@ class Trace(eqx.Module):
         counted = self.calls
         for kind in Calls._fields:
             values = [np.asarray(getattr(calls, kind)) for calls in counted]
-            variables[kind + "_calls"] = ((*lead, "player"), np.stack(values, -1))
+            variables[kind + "_calls"] = ((*lead, "player"), _side_by_side(values, self.batched))
         variables["status"] = (lead[:-1], np.asarray(self.status))
         variables["failed_at"] = (lead[:-1], np.asarray(self.failed_at))
         coordinates = {"rounds": np.asarray(self.rounds)}
         if self.batched:
             coordinates["replicate"] = np.asarray(self.ids)
         return xarray.Dataset(variables, coordinates)
+
+
+def _side_by_side(values: list[np.ndarray], batched: bool) -> np.ndarray:
+    """Stacked along a last axis; what is the same in all replicates is kept once, as a view that repeats it."""
+    if not batched or any(value.strides[0] for value in values):
+        return np.stack(values, -1)
+    return np.broadcast_to(np.stack([value[0] for value in values], -1), (*values[0].shape, len(values)))

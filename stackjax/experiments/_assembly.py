@@ -35,9 +35,17 @@ class Tables:
         table = self.arrays[group]
         runs = len(self.groups[group].members) * self.replicates
         for name, (dims, array) in arrays.items():
+            shape = (runs, *array.shape[1:])
             if name not in table:
-                table[name] = (dims, np.empty((runs, *array.shape[1:]), array.dtype))
-            table[name][1][first : first + array.shape[0]] = array
+                whole = np.broadcast_to(array[0], shape) if _repeats(array) else np.empty(shape, array.dtype)
+                table[name] = (dims, whole)
+            known = table[name][1]
+            if _repeats(known):
+                if _repeats(array) and np.array_equal(array[0], known[0]):
+                    continue
+                known = np.array(known)
+                table[name] = (dims, known)
+            known[first : first + array.shape[0]] = array
 
     def whole(self) -> Iterator[tuple[str, tuple[str, ...], np.ndarray]]:
         """Each variable with its dimensions, `[settings, replicates, ...]`. The tables are used up."""
@@ -64,6 +72,11 @@ class Tables:
                 where: Any = (group.members, slice(None), *(slice(size) for size in array.shape[1:]))
                 found[where] = array.reshape(-1, self.replicates, *array.shape[1:])
         return found
+
+
+def _repeats(array: np.ndarray) -> bool:
+    """Whether it is a view that repeats one entry, as of oracle calls that are the same in all runs."""
+    return array.ndim > 1 and array.shape[0] > 0 and array.strides[0] == 0
 
 
 def dataset(

@@ -8,6 +8,7 @@ import pytest
 
 from stackjax import Record, experiments
 from stackjax.experiments import _chunks, _memory
+from stackjax.experiments._assembly import Tables
 from stackjax.experiments._chunks import Kind, Sizes, sizes
 from stackjax.experiments._prepared import prepared
 from stackjax.games import CournotDuopoly
@@ -129,3 +130,24 @@ def test_a_budget_that_is_too_small_is_refused():
     said = r"^budget: expected at least .* MiB, got 1 KiB: one run takes .*, beside .* MiB"
     with pytest.raises(ValueError, match=said):
         experiments.sweep(CournotDuopoly(), (Fixed(1.0), Fixed(1.0)), OVER, budget=1024, **OPTIONS)
+
+
+def test_what_repeats_is_kept_once_as_long_as_it_does():
+    """Rows that are equal in every chunk are a view; the first other row makes a table of its own of them."""
+
+    def filled(*chunks):
+        tables = Tables([SimpleNamespace(members=[0, 1, 2])], 2)
+        for i, chunk in enumerate(chunks):
+            tables.fill(0, 2 * i, {"calls": (("rounds",), chunk)})
+        ((_, _, found),) = tables.whole()
+        return found
+
+    row, other = np.array([1, 2, 3]), np.array([1, 2, 4])
+    alike, different = np.broadcast_to(row, (2, 3)), np.stack([row, other])
+    same = filled(alike, alike, alike)
+    assert same.shape == (3, 2, 3) and same.strides[:2] == (0, 0)
+    np.testing.assert_array_equal(same, np.broadcast_to(row, (3, 2, 3)))
+    for place in range(3):
+        chunks = [different if i == place else alike for i in range(3)]
+        np.testing.assert_array_equal(filled(*chunks), np.stack(chunks))
+    np.testing.assert_array_equal(filled(alike, np.broadcast_to(other, (2, 3)), alike)[1], [other, other])
