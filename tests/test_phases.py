@@ -18,8 +18,6 @@ from stackjax.learners import (
 )
 from stackjax.protocols import Game, Seen, Signals, View
 
-pytestmark = pytest.mark.optimized
-
 T, ARMS, PHASES = 400, 3, [2, 5, 11]
 PHASED = {
     "ExploreThenCommit": ExploreThenCommit(40),

@@ -10,8 +10,6 @@ from stackjax.games import from_payoffs
 from stackjax.learners import Fixed, GradientAscent
 from stackjax.spaces import Box, Euclidean
 
-pytestmark = pytest.mark.optimized
-
 KEY = jax.random.key(0)
 BOX, LINE = Box(-1.0, 1.0), Euclidean(())
 ROUNDS = 12

@@ -10,8 +10,6 @@ from stackjax.games import StackelbergBandit
 from stackjax.learners import UCB, ActiveArmElimination, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
 from stackjax.spaces import Arms
 
-pytestmark = pytest.mark.optimized
-
 KEY = jax.random.key(3)
 A, B, ROUNDS, REPLICATES = 3, 4, 12, 5
 MEANS = np.random.default_rng(0).uniform(size=(2, A, B)).astype(np.float32)

@@ -11,8 +11,6 @@ from stackjax.learners import Fixed, GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Box, Euclidean
 
-pytestmark = pytest.mark.optimized
-
 KEY = jax.random.key(0)
 ROUNDS = 6
 EQUAL = Record.every(2)

@@ -14,8 +14,6 @@ from stackjax.learners import BestResponse, Every, Fixed, GradientAscent, HiC, H
 from stackjax.schedules import Constant, PowerLaw, check_spsa, commitment_times
 from stackjax.spaces import Box, Euclidean
 
-pytestmark = pytest.mark.optimized
-
 
 def test_a_game_in_five_lines():
     def leader(x, y):
