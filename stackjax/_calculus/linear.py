@@ -150,8 +150,8 @@ def solve_iteratively(method: Method, system: System, past: Past | None, toleran
         moved = jax.lax.custom_linear_solve(
             product_of(values), tangents[1] - change, correct, correct, symmetric=symmetric
         )
-        nothing = np.zeros((), jax.dtypes.float0)
-        return found, Solution(moved, nothing, jnp.zeros_like(found.residual))  # type: ignore[arg-type]  # of integers
+        nothing: Any = np.zeros((), jax.dtypes.float0)  # JAX's tangent of an integer, which is no JAX array
+        return found, Solution(moved, nothing, jnp.zeros_like(found.residual))
 
     return solved(values, b, jax.lax.stop_gradient(past), limits)
 

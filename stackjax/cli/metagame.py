@@ -23,7 +23,7 @@ from stackjax.cli._common import (
 if TYPE_CHECKING:
     from stackjax.games import StackelbergBandit
 
-#: Random families by their names here -> in `stackjax.games.bandit_instances`.
+#: What meets whom, and where, if nothing else is asked for.
 _LEADERS, _FOLLOWERS = "etc,etucb,ucb,exp3", "etc,aae,ucb,exp3"
 _INSTANCES, _ARMS = 50, "3x3"
 #: What a family alone has: its option -> the family, and the default.

@@ -208,7 +208,7 @@ def differentiated(game: Game, evaluate: Any) -> Any:
         return jax.tree.map(np.asarray, evaluate())
     except NotImplementedError:
         raise
-    except Exception as error:  # whatever it is: it goes on, with the player if that can be told
+    except Exception as error:  # a user's payoff may raise anything; it goes on, with the player if that can be told
         culprit = _culprit(game)
         if culprit is not None:
             raise ValueError(
@@ -229,11 +229,11 @@ def _culprit(game: Game) -> int | None:
     for i in range(len(game.spaces)):
         try:
             jax.eval_shape(own(i), at.zero())
-        except Exception:  # not even that: its own error says more
+        except Exception:  # the user's payoff itself fails, with an error that says more
             return None
         try:
             jax.eval_shape(jax.hessian(own(i)), at.zero())
-        except Exception:  # whatever differentiation raises
+        except Exception:  # what differentiation raises depends on what the user's payoff calls
             return i
     return None
 

@@ -20,7 +20,7 @@ def named(what: str) -> Iterator[None]:
     """An error in here goes on, with a note that says in what it happened."""
     try:
         yield
-    except Exception as error:  # whatever it is
+    except Exception as error:  # any error gets the note, and goes on
         error.add_note(f"(in {what})")
         raise
 
