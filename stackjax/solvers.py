@@ -94,10 +94,9 @@ class CG(Iterative):
       resolution.
     - `max_steps`: at most so many iterations (default 100); what the last one reached is used, and its residual
       reported.
-    - `history`: how many past solutions a learner remembers (default 4), static. It combines them as the past
-      right-hand sides combine to the present one, and starts from the mixture of that and the last solution whose
-      residual is least: two products, or one for a history of 1. Where leader and follower move smoothly that is far
-      nearer to the solution than the last one alone; 0 starts from 0.
+    - `history`: how many past solutions a learner remembers (default 4), static. It starts from their
+      combination in which the past right-hand sides combine to the present one, which costs a product. Where leader and
+      follower move smoothly that is far nearer to the solution than the last one alone; 0 starts from 0.
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """

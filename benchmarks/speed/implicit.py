@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,17 +63,25 @@ class Problem(NamedTuple):
         return self.reference(np.asarray(self.x, np.float64), np.asarray(self.y, np.float64))
 
 
+def compiled(f: Callable, game: Game) -> Callable:
+    """`jit(f)(game, ...)`: the game's data are arguments, as in `play`; of constants XLA keeps a copy for each use."""
+    data, rest = eqx.partition(game, eqx.is_array)
+    jitted = jax.jit(lambda data, *arguments: f(eqx.combine(data, rest), *arguments))
+    return functools.partial(jitted, data)
+
+
 def _climb(game: Game) -> Callable:
     """The best response to x from y: Newton's method with conjugate gradients, in float32 to rounding."""
 
-    @jax.jit
-    def newton(x: Any, y: Any) -> Any:
+    def newton(game: Game, x: Any, y: Any) -> Any:
         product = functools.partial(_product, game, x, y)
         return y + jax.scipy.sparse.linalg.cg(product, partial_gradient(game, 1, (x, y)), tol=1e-7, maxiter=200)[0]
 
+    step = compiled(newton, game)
+
     def climb(x: Any, y: Any) -> Any:
         for _ in range(8):
-            y = newton(x, y)
+            y = step(x, y)
         return y
 
     return climb
@@ -98,9 +107,13 @@ def logistic(d: int, rows: int, decay: float = -4.0) -> Problem:
         return jnp.mean(jax.nn.softplus(margin) - labels * margin)
 
     training, validation = sample(), sample()
+
+    def follower(data: Any, x: Any, y: Any) -> Any:
+        return -loss(data, y) - 0.5 * jnp.sum(jnp.exp(x) * y**2)
+
     game = from_payoffs(
-        lambda x, y: -loss(validation, y),
-        lambda x, y: -loss(training, y) - 0.5 * jnp.sum(jnp.exp(x) * y**2),
+        eqx.Partial(lambda data, x, y: -loss(data, y), validation),
+        eqx.Partial(follower, training),
         spaces=(Euclidean((d,)), Euclidean((d,))),
     )
 
@@ -131,8 +144,11 @@ def stencil(d: int) -> Problem:
     def follower(x: Any, y: Any) -> Any:
         return -0.5 * jnp.sum((y - x) ** 2) - 4 * jnp.sum((y[1:] - y[:-1]) ** 2)
 
+    def leader(target: Any, x: Any, y: Any) -> Any:
+        return -0.5 * jnp.sum((y - target) ** 2) - 0.05 * jnp.sum(x**2)
+
     game = from_payoffs(
-        lambda x, y: -0.5 * jnp.sum((y - target) ** 2) - 0.05 * jnp.sum(x**2),
+        eqx.Partial(leader, target),
         follower,
         spaces=(Euclidean((d,)), Euclidean((d,))),
     )
@@ -164,44 +180,50 @@ def pair(d: int) -> tuple[Game, Any, tuple[Any, ...]]:
 
 
 def ours(game: Game, solver: Any) -> Callable:
-    return jax.jit(lambda x, y: implicit_gradient(game, x, y, solver=solver))
+    return compiled(functools.partial(implicit_gradient, solver=solver), game)
 
 
 def warm(game: Game, steps: int) -> Callable:
     """As in `play`, from what is left of the rounds before."""
 
-    @jax.jit
-    def direction(x: Any, y: Any, past: Any) -> Any:
+    def direction(game: Game, x: Any, y: Any, past: Any) -> Any:
         learner = HierarchicalAscent(1.0, solver=CG(tolerance=NEVER, max_steps=steps, history=len(past.solutions)))
         memory = SolveMemory((), past, jnp.int32(0), jnp.float32(0))
         return learner.direction(game, 0, (x, y), state=AscentState(x, jnp.int32(0), memory))
 
-    return direction
+    return compiled(direction, game)
 
 
 def jaxopt_cg(game: Game, tolerance: float) -> Callable:
     """The same gradient, as one writes it with JAXopt."""
 
-    def conditions(y: Any, x: Any) -> Any:
-        return -partial_gradient(game, 1, (x, y))
-
     solve = functools.partial(linear_solve.solve_cg, tol=tolerance, maxiter=1000)
 
-    @jax.jit
-    def gradient(x: Any, y: Any) -> Any:
+    def gradient(game: Game, x: Any, y: Any) -> Any:
+        def conditions(y: Any, x: Any) -> Any:
+            return -partial_gradient(game, 1, (x, y))
+
         own, others = jax.grad(lambda x, y: game.payoffs(x, y)[0], argnums=(0, 1))(x, y)
         (through,) = implicit_diff.root_vjp(conditions, y, (x,), others, solve=solve)
         return own + through
 
-    return gradient
+    return compiled(gradient, game)
+
+
+def slope(game: Game) -> Callable:
+    """The follower's gradient in its own action: the unit of all costs."""
+    return compiled(lambda game, x, y: partial_gradient(game, 1, (x, y)), game)
 
 
 def _solution(problem: Problem) -> tuple[Any, Any]:
     """`H_yy^-1 grad_y f1` to rounding, and `grad_y f1`."""
     game, x, y, _ = problem
-    slope = jax.grad(lambda y: game.payoffs(x, y)[0])(y)
-    solve = jax.jit(lambda b: jax.scipy.sparse.linalg.cg(functools.partial(_product, game, x, y), b, tol=1e-7)[0])
-    return -solve(slope), slope
+    b = jax.grad(lambda y: game.payoffs(x, y)[0])(y)
+
+    def solve(game: Game, b: Any) -> Any:
+        return jax.scipy.sparse.linalg.cg(functools.partial(_product, game, x, y), b, tol=1e-7)[0]
+
+    return -compiled(solve, game)(b), b
 
 
 def _past(*solutions: tuple[Any, Any]) -> Past:
@@ -228,7 +250,7 @@ def _one(problem: Problem, repetitions: int) -> dict[str, Any]:
     game, x, y, _ = problem
     solution = _solution(problem)
     calls: dict[str, tuple[Callable, tuple[Any, ...]]] = {
-        "gradient": (jax.jit(lambda x, y: partial_gradient(game, 1, (x, y))), (x, y)),
+        "gradient": (slope(game), (x, y)),
         "cg_5": (ours(game, CG(NEVER, 5)), (x, y)),
         "cg_10": (ours(game, CG(NEVER, 10)), (x, y)),
         "cg_2_warm": (warm(game, 2), (x, y, _past(solution))),
@@ -269,8 +291,7 @@ def _after_steps(repetitions: int) -> dict[str, Any]:
         before, problem = problem, _moved(problem)
     game, x, y, _ = problem
     spectrum = np.linalg.eigvalsh(-np.asarray(jax.hessian(lambda y: game.payoffs(x, y)[1])(y), np.float64))
-    gradient = jax.jit(lambda x, y: partial_gradient(game, 1, (x, y)))
-    calls: dict[str, Callable] = {"gradient": functools.partial(gradient, x, y)}
+    calls: dict[str, Callable] = {"gradient": functools.partial(slope(game), x, y)}
     for history in (1, 2, 3, 4):
         for steps in (1, 2, 3, 5):
             before_it = _past(*past[:history])
@@ -286,24 +307,33 @@ def _after_steps(repetitions: int) -> dict[str, Any]:
     return found
 
 
-def _round_after_round(tolerance: float = 1e-4, rounds: int = 9) -> dict[str, Any]:
-    """As in `play`: each round starts from what the rounds before have found, to this tolerance; the last 4 rounds."""
+def _round_after_round(repetitions: int, tolerance: float = 1e-4, rounds: int = 12) -> dict[str, Any]:
+    """As in `play`: each round starts from what the rounds before have found, to this tolerance; the last 5 rounds.
+
+    The cost is that of a whole round: its start, its iterations, the true residual, and what is kept for the next.
+    """
     problem = logistic(1000, LOGISTIC[1000], DECAY)
     solver = CG(tolerance=tolerance, max_steps=300)
 
-    @jax.jit
-    def one(x: Any, y: Any, past: Past) -> Any:
-        direction, (solution, image) = total_derivative(problem.game, 0, (x, y), 0.0, solver.solve, past)
-        return direction, solution.iterations, Past(*map(newest_first, past, (solution.x, image)))
+    def step(game: Game, x: Any, y: Any, past: Past) -> Any:
+        direction, (solution, image) = total_derivative(game, 0, (x, y), 0.0, solver.solve, past)
+        return direction, Past(*map(newest_first, past, (solution.x, image))), (solution.iterations, solution.residual)
 
-    past, errors, iterations = Past(*[jnp.zeros((solver.history, 1000))] * 2), [], []
-    for _ in range(rounds):
-        direction, steps, past = one(problem.x, problem.y, past)
-        iterations.append(int(steps))
+    one = compiled(step, problem.game)
+    past, errors, iterations, calls = Past(*[jnp.zeros((solver.history, 1000))] * 2), [], [], {}
+    for n in range(rounds):
+        game, x, y, _ = problem
+        call = functools.partial(one, x, y, past)
+        direction, past, (steps, _) = call()
+        iterations.append(float(steps))
         errors.append(_error(direction, problem.exact))
+        if n >= rounds - 5:
+            calls |= {f"gradient {n}": _often(functools.partial(slope(game), x, y)), f"round {n}": _often(call)}
         problem = _moved(problem)
-    last = {"iterations": spread(list(map(float, iterations[-4:]))), "relative_error": spread(errors[-4:])}
-    return {"tolerance": tolerance, **last}
+    seconds = interleaved(calls, repetitions)
+    costs = [ratio(seconds, f"round {n}", f"gradient {n}")["median"] for n in range(rounds - 5, rounds)]
+    last = {"iterations": iterations[-5:], "relative_error": errors[-5:], "whole_round_in_gradients": costs}
+    return {"tolerance": tolerance, **{name: spread(values) for name, values in last.items()}}
 
 
 def _crossing(repetitions: int) -> dict[str, Any]:
@@ -319,8 +349,12 @@ def _crossing(repetitions: int) -> dict[str, Any]:
                 points = point if lanes == 1 else tuple(jnp.tile(z, (lanes, 1)) for z in point)
                 calls = {}
                 for which, how in (("dense", Dense()), ("iterative", solver)):
-                    f = jax.jit(lambda *z, game=game, how=how: implicit_gradient(game, *z, solver=how))
-                    calls[which] = _often(functools.partial(f if lanes == 1 else jax.jit(jax.vmap(f)), *points))
+
+                    def f(game: Game, *z: Any, how: Any = how, lanes: int = lanes) -> Any:
+                        gradient = functools.partial(implicit_gradient, game, solver=how)
+                        return (gradient if lanes == 1 else jax.vmap(gradient))(*z)
+
+                    calls[which] = _often(functools.partial(compiled(f, game), *points))
                 seconds = interleaved(calls, repetitions)
                 found[f"{name}: {d}_unknowns_{lanes}_lanes"] = ratio(seconds, "dense", "iterative")
     return found
@@ -339,7 +373,7 @@ def main(repetitions: int) -> dict[str, Any]:
     found = {f"logistic d = {d}": _one(logistic(d, rows), repetitions) for d, rows in LOGISTIC.items()}
     found[f"stencil d = {STENCIL}"] = _one(stencil(STENCIL), repetitions)
     found["logistic d = 1000 after steps"] = _after_steps(repetitions)
-    found["logistic d = 1000 round after round"] = _round_after_round()
+    found["logistic d = 1000 round after round"] = _round_after_round(repetitions)
     found["dense over iterations"] = _crossing(repetitions)
     found[f"stencil d = {HUGE}"] = _huge()
     return found

@@ -114,7 +114,7 @@ class HierarchicalAscent(Coupled):
         """A gradient of the own payoff, the Hessian-vector products of the solve, one for H_yx, and a solve a level.
 
         A dense solve takes a product for each column of H_yy, which has those of all levels below; `CG` one an
-        iteration, `BiCGStab` two, and both up to two for their start.
+        iteration, `BiCGStab` two, and both one for a start from past solutions.
         """
         game = view.game
         products, below = unknowns(game, view.player), game.levels[level_of(game, view.player) + 1 :]
@@ -122,7 +122,7 @@ class HierarchicalAscent(Coupled):
             return Calls(gradients=1)
         solver = self._iterative(game, view.player)
         if solver is not None:
-            products = solver.products * after.memory.iterations + min(solver.history, 2)
+            products = solver.products * after.memory.iterations + min(solver.history, 1)
         return Calls(gradients=1, hessian_vector_products=products + 1, solves=len(below))
 
     def _iterative(self, game: Game, player: int) -> Iterative | None:
