@@ -93,7 +93,11 @@ def rollout(
 
 def rewards_of(episode: Episode, rewards: Table) -> Float[Array, " H"]:
     """What an episode paid at each time, by a table `[S, A_0, ...]`."""
-    return rewards.ravel()[episode.places]
+    flat = rewards.ravel()
+    if episode.places.shape[0] > UNROLLED:
+        return flat[episode.places]
+    # Time by time, as the places were found: gathered at once they are transposed first.
+    return jnp.stack([flat[place] for place in episode.places])
 
 
 def log_probabilities(episode: Episode, player: int, policy: Array) -> Float[Array, " H"]:
