@@ -96,10 +96,9 @@ class _Followers:
         self.axis = 0 if self.each else None
         self.queries = 0 if method.practises else int(np.shape(self.one.queries)[0])
 
-    def training(self, horizon: int | None) -> Any:
-        """What the training cost, queries of its leaders included, in environment steps: a number, or one each."""
-        steps = np.asarray(getattr(self.them, "environment_steps", 0), np.float64)
-        return steps * (1 if horizon is None else 1 + self.queries / horizon)
+    def training(self) -> Float[np.ndarray, " #replicates"]:
+        """What the training cost, in environment steps: a number, or one each."""
+        return np.asarray(getattr(self.them, "environment_steps", 0), np.float64)
 
 
 def lead(
@@ -301,7 +300,7 @@ class _Run:
             compiling = compiled()
             seconds = time.perf_counter() - began - compiling
         failed = np.asarray(trace.status) != Status.OK
-        training = np.broadcast_to(self.followers.training(self.plain.horizon), failed.shape)
+        training = np.broadcast_to(self.followers.training(), failed.shape)
         found = {
             "policy": policy,
             "value": value,

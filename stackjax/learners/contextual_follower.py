@@ -74,7 +74,7 @@ class ContextualFollower(QueryFollower):
       of the game. A context is the answers read as digits, the first the most significant.
     - `actions`: the number of the leader's actions; `contexts = actions ** Q`.
     - `queries`: observations of the leader `[Q]`, whole numbers from 0; default: the first Q of them, in order.
-    - `environment_steps`: what the training cost, for the record.
+    - `environment_steps`: what the training cost, queries included, for the record.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; from `play` where the leader has no such
     observation, or where the shapes aren't the game's.
@@ -136,9 +136,9 @@ class ContextualFollower(QueryFollower):
         leaders: str = "deterministic",
         queries: Any = None,
         step: Any = 0.5,
-        exploration: Any = 0.5,
+        exploration: Any = 0.7,
         parallel: int = 32,
-        restarts: Any = 0.1,
+        restarts: Any = 0.3,
         length: int | None = None,
     ) -> "ContextualFollower":
         """Tabular Q-learning across random leaders, each episode with a new one.
@@ -161,7 +161,7 @@ class ContextualFollower(QueryFollower):
           learns what to do where its leaders wouldn't lead; what leads there is another one, later.
         - `length`: steps after which an episode of a discounted game is cut.
 
-        **Returns:** the follower; `environment_steps` counts episodes times steps.
+        **Returns:** the follower; `environment_steps` counts the episodes' steps, and a query for each answer.
         """
         check_markov(game)
         schedule = _episodes.learning_rate(step)
@@ -232,8 +232,8 @@ class Setting(eqx.Module):
 
     @property
     def environment_steps(self) -> int:
-        """Episodes times steps."""
-        return self.shape[0] * self.batches * self.length
+        """The episodes' steps, and the leader's answers to their queries."""
+        return self.shape[0] * self.batches * (self.length + self.queries.shape[0])
 
     def leaders(self, key: PRNGKeyArray, group: int = 1) -> tuple[Array, Array, Array]:
         """Random policies `[parallel, O, A]`, their answers `[parallel, Q]`, and the contexts `[parallel]`.

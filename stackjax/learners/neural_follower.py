@@ -31,7 +31,7 @@ class NeuralFollower(QueryFollower):
     - `actions`: the number of the leader's actions; `queries`: observations of the leader `[Q]`.
     - `clocks`: for each follower the number of times of its clock, None without one.
     - `greedy`: whether it plays the likeliest action instead of the probabilities (static).
-    - `environment_steps`: what the training cost, for the record.
+    - `environment_steps`: what the training cost, queries included, for the record.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; from `play` where the leader has no such
     observation, or where the shapes aren't the game's.
@@ -127,7 +127,7 @@ class NeuralFollower(QueryFollower):
         - `parallel`: episodes of a step; a multiple of `group` >= 2. `episodes` is a multiple of `parallel`.
         - `restarts`: as there; rewards after a restart are no consequence of the actions before, and not counted.
 
-        **Returns:** the follower; `environment_steps` counts episodes times steps.
+        **Returns:** the follower; `environment_steps` counts the episodes' steps, and a query for each answer.
         """
         check_markov(game)
         number(step, "step", 0.0)

@@ -25,7 +25,7 @@ OPTIONS = {"rounds": ROUNDS, "replicates": SEEDS, "points": 6, "seed": 1, "progr
 def train(game, key):
     """Random policies, which stand for a training of 512 episodes."""
     policies = jax.nn.softmax(3 * jax.random.normal(key, (32, HORIZON, 5, 2)))
-    return ContextualFollower((policies,), 2, environment_steps=512 * HORIZON)
+    return ContextualFollower((policies,), 2, environment_steps=512 * (HORIZON + 5))
 
 
 @pytest.fixture(scope="module")
