@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackjax.experiments.reductions import check_comparison, left_out, over_replicates
-from stackjax.plots._style import COLOURS, FAINT, INK, plain
+from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, head_height, write_head
 
 if TYPE_CHECKING:
     import xarray
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
 _EQUILIBRIA = {"nash": ("Nash", (0, (1, 1.6))), "stackelberg": ("Stackelberg", (0, (6, 2.5)))}
-_HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 6  # inches, and how many methods in a row
+_LEGEND_COLUMNS = 6  # how many methods in a row
 _WINDOW = 0.2  # decades of rounds
 _COLUMNS = 4  # more players than that take another row
 
@@ -53,16 +53,12 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
 
     **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a comparison.
     """
-    from matplotlib.figure import Figure
-
     check_comparison(dataset)
     rows = _panels(dataset)
     columns = max(len(row) for row in rows)
     names = [str(name) for name in dataset["methods"].values]
-    head = _HEAD + _LEGEND_ROW * -(-len(names) // _LEGEND_COLUMNS)
-    width, height = 1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows)
-    figure = Figure(figsize=(width, height), dpi=150)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+    head = head_height(len(names), _LEGEND_COLUMNS)
+    figure = below_a_head(1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows), head)
     axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True)
     rounds = dataset["rounds"].values
     for row_axes, row in zip(axes, rows, strict=True):
@@ -153,9 +149,7 @@ def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray) -> None:
         ax.set_ylim(low, high)
         _equilibria(ax, panel.lines, high - low)
     ax.set_title(panel.label, loc="left", fontsize=11, color=INK)
-    ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
-    ax.set_axisbelow(True)
-    plain(ax)
+    gridded(ax)
 
 
 def _equilibria(ax: "Axes", lines: dict[str, list[float]], height: float) -> None:
@@ -200,8 +194,6 @@ def _style(j: int) -> tuple[str, Any]:
 
 
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
-    from matplotlib.lines import Line2D
-
     replicates = dataset.sizes["replicate"]
     failed = (dataset["status"] != 0).sum("replicate").values
     said = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
@@ -210,20 +202,5 @@ def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None
     ignored = left_out(dataset, shown).values
     said += [f"{n} values of {name} not finite, left out" for name, n in zip(names, ignored, strict=True) if n]
     text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
-    height = figure.get_figheight()
-    left = 0.12 / figure.get_figwidth()
-    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
-    figure.text(left, 1 - 0.42 / height, text, fontsize=10, color=FAINT, va="top")
-    handles = [Line2D([], [], color=_style(j)[0], linestyle=_style(j)[1], linewidth=2.5) for j in range(len(names))]
-    figure.legend(
-        handles,
-        names,
-        loc="upper left",
-        bbox_to_anchor=(left, 1 - _HEAD / height),
-        ncols=min(len(names), _LEGEND_COLUMNS),
-        frameon=False,
-        fontsize=11,
-        labelcolor=INK,
-        borderaxespad=0,
-        borderpad=0,
-    )
+    looks = [{"color": colour, "linestyle": dash} for colour, dash in map(_style, range(len(names)))]
+    write_head(figure, dataset.attrs.get("title", ""), text, names, looks, _LEGEND_COLUMNS)

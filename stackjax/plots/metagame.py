@@ -18,7 +18,7 @@ from stackjax.experiments.metagame_tables import (
     population,
 )
 from stackjax.experiments.solutions import check_metagame
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK
+from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, write_title
 
 if TYPE_CHECKING:
     import xarray
@@ -71,7 +71,7 @@ def plot_metagame(dataset: "xarray.Dataset") -> "Figure":
         _marks(ax, dataset)
         ax.set_title(f"average utility of the {player}", loc="left", fontsize=11, color=INK, pad=8)
         _label(ax, names, first=i == 0)
-    figure.text(0.12 / width, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
+    write_title(figure, dataset.attrs.get("title", ""))
     for line, text in enumerate(said):
         at = 1 - (_HEAD + _HEAD_LINE * line) / height
         figure.text(0.12 / width, at, text, fontsize=9.5, color=FAINT, va="top")

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from stackjax.experiments.efficiency import check_leading
 from stackjax.experiments.oracle_tables import truths_of
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, plain
+from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, write_head
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 3  # inches, and how many methods in a row
+_LEGEND_COLUMNS = 3  # how many methods in a row
 _MOST_MAPS = 4  # panels of policies in a row
 _MOST_SEEDS = 64  # in a panel
 _DECADE = 10  # from the first record to the last one, above which the axis is logarithmic
@@ -38,15 +38,11 @@ def plot_leading(dataset: "xarray.Dataset") -> "Figure":
 
     **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a result of `lead`.
     """
-    from matplotlib.figure import Figure
-
     check_leading(dataset)
     names = [str(name) for name in dataset["methods"].values]
     maps = -(-len(names) // _MOST_MAPS)
-    head = _HEAD + _LEGEND_ROW * -(-len(names) // _LEGEND_COLUMNS)
-    height = 4.0 + 2.6 * maps + head
-    figure = Figure(figsize=(10.5, height), dpi=150)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+    head = head_height(len(names), _LEGEND_COLUMNS)
+    figure = below_a_head(10.5, 4.0 + 2.6 * maps + head, head)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.0, 2.6 * maps])[:, 0]
     _curves(upper.subplots(), dataset)
     panels = lower.subplots(maps, min(len(names), _MOST_MAPS), squeeze=False)
@@ -57,7 +53,7 @@ def plot_leading(dataset: "xarray.Dataset") -> "Figure":
     action = str(dataset["leader_action"].values[0])
     bar = lower.colorbar(image, ax=panels, label=f"probability of {action}", shrink=0.8)
     bar.outline.set_visible(False)
-    _head(figure, dataset, names, head)
+    _head(figure, dataset, names)
     return figure
 
 
@@ -89,9 +85,7 @@ def _curves(ax: "Axes", dataset: "xarray.Dataset") -> None:
     _lines(ax, truths, 0.05 * (high - low + 2 * margin))
     ax.set_xlabel("rounds" if exact else "environment steps", color=INK)
     ax.set_ylabel("the leader's payoff per step", color=INK)
-    ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
-    ax.set_axisbelow(True)
-    plain(ax)
+    gridded(ax)
 
 
 def _lines(ax: "Axes", truths: dict[str, float], apart: float) -> None:
@@ -138,24 +132,9 @@ def _policies(ax: "Axes", one: "xarray.Dataset", name: str, first: bool) -> obje
     return image
 
 
-def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], head: float) -> None:
-    from matplotlib.lines import Line2D
-
+def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
     failed = (dataset["status"] != int(Status.OK)).sum("replicate").values
     said = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     text = f"medians of {dataset.sizes['replicate']} seeds between quartiles; dashed: what it commits to"
-    height, left = figure.get_figheight(), 0.12 / figure.get_figwidth()
-    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
-    figure.text(left, 1 - 0.42 / height, "; ".join([text, *said]), fontsize=10, color=FAINT, va="top")
-    figure.legend(
-        [Line2D([], [], color=COLOURS[i % len(COLOURS)], linewidth=2.5) for i in range(len(names))],
-        names,
-        loc="upper left",
-        bbox_to_anchor=(left, 1 - _HEAD / height),
-        ncols=min(len(names), _LEGEND_COLUMNS),
-        frameon=False,
-        fontsize=11,
-        labelcolor=INK,
-        borderaxespad=0,
-        borderpad=0,
-    )
+    looks = [{"color": COLOURS[i % len(COLOURS)]} for i in range(len(names))]
+    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, _LEGEND_COLUMNS)

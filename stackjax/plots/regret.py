@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from stackjax.experiments.regret import check_regret
 from stackjax.experiments.regret_tables import benchmark_text, mean_and_error
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, plain
+from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, write_head
 
 if TYPE_CHECKING:
     import xarray
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _GUIDES = ((1 / 2, "$T^{1/2}$"), (2 / 3, "$T^{2/3}$"), (1.0, "$T$"))
-_HEAD, _LEGEND_ROW, _LEGEND_COLUMNS = 0.7, 0.27, 3  # inches, and how many pairs in a row
+_LEGEND_COLUMNS = 3  # how many pairs in a row
 _MARKERS = ("o", "s", "D")
 _NORMAL = 1.96  # standard errors on each side, for 95 %
 
@@ -33,17 +33,13 @@ def plot_regret(dataset: "xarray.Dataset") -> "Figure":
 
     **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a result of `regret`.
     """
-    from matplotlib.figure import Figure
-
     check_regret(dataset)
     names = [str(name) for name in dataset["pairs"].values]
     values = dataset["regret"].transpose("player", "pairs", "horizon", "replicate").values
     mean, error = mean_and_error(values)
     horizons = dataset["horizon"].values.astype(np.float64)
-    head = _HEAD + _LEGEND_ROW * -(-len(names) // _LEGEND_COLUMNS)
-    height = 4.2 + head
-    figure = Figure(figsize=(10.5, height), dpi=150)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+    head = head_height(len(names), _LEGEND_COLUMNS)
+    figure = below_a_head(10.5, 4.2 + head, head)
     axes = figure.subplots(1, mean.shape[0], squeeze=False, sharex=True, sharey=True)[0]
     limits = _limits(mean, error)
     for ax, player, means, errors in zip(axes, dataset["player"].values, mean, error, strict=True):
@@ -57,11 +53,9 @@ def plot_regret(dataset: "xarray.Dataset") -> "Figure":
         _below(ax, horizons, means, limits[0])
         ax.set_title(f"regret of the {player}", loc="left", fontsize=11, color=INK)
         ax.set_xlabel("horizon T, rounds", color=INK)
-        ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
-        ax.set_axisbelow(True)
-        plain(ax)
+        gridded(ax)
         ax.tick_params(labelleft=True)
-    _head(figure, dataset, names, mean, head)
+    _head(figure, dataset, names, mean)
     return figure
 
 
@@ -129,28 +123,12 @@ def _guides(ax: "Axes", horizons: np.ndarray, mean: np.ndarray, limits: tuple[fl
         )
 
 
-def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], mean: np.ndarray, head: float) -> None:
-    from matplotlib.lines import Line2D
-
+def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], mean: np.ndarray) -> None:
     failed = (dataset["status"] != 0).sum(("horizon", "replicate")).values
     said = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     if hidden := int(np.sum(mean <= 0)):
         said.append(f"▼: {hidden} means that aren't above 0")
     text = f"mean of {dataset.sizes['replicate']} replicates in a band of 95 %; {benchmark_text(dataset)}"
-    height, left = figure.get_figheight(), 0.12 / figure.get_figwidth()
-    figure.text(left, 1 - 0.12 / height, dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
-    figure.text(left, 1 - 0.42 / height, "; ".join([text, *said]), fontsize=10, color=FAINT, va="top")
     styles = [_style(j) for j in range(len(names))]
-    handles = [Line2D([], [], color=c, marker=m, markersize=5, linewidth=2.5) for c, m in styles]
-    figure.legend(
-        handles,
-        names,
-        loc="upper left",
-        bbox_to_anchor=(left, 1 - _HEAD / height),
-        ncols=min(len(names), _LEGEND_COLUMNS),
-        frameon=False,
-        fontsize=11,
-        labelcolor=INK,
-        borderaxespad=0,
-        borderpad=0,
-    )
+    looks = [{"color": colour, "marker": marker, "markersize": 5} for colour, marker in styles]
+    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, _LEGEND_COLUMNS)

@@ -10,7 +10,7 @@ import numpy as np
 from stackjax._names import nearest
 from stackjax.experiments.reductions import MEASURED, check_result, settings_dims, summary
 from stackjax.experiments.sweep_tables import labels_at
-from stackjax.plots._style import COLOURS, FAINT, INK, plain
+from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, write_head
 
 if TYPE_CHECKING:
     import xarray
@@ -131,16 +131,12 @@ class _Sweep:
 
     def figure(self) -> "Figure":
         """The figure, drawn."""
-        from matplotlib.figure import Figure
-
         rows, columns = len(self.players), len(self.facets)
         labels = self._labels()
         width = 1.4 + max(3.6 * columns, 6.0)
         across = max(int(width // (0.75 + 0.085 * max(map(len, labels)))), 1)
         head = 0.75 + (0.25 * -(-len(labels) // across) if len(labels) > 1 else 0.0)
-        height = head + 0.4 + 2.7 * rows
-        figure = Figure(figsize=(width, height), dpi=150)
-        figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - head / height), w_pad=0.08, h_pad=0.08)
+        figure = below_a_head(width, head + 0.4 + 2.7 * rows, head)
         axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey="row")
         for i, player in enumerate(self.players):
             for ax, facet in zip(axes[i], self.facets, strict=True):
@@ -179,7 +175,7 @@ class _Sweep:
         for j in range(1 if self.colour is None else self.dataset.sizes[self.colour]):
             one = at if self.colour is None else at.isel({self.colour: j})
             low, middle, high = one.transpose("quantile", self.along).values[:, order]
-            colour, marker = COLOURS[j % len(COLOURS)], _MARKERS[j // len(COLOURS) % 2]
+            colour, marker = _style(j)
             if zipped:
                 spread = np.nan_to_num([middle - low, high - middle])
                 ax.errorbar(
@@ -196,13 +192,9 @@ class _Sweep:
                 ax.set_xticks([], minor=True)
         if "y" in self.log and bool((at.values > 0).any()):
             ax.set_yscale("log")
-        ax.grid(True, which="major", color="#E6E6E6", linewidth=0.7)
-        ax.set_axisbelow(True)
-        plain(ax)
+        gridded(ax)
 
     def _head(self, figure: "Figure", labels: list[str], across: int) -> None:
-        from matplotlib.lines import Line2D
-
         failed, ignored = int(self.reduced["failed"].sum()), int(self.reduced["left_out"].sum())
         runs = int(np.prod(self.dataset["status"].shape))
         said = [f"median and quartiles of {self.replicates} replicates"]
@@ -210,24 +202,14 @@ class _Sweep:
             said[0] += f" after {int(self.dataset['rounds'][-1])} rounds"
         said[0] += f", pooled over {self.pooled}" if self.pooled else ""
         said += [f"{failed} of {runs} runs failed"] * (failed > 0) + [f"{ignored} values not finite"] * (ignored > 0)
-        height, left = figure.get_figheight(), 0.12 / figure.get_figwidth()
-        figure.text(left, 1 - 0.12 / height, self.dataset.attrs.get("title", ""), fontsize=14, color=INK, va="top")
-        figure.text(left, 1 - 0.42 / height, "; ".join(said), fontsize=10, color=FAINT, va="top")
-        if self.colour is None or len(labels) < 2:
-            return
-        styles = [(COLOURS[j % len(COLOURS)], _MARKERS[j // len(COLOURS) % 2]) for j in range(len(labels))]
-        figure.legend(
-            [Line2D([], [], color=c, marker=m, markersize=5, linewidth=2.5) for c, m in styles],
-            labels,
-            loc="upper left",
-            bbox_to_anchor=(left, 1 - 0.7 / height),
-            ncols=min(len(labels), across),
-            frameon=False,
-            fontsize=10,
-            labelcolor=INK,
-            borderaxespad=0,
-            borderpad=0,
-        )
+        labels = [] if self.colour is None or len(labels) < 2 else labels
+        looks = [{"color": c, "marker": m, "markersize": 5} for c, m in map(_style, range(len(labels)))]
+        title = self.dataset.attrs.get("title", "")
+        write_head(figure, title, "; ".join(said), labels, looks, across, fontsize=10)
+
+
+def _style(j: int) -> tuple[str, str]:
+    return COLOURS[j % len(COLOURS)], _MARKERS[j // len(COLOURS) % len(_MARKERS)]
 
 
 def _pooled_dims(dataset: "xarray.Dataset", pool: Any) -> list[str]:
