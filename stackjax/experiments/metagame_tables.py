@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackjax.experiments.solutions import DOMINANCE, check_metagame
-from stackjax.experiments.tables import short
+from stackjax.experiments.tables import short, titled
 
 if TYPE_CHECKING:
     import xarray
@@ -76,21 +76,9 @@ def percent(share: float) -> str:
 
 
 def _table(dataset: "xarray.Dataset", errors: bool, fill: bool = False) -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    made = Table(
-        title=population(dataset),
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        caption_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 2, 0, 0) if errors else (0, 1, 0, 0),
-        header_style="bold",
-    )
+    made = titled(population(dataset), gap=2 if errors else 1)
     made.add_column("leader\n  follower", overflow="fold")
     for name in dataset["follower"].values:
         made.add_column(f"\n[cyan]{escape(chr(10).join(lines(str(name))))}", justify="right", overflow="fold")

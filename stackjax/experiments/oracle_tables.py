@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stackjax.experiments.efficiency import check_leading, steps_to_reach
-from stackjax.experiments.tables import short
+from stackjax.experiments.tables import fitting, short, titled
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -43,29 +43,14 @@ def leading_table(dataset: "xarray.Dataset", width: int) -> "Table":
 
     Where they don't suffice (below about 100) the quartiles stand below the medians, and the times are left out.
     """
-    from rich.console import Console
-
     check_leading(dataset)
-    made = _table(dataset, complete=True)
-    return made if Console(width=10 * width).measure(made).maximum <= width else _table(dataset, complete=False)
+    return fitting((_table(dataset, complete) for complete in (True, False)), width)
 
 
 def _table(dataset: "xarray.Dataset", complete: bool) -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    made = Table(
-        title=f"{dataset.sizes['replicate']} replicates, medians and quartiles",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        caption_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 2 if complete else 1, 0, 0),
-        header_style="bold",
-    )
+    made = titled(f"{dataset.sizes['replicate']} replicates, medians and quartiles", gap=2 if complete else 1)
     target = target_of(dataset)
     headers = ["value", f"commitment's\n[not bold dim]ties {dataset.attrs['ties']}", "environment\nsteps"]
     headers += ["those to\nwithin 5 %"] * (target is not None)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from stackjax.experiments.regret import check_regret
 from stackjax.experiments.slopes import slopes
-from stackjax.experiments.tables import short
+from stackjax.experiments.tables import fitting, short, titled
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -32,30 +32,15 @@ def regret_table(dataset: "xarray.Dataset", width: int) -> "Table":
 
     Where they don't suffice (below about 100) the exploration and the time are left out.
     """
-    from rich.console import Console
-
     check_regret(dataset)
     fitted = slopes(dataset)
-    made = _table(dataset, fitted, complete=True)
-    return made if Console(width=10 * width).measure(made).maximum <= width else _table(dataset, fitted, complete=False)
+    return fitting((_table(dataset, fitted, complete) for complete in (True, False)), width)
 
 
 def _table(dataset: "xarray.Dataset", fitted: "xarray.Dataset", complete: bool) -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
-    made = Table(
-        title=f"{dataset.sizes['replicate']} replicates, {benchmark_text(dataset)}",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        caption_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 2 if complete else 1, 0, 0),
-        header_style="bold",
-    )
+    made = titled(f"{dataset.sizes['replicate']} replicates, {benchmark_text(dataset)}", gap=2 if complete else 1)
     names = [_broken(str(pair)) for pair in dataset["pairs"].values]
     longest = max(len(part) for name in names for part in name.splitlines())
     made.add_column("pair\n  T", overflow="fold", min_width=min(longest, 24))

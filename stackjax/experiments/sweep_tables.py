@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackjax.experiments.reductions import MEASURED, settings_dims, summary
+from stackjax.experiments.tables import fitting, titled
 
 if TYPE_CHECKING:
     import xarray
@@ -28,20 +29,11 @@ def labels_at(dataset: "xarray.Dataset", index: dict[str, int]) -> dict[str, str
 
 def sweep_table(dataset: "xarray.Dataset", width: int) -> "Table":
     """The first settings of a sweep in lines of `width` characters: medians, and quartiles where they fit."""
-    from rich.console import Console
-
-    console = Console(width=10 * width)
-    for quartiles in (True, False):
-        made = _table(dataset, quartiles)
-        if console.measure(made).maximum <= width:
-            break
-    return made
+    return fitting((_table(dataset, quartiles) for quartiles in (True, False)), width)
 
 
 def _table(dataset: "xarray.Dataset", quartiles: bool) -> "Table":
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
     found = summary(dataset)
     dims = settings_dims(dataset)
@@ -49,16 +41,9 @@ def _table(dataset: "xarray.Dataset", quartiles: bool) -> "Table":
     indices = [dict(zip(dims, at, strict=True)) for at in itertools.product(*map(range, sizes))]
     players = [str(player) for player in dataset["player"].values]
     measured = [name for name in MEASURED if name in found]
-    made = Table(
-        title=f"{len(indices)} settings, {int(found['replicates'])} replicates of {int(found['rounds'])} rounds",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
+    made = titled(
+        f"{len(indices)} settings, {int(found['replicates'])} replicates of {int(found['rounds'])} rounds",
         caption_style="dim",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
     )
     for name in labels_at(dataset, indices[0]):
         made.add_column(escape(name))

@@ -1,5 +1,6 @@
 """`table`: a result for a terminal or a notebook. rich is imported when one is made."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,22 +59,42 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
 
 def comparison_table(dataset: "xarray.Dataset", width: int) -> "Table":
     """The table of a comparison, see `table`, in lines of `width` characters."""
+    check_comparison(dataset)
+    return fitting((_table(dataset, between) for between in (" ", "\n", None)), width)
+
+
+def fitting(tables: Iterable["Table"], width: int) -> "Table":
+    """The first table that fits in lines of `width` characters, else the last one."""
     from rich.console import Console
 
-    check_comparison(dataset)
     console = Console(width=10 * width)
-    for between in (" ", "\n"):
-        made = _table(dataset, between)
+    for made in tables:
         if console.measure(made).maximum <= width:
-            return made
-    return _table(dataset, None)
+            break
+    return made
+
+
+def titled(title: str, gap: int = 1, caption_style: str = "") -> "Table":
+    """An empty table as all of them look, with `gap` characters between columns."""
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        caption_style=caption_style,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, gap, 0, 0),
+        header_style="bold",
+    )
 
 
 def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
     """The table, with something between a median and its quartiles; short, without quartiles, if it is None."""
-    from rich import box
     from rich.markup import escape
-    from rich.table import Table
 
     found = summary(dataset)
     players = [str(player) for player in found["player"].values]
@@ -81,17 +102,7 @@ def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
     names = [escape(str(name)) for name in found["methods"].values]
     kinds = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in found]
 
-    made = Table(
-        title=f"{replicates} replicates of {int(found['rounds'])} rounds",
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        caption_style="",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        header_style="bold",
-    )
+    made = titled(f"{replicates} replicates of {int(found['rounds'])} rounds")
     made.add_column("method\n  player", overflow="fold")
     for kind in kinds:
         header = kind.replace("_to_", " to\n").replace("nash", "Nash").replace("stackelberg", "Stackelberg")
