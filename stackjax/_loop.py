@@ -335,13 +335,13 @@ class _OneReplicate:
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
         check_dictionary("metrics", metrics)
-        row = {
+        row = {  # as the fields of a `Trace` are called
             "strategies": strategies if self.recording.strategies else (),
             "actions": c.actions,
             "payoffs": jnp.stack(means) if means else None,
             "metrics": jax.tree.map(jnp.asarray, metrics),
             "reports": players.reports(c.states),
-            "visits": c.visits.reshape([arms_of(space) for space in players.game.spaces])
+            "block_visits": c.visits.reshape([arms_of(space) for space in players.game.spaces])
             if self.recording.visits
             else None,
         }

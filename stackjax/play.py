@@ -205,14 +205,9 @@ def _prepared(
             )
             calls = jax.tree.map(lambda x: x[0] if x.ndim > 1 else x, calls)
         return Trace(
+            **rows,
             rounds=points,
             initial=initial,
-            strategies=rows["strategies"],
-            actions=rows["actions"],
-            payoffs=rows["payoffs"],
-            metrics=rows["metrics"],
-            reports=rows["reports"],
-            block_visits=rows["visits"],
             visits_before=visits_before,
             status=status,
             failed_at=failed_at,

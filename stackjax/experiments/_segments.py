@@ -115,19 +115,14 @@ def blank(program: jax.stages.Lowered) -> Trace:
     rows = jax.tree.map(lambda x: cut(x, (1, 1)), rows)
     none: Any = cut(status, (1,))
     return Trace(
+        **rows,
         rounds=np.ones(1, np.int64),
         initial=jax.tree.map(lambda x: cut(x, (1,)), initial),
-        strategies=rows["strategies"],
-        actions=rows["actions"],
-        payoffs=rows["payoffs"],
-        metrics=rows["metrics"],
-        reports=rows["reports"],
         status=none,
         failed_at=none,
         state=(),
         key=none,
         ids=none,
-        block_visits=rows["visits"],
         visits_before=None,
         block_calls=jax.tree.map(lambda x: cut(x, (1,) * x.ndim), calls),
         calls_before=None,
@@ -186,7 +181,7 @@ def restored(
         leaves.append(jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if typed else array)
     _, rows, _, last = program.out_info
     calls = tuple(Calls(*[0] * len(Calls._fields)) for _ in players[1:])
-    structure = jax.tree.structure((last, calls, rows["visits"]))
+    structure = jax.tree.structure((last, calls, rows["block_visits"]))
     ids, _ = _entry.replicate_ids(options["replicates"])
     kind = _entry.structure(players[0], players[1:])
     return _ending(kind, options["key"], ids, rounds, *jax.tree.unflatten(structure, leaves))

@@ -177,7 +177,7 @@ def test_a_state_with_keys_is_stored():
     ending = dataclasses.replace(_segments.ending(trace), state=state)
     arrays = {name: (dims, np.asarray(array)) for name, (dims, array) in _segments.stored(ending).items()}
     out = ((state, trace.status, trace.failed_at),)
-    program = SimpleNamespace(out_info=(None, {"visits": None}, None, *out))
+    program = SimpleNamespace(out_info=(None, {"block_visits": None}, None, *out))
     options = {"key": jax.random.key(0), "replicates": 2}
     again = _segments.restored(arrays, 2, (game, *pair), options, program)
     chex.assert_trees_all_equal(*(jax.random.key_data(x.state["keys"]) for x in (again, ending)))
