@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,31 +28,50 @@ def _adam(step: float, momentum: float = 0.9) -> optax.GradientTransformation:
     return optax.adam(step, b1=momentum)
 
 
+class _Schedules(NamedTuple):
+    """Hi-C's own: its steps `scale / (n + offset)` and perturbations `perturbation / (n + 1)^(1/6)`, n from 0."""
+
+    scale: float
+    offset: float
+    perturbation: float
+    commitment: int
+
+    def hi_c(self) -> HiC:
+        return HiC(PowerLaw(self.scale, 1.0, offset=self.offset), PowerLaw(self.perturbation, 1 / 6), self.commitment)
+
+
 def _four(
-    step: Mapping[str, Any],
-    follower: Callable[[], Learner],
-    unrolled: tuple[float, int],
-    hi_c: Callable[[], Learner],
+    leader: Mapping[str, Any],
+    follower: Mapping[str, Any],
+    schedules: _Schedules,
+    *,
+    depth: int,
+    ahead: float | None = None,
     **hierarchical: Any,
 ) -> Mapping[str, Method]:
     """The four methods: one step and one follower for all, but for Hi-C's own schedules.
 
-    **Arguments:** `step`: the leader's `step` or `optimizer`; `unrolled`: the step and the number of the follower's
-    steps that the unrolled leader looks ahead; `hierarchical`: options of that leader.
+    **Arguments:** `leader`, `follower`: their `step` or `optimizer`; `schedules`: Hi-C's; `depth`: how many of the
+    follower's steps the unrolled leader looks ahead, and `ahead`: what step it takes the follower to have, by default
+    the follower's own; `hierarchical`: options of that leader.
     """
-    own = {"step": None} | dict(step)
-    ahead, depth = unrolled
+    own, other = ({"step": None} | dict(steps) for steps in (leader, follower))
+    ahead = other["step"] if ahead is None else ahead
+
+    def with_follower(make: Callable[[], Learner]) -> Callable[[], tuple[Learner, ...]]:
+        return lambda: (make(), GradientAscent(**other))
+
     return {
-        "simultaneous": Method(lambda: (GradientAscent(**own), follower()), "each player ascends its own payoff"),
+        "simultaneous": Method(with_follower(lambda: GradientAscent(**own)), "each player ascends its own payoff"),
         "hierarchical": Method(
-            lambda: (HierarchicalAscent(**own, **hierarchical), follower()),
+            with_follower(lambda: HierarchicalAscent(**own, **hierarchical)),
             "a leader who knows the game; the follower is faster",
         ),
         "unrolled": Method(
-            lambda: (Unrolled(other_step=ahead, depth=depth, **own), follower()),
+            with_follower(lambda: Unrolled(other_step=ahead, depth=depth, **own)),
             f"a leader who goes through {depth} steps of the follower",
         ),
-        "hi-c": Method(lambda: (hi_c(), follower()), "a leader who sees nothing but its payoffs"),
+        "hi-c": Method(with_follower(schedules.hi_c), "a leader who sees nothing but its payoffs"),
     }
 
 
@@ -102,9 +121,9 @@ TRAINED: Mapping[str, GameEntry] = {
         "one weight decay a coefficient of a logistic regression; mini-batches of 32",
         _four(
             {"optimizer": _adam(0.03)},
-            lambda: GradientAscent(0.1),
-            (0.1, 20),
-            lambda: HiC(PowerLaw(600.0, 1.0, offset=200.0), PowerLaw(2.0, 1 / 6), 50),
+            {"step": 0.1},
+            _Schedules(scale=600.0, offset=200.0, perturbation=2.0, commitment=50),
+            depth=20,
         ),
         ("logarithms of the weight decays", "coefficients"),
         start=(_zeros(10), _zeros(10)),
@@ -115,9 +134,9 @@ TRAINED: Mapping[str, GameEntry] = {
         "a weight for each of 100 rows, 30 % of them with wrong labels; mini-batches of 32",
         _four(
             {"optimizer": _adam(0.03)},
-            lambda: GradientAscent(0.5),
-            (0.5, 20),
-            lambda: HiC(PowerLaw(1000.0, 1.0, offset=300.0), PowerLaw(3.0, 1 / 6), 50),
+            {"step": 0.5},
+            _Schedules(scale=1000.0, offset=300.0, perturbation=3.0, commitment=50),
+            depth=20,
         ),
         ("logits of the rows' weights", "coefficients"),
         start=(_zeros(100), _zeros(10)),
@@ -128,9 +147,9 @@ TRAINED: Mapping[str, GameEntry] = {
         "both plan five stages, the leader first; disturbances of variance .01",
         _four(
             {"step": PowerLaw(1.0, 0.7, offset=50.0)},
-            lambda: GradientAscent(0.12),
-            (0.12, 20),
-            lambda: HiC(PowerLaw(1.5, 1.0, offset=50.0), PowerLaw(1.0, 1 / 6), 30),
+            {"step": 0.12},
+            _Schedules(scale=1.5, offset=50.0, perturbation=1.0, commitment=30),
+            depth=20,
         ),
         ("plan of the leader", "plan of the follower"),
     ),
@@ -140,9 +159,9 @@ TRAINED: Mapping[str, GameEntry] = {
         "one number against one slope; the slope is regularised",
         _four(
             {"step": 0.05},
-            lambda: GradientAscent(0.5),
-            (0.5, 5),
-            lambda: HiC(PowerLaw(10.0, 1.0, offset=20.0), PowerLaw(0.3, 1 / 6), 15),
+            {"step": 0.5},
+            _Schedules(scale=10.0, offset=20.0, perturbation=0.3, commitment=15),
+            depth=5,
         ),
         ("where the generator puts its mass", "slope of the discriminator"),
         start=(1.0, 1.0),
@@ -153,9 +172,9 @@ TRAINED: Mapping[str, GameEntry] = {
         "a linear generator against a quadratic discriminator, in three dimensions; 128 samples a round",
         _four(
             {"step": PowerLaw(10.0, 1.0, offset=200.0)},
-            lambda: GradientAscent(0.5),
-            (0.5, 5),
-            lambda: HiC(PowerLaw(1.0, 1.0, offset=200.0), PowerLaw(0.2, 1 / 6), 10),
+            {"step": 0.5},
+            _Schedules(scale=1.0, offset=200.0, perturbation=0.2, commitment=10),
+            depth=5,
         ),
         ("matrix of the generator", "matrix of the discriminator"),
         start=(np.eye(3, dtype=np.float32), _zeros(3, 3)),
@@ -166,9 +185,10 @@ TRAINED: Mapping[str, GameEntry] = {
         "networks of 16 tanh units; four normal modes on a ring; 64 samples a round",
         _four(
             {"optimizer": _adam(0.005, 0.5)},
-            lambda: GradientAscent(optimizer=_adam(0.02, 0.5)),
-            (0.5, 5),
-            lambda: HiC(PowerLaw(10.0, 1.0, offset=300.0), PowerLaw(0.3, 1 / 6), 20),
+            {"optimizer": _adam(0.02, 0.5)},
+            _Schedules(scale=10.0, offset=300.0, perturbation=0.3, commitment=20),
+            depth=5,
+            ahead=0.5,
             # CG would need a Hessian without curvature of the wrong sign, which this follower's has.
             solver=Dense(),
             damping=0.3,
