@@ -94,6 +94,10 @@ def terminal() -> "Console":
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of all randomness."
 )
+noise_option = click.option(
+    "--noise", type=click.Choice(["gaussian", "bernoulli"]), help="Of the rewards; default the instance's."
+)
+sigma_option = click.option("--sigma", type=Real(0.0, min_open=True), help="Of normal rewards; default the instance's.")
 
 
 def plain(name: str) -> str:

@@ -14,9 +14,11 @@ from stackjax.cli._common import (
     deliver,
     learner_named,
     nearest,
+    noise_option,
     noted_already,
     plain,
     seed_option,
+    sigma_option,
     writable,
 )
 
@@ -68,8 +70,8 @@ class Arms(click.ParamType):
     help="What errors and frequencies are about: these instances, or their family.  [default: the latter, if any]",
 )
 @click.option("--resamples", type=Whole(1, 10**6), default=1000, show_default=True, help="Of the bootstrap.")
-@click.option("--noise", type=click.Choice(["gaussian", "bernoulli"]), help="Of the rewards; default the instance's.")
-@click.option("--sigma", type=Real(0.0, min_open=True), help="Of normal rewards; default the instance's.")
+@noise_option
+@sigma_option
 @seed_option
 @click.option(
     "--out",

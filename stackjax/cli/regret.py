@@ -15,9 +15,11 @@ from stackjax.cli._common import (
     deliver,
     learner_named,
     nearest,
+    noise_option,
     noted_already,
     plain,
     seed_option,
+    sigma_option,
     writable,
 )
 
@@ -70,8 +72,8 @@ class Horizons(click.ParamType):
     show_default=True,
     help="What regret is measured against.",
 )
-@click.option("--noise", type=click.Choice(["gaussian", "bernoulli"]), help="Of the rewards; default the instance's.")
-@click.option("--sigma", type=Real(0.0, min_open=True), help="Of normal rewards; default the instance's.")
+@noise_option
+@sigma_option
 @click.option("--skip-phases", is_flag=True, help="Jump over rounds that nobody learns from, for pairs that allow it.")
 @seed_option
 @click.option(
