@@ -177,57 +177,67 @@ def changed(old, new):
     return STUDY.replace(old, new)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (changed("game.demand = [90.0, 100.0]\n", ""), "over: expected at least one name with its values"),
-        (changed("[90.0, 100.0]", "{}"), "over.game.demand: expected an array of values, or a table with low and high"),
-        (changed("[90.0, 100.0]", "[90.0]\n'game.demand' = [1.0]"), "over: 'game.demand' stands there twice, with and"),
-        (changed("[90.0, 100.0]", f"[{10**30}]"), "over: 'game.demand': expected whole numbers that 64 bits hold"),
-        (changed("[90.0, 100.0]", "{low = 1, high = inf, log = 3}"), "over.game.demand: expected low < high"),
-        (changed("[90.0, 100.0]", "{low = 1, high = 2, log = 1e3}"), "over.game.demand.log: expected how many values"),
-        (changed("[90.0, 100.0]", f"{{low = 1, high = 2, log = {10**13}}}"), "over.game.demand: expected low < high"),
-        (
-            changed("[90.0, 100.0]", "{low = 1, high = 2, sample = 2, seed = -1}"),
-            "over.game.demand.seed: expected 0",
-        ),
-        (
-            changed("rounds", "start = [[1.0, [2.0]], 1.0]\nrounds"),
-            "start[0]: expected a number or an array of",
-        ),
-        (changed("rounds", "nash = [1.0, 'b']\nrounds"), "nash[1]: expected a number or an array of numbers, got 'b'"),
-        (changed('name = "duopoly"', "class = ['Noisy']"), "game.class: unknown game"),
-        (
-            changed('"simultaneous"', "{leader = {class = [1]}, follower = {}}"),
-            "methods.here.leader.class: unknown",
-        ),
-        (
-            changed('"simultaneous"', "{leader = {tuned = 1}, follower = {}}"),
-            "methods.here.leader.tuned: expected",
-        ),
-        (
-            changed('"simultaneous"', "{leader = {name = [1], tuned = true}, follower = {}}"),
-            "methods.here.leader: unknown tuned leader '[1]'",
-        ),
-        (changed("here", "''"), "methods: expected at least one, and no empty name"),
-        (changed("[game]", "[record]\nkind = ['final']\n[game]"), "record.kind: unknown kind"),
-        (
-            changed("[game]", "[figure]\nx = 'demand'\n[game]"),
-            "figure.x: unknown name 'demand'; did you mean 'game",
-        ),
-        (changed("[game]", "[figure]\nx = 3\n[game]"), "figure.x: expected a text, got 3"),
-        (changed("[game]", "[figure]\nlog = 'x'\n[game]"), "figure.log: expected an array of texts, got 'x'"),
-        (changed("[game]", "[figure]\nlog = ['z']\n[game]"), "figure.log: unknown name 'z'; known: x, y"),
-        (
-            changed("[game]", "[figure]\nvariable = 'regret'\n[game]"),
-            "figure.variable: unknown name 'regret'; known",
-        ),
-    ],
-)
-def test_of_configuration_files(text, message):
+def refused(text, message):
     with pytest.raises(StudyError) as caught:
         parsed(text)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("game.demand = [90.0, 100.0]\n", "", "over: expected at least one name with its values"),
+        ("rounds", "start = [[1.0, [2.0]], 1.0]\nrounds", "start[0]: expected a number or an array of"),
+        ("rounds", "nash = [1.0, 'b']\nrounds", "nash[1]: expected a number or an array of numbers, got 'b'"),
+        ('name = "duopoly"', "class = ['Noisy']", "game.class: unknown game"),
+        ("here", "''", "methods: expected at least one, and no empty name"),
+        ("[game]", "[record]\nkind = ['final']\n[game]", "record.kind: unknown kind"),
+    ],
+)
+def test_of_configuration_files(old, new, message):
+    refused(changed(old, new), message)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("{}", "over.game.demand: expected an array of values, or a table with low and high"),
+        ("[90.0]\n'game.demand' = [1.0]", "over: 'game.demand' stands there twice, with and"),
+        (f"[{10**30}]", "over: 'game.demand': expected whole numbers that 64 bits hold"),
+        ("{low = 1, high = inf, log = 3}", "over.game.demand: expected low < high"),
+        ("{low = 1, high = 2, log = 1e3}", "over.game.demand.log: expected how many values"),
+        (f"{{low = 1, high = 2, log = {10**13}}}", "over.game.demand: expected low < high"),
+        ("{low = 1, high = 2, sample = 2, seed = -1}", "over.game.demand.seed: expected 0"),
+    ],
+)
+def test_of_swept_values(values, message):
+    refused(changed("[90.0, 100.0]", values), message)
+
+
+@pytest.mark.parametrize(
+    ("leader", "message"),
+    [
+        ("{class = [1]}", "methods.here.leader.class: unknown"),
+        ("{tuned = 1}", "methods.here.leader.tuned: expected"),
+        ("{name = [1], tuned = true}", "methods.here.leader: unknown tuned leader '[1]'"),
+    ],
+)
+def test_of_learners(leader, message):
+    refused(changed('"simultaneous"', f"{{leader = {leader}, follower = {{}}}}"), message)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("x = 'demand'", "figure.x: unknown name 'demand'; did you mean 'game"),
+        ("x = 3", "figure.x: expected a text, got 3"),
+        ("log = 'x'", "figure.log: expected an array of texts, got 'x'"),
+        ("log = ['z']", "figure.log: unknown name 'z'; known: x, y"),
+        ("variable = 'regret'", "figure.variable: unknown name 'regret'; known"),
+    ],
+)
+def test_of_figures(line, message):
+    refused(changed("[game]", f"[figure]\n{line}\n[game]"), message)
 
 
 @pytest.mark.parametrize(
