@@ -14,8 +14,8 @@ from stackjax import Record, Status, experiments, play
 from stackjax.games import CournotDuopoly, StackelbergBandit
 from stackjax.games.bandit_instances import aligned, etc_failure, etc_failure2
 from stackjax.learners import ExploreThenCommit, Fixed, PerArm
-from stackjax.learners._bandit import Bandit
 from tests.experiments import synthetic_metagame as synthetic
+from tests.experiments.straying import Straying
 from tests.experiments.synthetic_metagame import printed
 
 MODULE = sys.modules[experiments.metagame.__module__]
@@ -102,19 +102,6 @@ def test_each_instance_has_its_own_noise():
     assert alike.repeated(2).sigma == 0.5 and alike.repeated(2).leader_means.shape == (4, 1, 1)
     given = StackelbergBandit(np.ones((3, 1, 2)), np.ones((3, 1, 2)), sigma=np.array([1.0, 2.0, 3.0]))
     np.testing.assert_array_equal(MODULE._Batch.of(given).repeated(2).sigma, [1, 1, 2, 2, 3, 3])
-
-
-class Straying(Bandit):
-    """Leaves the arms in its first round in about half of the replicates."""
-
-    def init(self, view, key):
-        return jnp.where(jax.random.uniform(key) < 0.5, 7, 1).astype(jnp.int32)
-
-    def act(self, view, state, noise, seen):
-        return state
-
-    def update(self, view, state, noise, signals):
-        return state
 
 
 def test_failed_replicates_are_nan_counted_and_left_out_of_means():

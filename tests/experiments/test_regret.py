@@ -17,7 +17,7 @@ from stackjax.equilibria import self_tolerant_benchmarks, stackelberg_benchmarks
 from stackjax.games import CournotDuopoly, StackelbergBandit
 from stackjax.games.bandit_instances import etc_failure
 from stackjax.learners import ExploreThenCommit, Fixed, PerArm
-from stackjax.learners._bandit import Bandit
+from tests.experiments.straying import Straying
 
 MODULE = sys.modules[experiments.regret.__module__]
 HORIZONS = [10, 30, 90]
@@ -148,19 +148,6 @@ def test_given_values_may_depend_on_the_horizon(data):
     values = [[0.6, 0.4], [0.5, 0.3], [0.4, 0.2]]
     found = experiments.regret(etc_failure(), PAIRS, horizons=HORIZONS, replicates=8, benchmark=values)
     np.testing.assert_allclose(found["benchmark"], values, rtol=1e-6)
-
-
-class Straying(Bandit):
-    """Leaves the arms in its first round in about half of the replicates."""
-
-    def init(self, view, key):
-        return jnp.where(jax.random.uniform(key) < 0.5, 7, 1).astype(jnp.int32)
-
-    def act(self, view, state, noise, seen):
-        return state
-
-    def update(self, view, state, noise, signals):
-        return state
 
 
 def test_phases_are_skipped_where_the_learners_allow_it(monkeypatch):

@@ -78,6 +78,21 @@ MEETINGS = {
 }
 
 
+def played(costs, learners, start):
+    """A trace, and its joint actions `[rounds, d]`."""
+    trace = play(
+        game_of(costs),
+        *learners,
+        key=jax.random.key(0),
+        rounds=ROUNDS,
+        start=actions_of(start, TWO),
+        record=Record.every(1, payoffs=None),
+    )
+    assert trace.status == Status.OK
+    x, y = trace.strategies
+    return trace, np.concatenate([x["gain"], x["offset"][:, None], y], axis=1)
+
+
 @pytest.mark.parametrize("name", MEETINGS)
 def test_play_iterates_the_rules(x64, name):
     learners, rules = MEETINGS[name]
@@ -87,17 +102,7 @@ def test_play_iterates_the_rules(x64, name):
         moves = [rule(costs, z, n) for rule in rules]
         z = np.r_[z[:3] - _step(n) * moves[0][:3], z[3:] - _step(n) * moves[1][3:]]
         expected.append(z)
-    trace = play(
-        game_of(costs),
-        *learners,
-        key=jax.random.key(0),
-        rounds=ROUNDS,
-        start=actions_of(points[2] * 0.5, TWO),
-        record=Record.every(1, payoffs=None),
-    )
-    assert trace.status == Status.OK
-    x, y = trace.strategies
-    ours = np.concatenate([x["gain"], x["offset"][:, None], y], axis=1)
+    trace, ours = played(costs, learners, points[2] * 0.5)
     np.testing.assert_allclose(ours, expected, rtol=1e-8, atol=1e-8)
     for learner, calls in zip(learners, trace.calls, strict=True):
         assert calls.gradients[-1] >= ROUNDS
@@ -112,18 +117,8 @@ def test_optimistic_remembers_its_last_gradient(x64):
         move = coupled.optimistic(costs, z, last)
         z, last = z - _step(n) * move, costs.xi(z)
         expected.append(z)
-    trace = play(
-        game_of(costs),
-        *[OptimisticAscent(_STEP)] * 2,
-        key=jax.random.key(0),
-        rounds=ROUNDS,
-        start=actions_of(points[2] * 0.5, TWO),
-        record=Record.every(1, payoffs=None),
-    )
-    x, y = trace.strategies
-    np.testing.assert_allclose(
-        np.concatenate([x["gain"], x["offset"][:, None], y], axis=1), expected, rtol=1e-10, atol=1e-10
-    )
+    trace, ours = played(costs, [OptimisticAscent(_STEP)] * 2, points[2] * 0.5)
+    np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-10)
     # What the state remembers is what the next direction takes.
     at = actions_of(expected[-1], TWO)
     ours = OptimisticAscent(_STEP).direction(game_of(costs), 1, at, n=ROUNDS, state=trace.state[1])
