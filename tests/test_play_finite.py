@@ -1,67 +1,14 @@
-"""Games of arms in the loop: counts of joint arms, payoffs from them, noise, failures, batches, compilations."""
+"""Games of arms in the loop: counts of joint arms, payoffs from them, noise, failures."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stackjax import FailedReplicatesError, Game, Learner, Record, Signal, Status, play
+from stackjax import FailedReplicatesError, Record, Status, play
 from stackjax.games import StackelbergBandit
-from stackjax.learners import UCB, ActiveArmElimination, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
-from stackjax.spaces import Arms
-
-KEY = jax.random.key(3)
-A, B, ROUNDS, REPLICATES = 3, 4, 12, 5
-MEANS = np.random.default_rng(0).uniform(size=(2, A, B)).astype(np.float32)
-GAME = StackelbergBandit(*MEANS, sigma=0.5)
-
-
-class Dice(Learner):
-    """Plays at random; keeps what it played, saw and was paid."""
-
-    wants = Signal.PAYOFF | Signal.OTHERS
-
-    def init(self, view, key):
-        blank = jnp.full(2 * ROUNDS, -1, jnp.int32)
-        return {"n": jnp.int32(0), "mine": blank, "other": blank, "paid": jnp.zeros(2 * ROUNDS, view.dtype)}
-
-    def draw(self, view, key):
-        return view.space.sample(key)
-
-    def act(self, view, state, noise, seen):
-        return noise
-
-    def strategy(self, view, state, seen):
-        return jnp.int32(0)
-
-    def update(self, view, state, noise, signals):
-        n = state["n"]
-        return {
-            "n": n + 1,
-            "mine": state["mine"].at[n].set(signals.own),
-            "other": state["other"].at[n].set(signals.actions[1 - view.player]),
-            "paid": state["paid"].at[n].set(signals.payoff),
-        }
-
-
-def dice(**options):
-    common = {"key": KEY, "rounds": ROUNDS, "replicates": REPLICATES, "record": Record.every(1)}
-    return play(GAME, Dice(), Dice(), **{**common, **options})
-
-
-def met(trace, rounds=ROUNDS):
-    """What both players kept, `[replicates, rounds, 4]`: their arms and what they were paid."""
-    (one, two) = trace.state
-    np.testing.assert_array_equal(one["mine"], two["other"])
-    np.testing.assert_array_equal(two["mine"], one["other"])
-    columns = one["mine"], two["mine"], one["paid"], two["paid"]
-    return np.stack([np.asarray(x, np.float64) for x in columns], -1)[..., :rounds, :]
-
-
-def counted(arms):
-    """Cumulative counts `[replicates, rounds, A, B]` of joint arms `[replicates, rounds, 2]`."""
-    arms = arms.astype(int)
-    return np.cumsum(np.eye(A * B, dtype=int)[arms[..., 0] * B + arms[..., 1]], axis=-2).reshape(*arms.shape[:-1], A, B)
+from stackjax.learners import UCB, EpsilonGreedy, ExploreThenUCB, Fixed, PerArm
+from tests.dice import GAME, KEY, MEANS, REPLICATES, ROUNDS, A, B, Dice, counted, dice, met, need_devices
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +32,6 @@ def assert_means(trace, visits, rtol=1e-6):
     blocks = np.diff(visits, axis=-3, prepend=0)
     expected = np.einsum("...ab,iab->...i", blocks, MEANS.astype(np.float64)) / np.diff(points)[:, None]
     np.testing.assert_allclose(trace.payoffs, expected, rtol=rtol)
-
-
-def need_devices(n):
-    if jax.device_count() < n:
-        pytest.skip(f"needs {n} devices, there are {jax.device_count()}")
 
 
 # ---------------------------------------------------------------- what is recorded
@@ -229,76 +171,6 @@ def test_learners_go_on_over_an_interruption():
     assert whole.status.tolist() == [0] * 4
 
 
-# ---------------------------------------------------------------- instances
-
-
-def test_what_happens_rarely_happens_on_every_device_too():
-    """Elimination in the rows of its tables."""
-    need_devices(2)
-    game = StackelbergBandit([[1.0, 0.0], [0.0, 0.5]], [[0.0, 1.0], [0.5, 0.0]], sigma=0.1)
-    learners = UCB(0.2, 100), PerArm(ActiveArmElimination((2, 4), 0.2, 100))
-    options = {"key": jax.random.key(0), "rounds": 50, "replicates": 4, "record": Record.final(payoffs=None)}
-    one, two = (play(game, *learners, devices=n, **options) for n in (1, 2))
-    np.testing.assert_array_equal(one.visits, two.visits)
-    assert (one.state[1].out == 1).any()
-
-
-def test_games_batch_and_each_is_the_game_alone():
-    rng = np.random.default_rng(1)
-    U = jnp.asarray(rng.uniform(size=(2, 3, A, B)), jnp.float32)
-    games = jax.vmap(StackelbergBandit)(*U)
-    learners = UCB(jnp.array([0.5, 1.0, 2.0]), 30), PerArm(UCB(1.0, 30))
-    options = {"key": KEY, "rounds": 30, "record": Record.every(10)}
-    batch = play(games, *learners, replicates=[7, 8, 9], in_axes=(0, 0, None), **options)
-    for k in range(3):
-        alone = play(
-            StackelbergBandit(*U[:, k]), UCB(learners[0].width[k], 30), learners[1], replicates=[7 + k], **options
-        )
-        np.testing.assert_array_equal(batch.visits[k], alone.visits[0])
-        np.testing.assert_allclose(batch.payoffs[k], alone.payoffs[0], rtol=1e-5)
-    blocks = np.diff(batch.visits, axis=1, prepend=0)
-    np.testing.assert_allclose(batch.payoffs, np.einsum("rkab,irab->rki", blocks, U) / 10, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_three_players_and_a_follower_of_two():
-    U = np.random.default_rng(2).uniform(size=(3, 2, 3, 4)).astype(np.float32)
-
-    class Chain(Game):
-        means: jax.Array
-        spaces = (Arms(2), Arms(3), Arms(4))
-        levels = ((0,), (1,), (2,))
-
-        def payoffs(self, a, b, c):
-            return tuple(self.means[i, a, b, c] for i in range(3))
-
-        def draw(self, key):
-            return jax.random.normal(key, (3,))
-
-        def realise(self, noise, *actions):
-            return tuple(p + 0.1 * e for p, e in zip(self.payoffs(*actions), noise, strict=True))
-
-    learners = EpsilonGreedy(1.0), PerArm(EpsilonGreedy(1.0)), PerArm(EpsilonGreedy(0.5))
-    trace = play(Chain(jnp.asarray(U)), *learners, key=KEY, rounds=60, replicates=2, record=Record.every(1))
-    trace.raise_if_failed()
-    a, b, c = np.asarray(trace.actions)
-    for r in range(2):
-        counts = np.zeros((2, 3, 4), int)
-        np.add.at(counts, (a[r], b[r], c[r]), 1)
-        np.testing.assert_array_equal(trace.visits[r, -1], counts)
-        np.testing.assert_array_equal(trace.state[2].arms.pulls[r].reshape(2, 3, 4), counts)
-        np.testing.assert_array_equal(trace.state[1].arms.pulls[r].reshape(2, 3), counts.sum(2))
-        np.testing.assert_array_equal(trace.state[2].t[r].reshape(2, 3), counts.sum(2))
-    np.testing.assert_allclose(trace.payoffs, np.moveaxis(U[:, a, b, c], 0, -1), rtol=1e-6)
-
-
-def test_the_games_arrays_decide_the_type(x64):
-    trace = play(GAME, UCB(1.0, 100), PerArm(EpsilonGreedy(0.1)), key=KEY, rounds=9, replicates=2)
-    floats = [x for x in jax.tree.leaves((trace.state, trace.payoffs)) if jnp.issubdtype(x.dtype, jnp.floating)]
-    assert {x.dtype for x in floats} == {np.dtype(np.float32)}
-    assert {x.dtype for x in jax.tree.leaves((trace.actions, trace.strategies))} == {np.dtype(np.int32)}
-
-
 # ---------------------------------------------------------------- failures
 
 
@@ -383,28 +255,3 @@ def test_an_arm_is_one_int32(action, match):
 
     with pytest.raises(ValueError, match=match):
         play(GAME, Wrong(), Fixed(0), key=KEY, rounds=1)
-
-
-# ---------------------------------------------------------------- one program
-
-
-def test_other_values_compile_nothing():
-    traced = []
-
-    class Watched(ExploreThenUCB):
-        def act(self, view, state, noise, seen):
-            traced.append(1)
-            return super().act(view, state, noise, seen)
-
-    def run(seed, sigma, explore, width, horizon):
-        means = np.random.default_rng(seed).uniform(size=(2, 2, 2)).astype(np.float32)
-        learners = Watched(explore, width, horizon), PerArm(ExploreThenUCB(explore, width, horizon))
-        options = {"key": jax.random.key(seed), "rounds": 4, "replicates": 2, "record": Record.final()}
-        return play(StackelbergBandit(*means, sigma=sigma), *learners, **options)
-
-    run(0, 1.0, 3, 1.0, 100)
-    assert traced
-    traced.clear()
-    run(1, 0.5, 7, 2.0, 10_000)
-    run(2, 2, 1, 1, 10_000_000)
-    assert not traced
