@@ -30,6 +30,23 @@ def gridded(ax: "Axes") -> None:
     plain(ax)
 
 
+def name_beside(
+    ax: "Axes", text: str, at: tuple[float, float], *, x: str = "data", gap: int = 5, fontsize: float = 9, color: str
+) -> None:
+    """The name of a line, to the right of where it ends; `x`: what the first coordinate of `at` is of."""
+    ax.annotate(
+        text,
+        at,
+        xycoords=(x, "data"),
+        xytext=(gap, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=fontsize,
+        color=color,
+        annotation_clip=False,
+    )
+
+
 def head_height(labels: int, columns: int) -> float:
     """The inches that a head takes with so many labels, in rows of `columns`."""
     return _LEGEND + _LEGEND_ROW * -(-labels // columns)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stackjax.experiments.reductions import check_comparison, left_out, over_replicates
-from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, head_height, write_head
+from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, head_height, name_beside, write_head
 
 if TYPE_CHECKING:
     import xarray
@@ -164,17 +164,8 @@ def _equilibria(ax: "Axes", lines: dict[str, list[float]], height: float) -> Non
         values.append(value)
         labels += [label] if label not in labels else []
     for values, labels in groups:
-        ax.annotate(
-            "\n".join(reversed(labels)),
-            (1.0, (values[0] + values[-1]) / 2),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=INK,
-            annotation_clip=False,
-        )
+        at = (1.0, (values[0] + values[-1]) / 2)
+        name_beside(ax, "\n".join(reversed(labels)), at, x="axes fraction", gap=4, color=INK)
 
 
 def _range(panel: _Panel, rounds: np.ndarray) -> tuple[float, float]:

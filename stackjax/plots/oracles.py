@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from stackjax.experiments.efficiency import check_leading
 from stackjax.experiments.oracle_tables import truths_of
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, write_head
+from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, name_beside, write_head
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -94,17 +94,7 @@ def _lines(ax: "Axes", truths: dict[str, float], apart: float) -> None:
     for name, value in sorted(truths.items(), key=lambda item: item[1]):
         ax.axhline(value, color=EDGE, linewidth=1.1, linestyle=(0, (1, 1)), zorder=1.5)
         previous = max(value, previous + apart)
-        ax.annotate(
-            f"{name}, {value:.4g}",
-            (1, previous),
-            xycoords=("axes fraction", "data"),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=FAINT,
-            annotation_clip=False,
-        )
+        name_beside(ax, f"{name}, {value:.4g}", (1, previous), x="axes fraction", color=FAINT)
 
 
 def _quantiles(values: Float[np.ndarray, "replicates K"]) -> Float[np.ndarray, "3 K"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from stackjax.experiments.regret import check_regret
 from stackjax.experiments.regret_tables import benchmark_text, mean_and_error
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, write_head
+from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, name_beside, write_head
 
 if TYPE_CHECKING:
     import xarray
@@ -111,16 +111,7 @@ def _guides(ax: "Axes", horizons: np.ndarray, mean: np.ndarray, limits: tuple[fl
         end = min(start * (horizons[-1] / horizons[0]) ** exponent, limits[1])
         at = horizons[0] * (end / start) ** (1 / exponent)
         ax.plot([horizons[0], at], [start, end], color=EDGE, linestyle=(0, (4, 2)), linewidth=1.1, zorder=1.5)
-        ax.annotate(
-            label,
-            (at, end),
-            xytext=(5, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=10,
-            color=FAINT,
-            annotation_clip=False,
-        )
+        name_beside(ax, label, (at, end), fontsize=10, color=FAINT)
 
 
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], mean: np.ndarray) -> None:
