@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax.plots._style import COLOURS, FAINT, INK, plain
+from stackjax.plots._style import COLOURS, FAINT, INK, name_beside, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,16 +76,7 @@ def _draw(ax: "Axes", title: str, subtitle: str, curves: dict[str, Any]) -> None
     for power, label in _GUIDES:
         values = 14.0 * (horizons / horizons[0]) ** power
         ax.plot(horizons, values, color="#C4C4C4", linewidth=1.0, zorder=1)
-        ax.annotate(
-            label,
-            (horizons[1], values[1]),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=9,
-            color=FAINT,
-            annotation_clip=False,
-        )
+        name_beside(ax, label, (horizons[1], values[1]), gap=4, color=FAINT)
     ax.legend(loc="upper left", frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0.1, handlelength=1.6)
     text = "\n".join(f"{label}: below 0" for label in below)
     ax.text(0.98, 0.03, text, transform=ax.transAxes, ha="right", fontsize=9, color=FAINT)
