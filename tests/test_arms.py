@@ -11,8 +11,6 @@ import pytest
 
 from stackjax.arms import Row, best, is_row, largest, pick, put, rarely, read, write
 
-pytestmark = pytest.mark.optimized
-
 SIZES = [1, 2, 4, 5, 16, 17, 100]  # up to 4, 16 and more are treated differently
 R = 6  # replicates
 each_size = pytest.mark.parametrize("n", SIZES)

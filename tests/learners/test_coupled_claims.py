@@ -30,8 +30,6 @@ from stackjax.learners import (
     Unrolled,
 )
 
-pytestmark = pytest.mark.optimized
-
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "differentiable_games.json").read_text())
 H, ETA = 0.1, 0.2
 
