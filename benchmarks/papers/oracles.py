@@ -17,14 +17,19 @@ from benchmarks.reporting import RESULTS, Row, report, row
 from stackjax import catalogue, plots
 from stackjax.experiments import Leading, lead, steps_to_reach
 from stackjax.experiments.oracle_tables import target_of
-from stackjax.learners import ContextualFollower
+from stackjax.learners import ContextualFollower, QLearning
 
 SEEDS = 64
 ROUNDS = 1000  # of exact gradients
 NEAR = 0.05  # in units of payoff, of a local optimum
 CONTEXTUAL, INNER = "policy-gradient/contextual", "evolution-strategies/q-learning"
-#: Rounds of sampled leaders; a round of the inner loop is 64 episodes of practice and one of play.
-SAMPLED = {CONTEXTUAL: 300, "evolution-strategies/contextual": 8000, INNER: 2000}
+#: Rounds of sampled leaders; a round of the inner loop is 128 episodes of practice and one of play.
+SAMPLED = {CONTEXTUAL: 300, "evolution-strategies/contextual": 8000, INNER: 1500}
+#: Other inner loops, and their rounds: none is the best in every game.
+INNER_LOOPS = {
+    f"{INNER} of 64 episodes": (QLearning(64, exploration=0.5, parallel=4), 2000),
+    f"{INNER} of 256 episodes": (QLearning(256, exploration=0.7, restarts=0.3, parallel=4), 1000),
+}
 #: Training in episodes, beside the catalogue's 16384.
 LESS = (2048, 4096, 8192)
 SAMPLED_GAMES = ("prisoners-dilemma", "chicken", "corridor")
@@ -196,6 +201,8 @@ def efficiency() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
             name = f"policy-gradient/contextual of {episodes} episodes"
             train = functools.partial(ContextualFollower.train, episodes=episodes)
             methods[name], rounds[name] = Leading(methods[CONTEXTUAL].leader, train, episodes=32), rounds[CONTEXTUAL]
+        for name, (follower, many) in INNER_LOOPS.items():
+            methods[name], rounds[name] = Leading(methods[INNER].leader, follower), many
         options: dict[str, Any] = {"states": entry.states, "actions": entry.actions, "title": entry.title}
         data = lead(entry.make(), methods, rounds=rounds, replicates=SEEDS, progress=False, **options)
         kept[game] = data.sel(methods=list(SAMPLED))
@@ -209,10 +216,10 @@ def efficiency() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
                 name: {"quartiles": quartiles(each), "arrived": int(np.isfinite(each).sum())}
                 for name, each in steps.items()
             }
-            theirs = float(np.quantile(steps[INNER], 0.5, method="higher"))
+            theirs = min(float(np.quantile(steps[name], 0.5, method="higher")) for name in (INNER, *INNER_LOOPS))
             for way in ("training included", f"training shared by {SEEDS} leaders"):
                 ours = float(np.quantile(steps[f"{CONTEXTUAL}, {way}"], 0.5, method="higher"))
-                claim = f"{game}, value against {called}, {way}: fewer steps than the inner loop (medians)"
+                claim = f"{game}, value against {called}, {way}: fewer steps than the best of three inner loops (medians)"
                 rows.append(row(claim, [ours, theirs], ours < theirs))
     return rows, {"steps_to_within_5_percent": more}, kept["prisoners-dilemma"]
 

@@ -142,7 +142,8 @@ ORACLES: Mapping[str, OracleEntry] = {
     "contextual-exact": OracleEntry(ContextualFollower.exact, "the ideal of that training: exact best responses"),
     "neural": OracleEntry(_neural, "a network that reads the answers, trained once by policy gradient", True),
     "q-learning": OracleEntry(
-        lambda game: QLearning(64, exploration=0.5, parallel=4), "an inner loop: it practises anew in every round"
+        lambda game: QLearning(128, exploration=0.7, restarts=0.3, parallel=4),
+        "an inner loop: it practises anew in every round",
     ),
 }
 
