@@ -205,10 +205,15 @@ def _start(product: Product, b: Array, past: Past | None) -> tuple[Array, Array,
     """
     if past is None:
         return jnp.zeros_like(b), b, b @ b
-    # Successive differences: the solutions themselves are the same but for their last digits.
-    x, _ = _nearest(_differences(past.solutions), _differences(past.images), b)
-    x, r = _nearest(x[None], product(x)[None], b)
-    return x, r, r @ r
+    x = past.solutions[0]
+    if len(past.solutions) > 1:
+        # Successive differences: the solutions themselves are the same but for their last digits.
+        x = _nearest(_differences(past.images), b) @ _differences(past.solutions)
+    image = product(x)
+    length = image @ image
+    scale = jnp.where(length > 0, image @ b / jnp.where(length > 0, length, 1), 0)
+    r = b - scale * image
+    return scale * x, r, r @ r
 
 
 def _differences(values: Float[Array, "n d"]) -> Float[Array, "n d"]:
@@ -219,27 +224,23 @@ def _differences(values: Float[Array, "n d"]) -> Float[Array, "n d"]:
     return jnp.stack([each[0] for each in found])
 
 
-def _nearest(vectors: Float[Array, "n d"], images: Float[Array, "n d"], b: Array) -> tuple[Array, Array]:
-    """The combination of `vectors` whose image is nearest to b, and what of b is left.
+def _nearest(images: Float[Array, "n d"], b: Float[Array, " d"]) -> Float[Array, " n"]:
+    """Which combination of `images` is nearest to b.
 
-    The images are made orthogonal, one after the other; what rounding has left of an image that depends on the ones
-    before is left out.
+    By the normal equations of images of length 1, so that long vectors are gone through once and not for each pair.
+    What depends on the ones before, but for what rounding has left, is left out.
     """
-    x, r = jnp.zeros_like(b), b
-    chosen: list[tuple[Array, Array]] = []
-    for v, q in zip(vectors, images, strict=True):
-        length = q @ q
-        for w, p in chosen:
-            along = p @ q
-            v, q = v - along * w, q - along * p
-        rest = q @ q
-        useful = rest > jnp.finfo(b.dtype).eps * length
-        scale = jnp.where(useful, jax.lax.rsqrt(jnp.where(useful, rest, 1)), 0)
-        v, q = scale * v, scale * q
-        chosen.append((v, q))
-        along = q @ r
-        x, r = x + along * v, r - along * q
-    return x, r
+    gram, along = images @ images.T, images @ b
+    squares = jnp.diag(gram)
+    inverse = jnp.where(squares > 0, jax.lax.rsqrt(jnp.where(squares > 0, squares, 1)), 0)
+    system = jnp.concatenate([gram * inverse[None], along[:, None]], 1) * inverse[:, None]
+    rows = jnp.arange(len(images))
+    for k in range(len(images)):
+        rest = system[k, k]
+        useful = rest > 32 * jnp.finfo(b.dtype).eps
+        row = jnp.where(useful, system[k] / jnp.where(useful, rest, 1), 0)[None]
+        system = jnp.where((rows == k)[:, None], row, system - system[:, k, None] * row)
+    return system[:, -1] * inverse
 
 
 def conjugate_gradients(
