@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from stackjax._calculus.distributions import check_rows
 from stackjax.games._checks import finite_array, whole
 from stackjax.schedules import as_number, concrete, number
 
@@ -116,21 +117,6 @@ def asked(name: str, value: Any, count: int, player: int) -> Int[Array, "..."]:
         if known.size and not (known.min() >= 0 and known.max() < count):
             raise ValueError(f"{name}: player {player} has the observations 0 to {count - 1}, got {known.tolist()}")
     return jnp.asarray(value, jnp.int32)
-
-
-def check_rows(name: str, array: Any) -> None:
-    """Are the last axis' entries, where they are known, probabilities, to the square root of the type's rounding?"""
-    if not concrete(array):
-        return
-    known = np.asarray(array)
-    slack = float(np.sqrt(np.finfo(known.dtype).eps))
-    sums = known.sum(-1, dtype=np.float64)
-    if np.any(known < -slack):
-        raise ValueError(f"{name}: expected probabilities, got the negative number {known.min():g}")
-    if np.any(np.abs(sums - 1) > slack):
-        worst = np.unravel_index(np.argmax(np.abs(sums - 1)), sums.shape)
-        at = f" in row {[int(i) for i in worst]}" if worst else ""
-        raise ValueError(f"{name}: expected rows that sum to 1, got the sum {sums[worst]:g}{at}")
 
 
 def _array(name: str, value: Any) -> Array:

@@ -1,0 +1,22 @@
+"""Checks of probabilities."""
+
+from typing import Any
+
+import numpy as np
+
+from stackjax.schedules import concrete
+
+
+def check_rows(name: str, array: Any) -> None:
+    """Are the last axis' entries, where they are known, probabilities, to the square root of the type's rounding?"""
+    if not concrete(array):
+        return
+    known = np.asarray(array)
+    slack = float(np.sqrt(np.finfo(known.dtype).eps))
+    sums = known.sum(-1, dtype=np.float64)
+    if np.any(known < -slack):
+        raise ValueError(f"{name}: expected probabilities, got the negative number {known.min():g}")
+    if np.any(np.abs(sums - 1) > slack):
+        worst = np.unravel_index(np.argmax(np.abs(sums - 1)), sums.shape)
+        at = f" in row {[int(i) for i in worst]}" if worst else ""
+        raise ValueError(f"{name}: expected rows that sum to 1, got the sum {sums[worst]:g}{at}")
