@@ -188,6 +188,10 @@ def test_list_says_what_each_learner_sees():
         assert name in printed and instance.title in printed and instance.summary in printed
     assert all(f"{alias}: " in printed for alias in catalogue.ALIASES)
     unwrapped = " ".join(printed.split())
+    for markov in catalogue.MARKOV_GAMES.values():
+        assert f"{markov.summary} ({markov.replicates} replicates)" in unwrapped
+    for leader in catalogue.MARKOV_LEADERS.values():
+        assert f"{leader.summary} ({leader.rounds} rounds)" in unwrapped
     for name, entry in catalogue.GAMES.items():
         assert name in printed and entry.summary in unwrapped
         summaries = [method.summary for method in entry.methods.values()]
@@ -202,6 +206,9 @@ def test_list_says_what_each_learner_sees():
     assert "the whole game" in rows["hierarchical-ascent"]
     assert rows["hierarchical-ascent"].split()[-1] == "coupled"
     assert rows["best-response"].rstrip().endswith("oracle")
+    for name in ("contextual-follower", "neural-follower", "q-learning"):
+        assert "earlier players'" in rows[name] and rows[name].rstrip().endswith("oracle")
+    assert "own payoff function" in rows["q-learning"] and "the learner that it holds" in rows["per-arm"]
 
 
 @pytest.fixture

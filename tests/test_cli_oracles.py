@@ -88,3 +88,25 @@ def test_each_oracle_gets_a_leader_that_goes_with_it(tmp_path, monkeypatch):
     assert list(methods) == list(rounds) == names and replicates == 16
     assert methods[names[1]].query_rewards.shape == (5, 2) and methods[names[0]].query_rewards is None
     assert methods[names[0]].follower is methods[names[1]].follower  # trained once
+
+
+def test_pairs_that_do_not_go_together_are_left_out(tmp_path, monkeypatch):
+    """The policy gradient doesn't go with the inner loop; with nobody else it would be refused."""
+    asked = []
+
+    def lead(game, methods, **options):
+        asked.append(list(methods))
+        raise RuntimeError("played")
+
+    monkeypatch.setattr(experiments, "lead", lead)
+    oracles = ("--oracle", "contextual-exact", "--oracle", "q-learning")
+    leaders = ("--leader", "policy-gradient", "--leader", "evolution-strategies")
+    for quiet in (False, True):
+        result = run("compare", "corridor", *oracles, *leaders, "--out", tmp_path, *["--quiet"] * quiet)
+        assert str(result.exception) == "played"
+        said = "" if quiet else "left out, as they don't go together: policy-gradient/q-learning\n"
+        assert result.stderr == said
+    names = ["policy-gradient/contextual-exact", "evolution-strategies/contextual-exact"]
+    assert asked == [[*names, "evolution-strategies/q-learning"]] * 2
+    result = run("compare", "corridor", *oracles, *leaders[:2], "--out", tmp_path)
+    assert result.exit_code == 2 and "--oracle q-learning: " in result.output and len(asked) == 2

@@ -51,11 +51,11 @@ def compare_leaders(
     made = entry.make()
     methods: dict[str, Leading] = {}
     many: dict[str, int] = {}
-    for oracle in chosen["oracle"]:
-        for leader in chosen["leader"] or [_fitting(made, oracle)]:
-            for name, method in _methods(entry, made, leader, oracle, switches).items():
-                methods[name] = method
-                many[name] = catalogue.MARKOV_LEADERS[leader].rounds if rounds is None else rounds
+    pairs, skipped = _pairs(made, chosen["oracle"], chosen["leader"])
+    for leader, oracle in pairs:
+        for name, method in _methods(entry, made, leader, oracle, switches).items():
+            methods[name] = method
+            many[name] = catalogue.MARKOV_LEADERS[leader].rounds if rounds is None else rounds
     if switches and not any(method.ascends for method in methods.values()):
         raise click.UsageError(f"--{switches[0]}: expected a --leader who follows a gradient, got none")
     number = entry.replicates if replicates is None else replicates
@@ -65,6 +65,8 @@ def compare_leaders(
         raise click.UsageError(str(error)) from None
     out = Path("results", plain(game)) if out is None else out
     writable(out, "--out")
+    if skipped and not quiet:
+        click.echo(f"left out, as they don't go together: {', '.join(skipped)}", err=True)
     words = ["stackjax", "compare", plain(game)]
     words += [word for option, names in chosen.items() for name in names for word in (f"--{option}", name)]
     words += [f"--{switch}" for switch in switches]
@@ -103,6 +105,26 @@ def _known(option: str, name: str, known: Any) -> str:
     return name
 
 
+def _pairs(
+    game: "MarkovGame", oracles: Sequence[str], leaders: Sequence[str]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """The pairs of a leader and an oracle that go together, and the names of those that don't.
+
+    A `UsageError` if an oracle or a leader is left without a partner.
+    """
+    if not leaders:
+        return [(_fitting(game, oracle), oracle) for oracle in oracles], []
+    every = [(leader, oracle) for oracle in oracles for leader in leaders]
+    complaints = {pair: _complaint(_method(game, *pair)) for pair in every}
+    good = [pair for pair in every if complaints[pair] is None]
+    bad = [pair for pair in every if pair not in good]
+    partnered = {name for pair in good for name in pair}
+    for leader, oracle in bad:
+        if not {leader, oracle} <= partnered:
+            raise click.UsageError(f"--leader {leader}, --oracle {oracle}: {complaints[leader, oracle]}")
+    return good, [f"{leader}/{oracle}" for leader, oracle in bad]
+
+
 def _fitting(game: "MarkovGame", oracle: str) -> str:
     """The first of the default leaders that goes with an oracle."""
     return next(leader for leader in _DEFAULT if _complaint(_method(game, leader, oracle)) is None)
@@ -135,8 +157,6 @@ def _methods(
         "recognisable": {"recognisable": True},
     }
     plain = _method(game, leader, oracle)
-    if (complaint := _complaint(plain)) is not None:
-        raise click.UsageError(f"--leader {leader}, --oracle {oracle}: {complaint}")
     name = f"{leader}/{oracle}"
     varied = switches if plain.ascends else ()
     return {name: plain} | {f"{name}, {switch}": _method(game, leader, oracle, **settings[switch]) for switch in varied}

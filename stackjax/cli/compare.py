@@ -42,7 +42,11 @@ def _switches(command: Callable[..., None]) -> Callable[..., None]:
     "--oracle", "oracles", multiple=True, metavar="NAME", help="A follower oracle of a Markov game; may be repeated."
 )
 @click.option(
-    "--leader", "leaders", multiple=True, metavar="NAME", help="With --oracle, a leader; each meets every oracle."
+    "--leader",
+    "leaders",
+    multiple=True,
+    metavar="NAME",
+    help="With --oracle, a leader; each meets every oracle that it goes with.",
 )
 @_switches
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

@@ -49,10 +49,12 @@ def command() -> None:
     console.print("\n[bold]Markov games[/bold] (for stackjax compare GAME --oracle NAME)\n")
     markov = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
     for name, game in catalogue.MARKOV_GAMES.items():
-        markov.add_row(f"[cyan]{name}[/cyan]", f"{game.title}: {game.summary}")
-    for kind, entries in (("--oracle", catalogue.ORACLES), ("--leader", catalogue.MARKOV_LEADERS)):
-        for name, one in entries.items():
-            markov.add_row(f"{kind} [cyan]{name}[/cyan]", one.summary)
+        summary = f"{game.title}: {game.summary} [dim]({game.replicates} replicates)"
+        markov.add_row(f"[cyan]{name}[/cyan]", summary)
+    for name, oracle in catalogue.ORACLES.items():
+        markov.add_row(f"--oracle [cyan]{name}[/cyan]", oracle.summary)
+    for name, leader in catalogue.MARKOV_LEADERS.items():
+        markov.add_row(f"--leader [cyan]{name}[/cyan]", f"{leader.summary} [dim]({leader.rounds} rounds)")
     console.print(markov)
     console.print("\n[bold]Learners[/bold]")
     table = Table("name", "class", "what it sees", "", box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -62,15 +64,23 @@ def command() -> None:
     console.print(table)
     short = ", ".join(f"{alias}: {name}" for alias, name in catalogue.ALIASES.items())
     console.print(f"short names, for stackjax regret and metagame: {short}")
-    console.print("uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function")
+    console.print(
+        "uncoupled: sees neither the game nor a payoff function; oracle: sees its own payoff function, or responds to "
+        "the answers of who moved earlier"
+    )
 
 
 def _sees(learner: "type[Learner]") -> tuple[str, str]:
     """What a learner is shown, and what that makes it."""
+    from stackjax.learners import QLearning
     from stackjax.protocols import Signal
 
     wants = getattr(learner, "usually", learner.wants)
+    if learner is QLearning:  # a property, as it sees more beside other followers; it holds no learner
+        wants = QLearning(1).wants
     if not isinstance(wants, Signal):  # a property: it depends on the instance
         return "as the learner that it holds", "as that one"
-    kind = "coupled" if Signal.GAME in wants else "oracle" if Signal.OWN_PAYOFF in wants else "uncoupled"
+    kind = (
+        "coupled" if Signal.GAME in wants else "oracle" if wants & (Signal.OWN_PAYOFF | Signal.QUERY) else "uncoupled"
+    )
     return ", ".join(_SEES[str(signal.name)] for signal in wants) or "nothing", kind

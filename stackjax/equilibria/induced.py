@@ -31,9 +31,11 @@ def induced_nash(game: Game, leader: Action) -> InducedNash:
     **Arguments:** `game`: of a leader and followers who move together, whose actions are policies of probabilities
     (`MarkovGame`) or arms; `leader`: its action.
 
-    **Raises:** `ValueError` if there is no pure equilibrium, if the game has other levels, or if there are more than
-    4096 joint policies.
+    **Raises:** `TypeError` for no game, `ValueError` if there is no pure equilibrium, if the game has other levels, or
+    if there are more than 4096 joint policies.
     """
+    if not isinstance(game, Game):
+        raise TypeError(f"game: expected a stackjax Game, got {game!r}")
     if len(game.levels) != 2 or len(game.levels[0]) != 1:
         raise ValueError(f"game: expected one leader and one level of followers, got the levels {game.levels}")
     level = game.levels[1]

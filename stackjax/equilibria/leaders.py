@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax.games import MarkovGame, OracleGame
+from stackjax.games._checks import scalar, whole
 from stackjax.learners import ContextualFollower
 
 #: The most deterministic leaders that are enumerated.
@@ -75,10 +76,12 @@ def answered_optimum(
     maximum, equal to it where the best of those starts is in its basin.
 
     **Arguments:** `game`, as in `deterministic_leaders`; `oracle`, such as `ContextualFollower.exact(game)`; `key`: of
-    the random starts; `rounds`, `step`: of the ascent in logits.
+    the random starts; `rounds`, at least 1, and `step` > 0: of the ascent in logits.
 
     **Returns:** the ends of the ascents, and the deterministic leaders that they started from, the best first.
     """
+    rounds = whole("rounds", rounds)
+    scalar("step", step, 0.0)
     found = deterministic_leaders(game)
     some = found.policies[:_STARTS]
     shape = (_STARTS, *some.shape[1:])

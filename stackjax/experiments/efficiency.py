@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stackjax.schedules import number
+
 if TYPE_CHECKING:
     import xarray
 
@@ -15,10 +17,15 @@ def steps_to_reach(dataset: "xarray.Dataset", target: float, variable: str = "va
 
     **Returns:** `[methods, replicate]`: the steps at the first record from which on every record reaches the target;
     infinite if the last one doesn't, NaN for replicates that failed or whose steps weren't counted.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
     """
     check_leading(dataset)
     if variable not in ("value", "commitment_value"):
         raise ValueError(f"variable: expected 'value' or 'commitment_value', got {variable!r}")
+    number(target, "target", -np.inf, high=np.inf)
+    if np.ndim(target):
+        raise ValueError(f"target: expected one number, got {target!r}")
     reached = (dataset[variable] >= target).transpose("methods", "replicate", "record").values
     stays = np.logical_and.accumulate(reached[..., ::-1], -1)[..., ::-1]
     steps = dataset["environment_steps"].transpose("methods", "replicate", "record").values

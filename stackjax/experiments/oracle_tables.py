@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import xarray
     from rich.table import Table
 
-#: A leader is there when its value stays within this share of the best deterministic leader's.
+#: A leader is there when its value and its commitment's stay within this share of the best deterministic leader's.
 NEAR = 0.05
 #: Ground truths by their attributes, as they are called.
 TRUTHS = {
@@ -61,7 +61,7 @@ def _table(dataset: "xarray.Dataset", complete: bool) -> "Table":
     if complete:
         made.add_column("seconds\n[not bold dim]+ compiling", justify="right")
     between = " " if complete else "\n"
-    near = None if target is None else steps_to_reach(dataset, target).values
+    near = None if target is None else _steps_to_near(dataset, target)
     for i, name in enumerate(dataset["methods"].values):
         one = dataset.isel(methods=i)
         failed = int((one["status"] != int(Status.OK)).sum())
@@ -79,6 +79,12 @@ def _table(dataset: "xarray.Dataset", complete: bool) -> "Table":
     return made
 
 
+def _steps_to_near(dataset: "xarray.Dataset", target: float) -> np.ndarray:
+    """Steps after which both values stay at the target: a leader that games its oracle has only the first of them."""
+    value, commitment = (steps_to_reach(dataset, target, v).values for v in ("value", "commitment_value"))
+    return np.maximum(value, commitment)
+
+
 def _quartiles(values: np.ndarray, between: str) -> str:
     values = values[np.isfinite(values)]
     if values.size == 0:
@@ -88,13 +94,13 @@ def _quartiles(values: np.ndarray, between: str) -> str:
 
 
 def _reached(steps: np.ndarray) -> str:
-    """The median of the steps, and how many seeds arrived."""
+    """The median of the steps if half of the seeds arrived, and how many did."""
     counted = steps[~np.isnan(steps)]
     if counted.size == 0:
         return "–"
     arrived = int(np.isfinite(counted).sum())
     middle = float(np.quantile(counted, 0.5, method="higher"))  # no mean of a number and infinity
-    return (short(middle) if np.isfinite(middle) else "never") + f" [dim]({arrived} of {counted.size})"
+    return (short(middle) if np.isfinite(middle) else "not half") + f" [dim]({arrived} of {counted.size})"
 
 
 def _caption(dataset: "xarray.Dataset", target: float | None) -> str:
@@ -104,6 +110,10 @@ def _caption(dataset: "xarray.Dataset", target: float | None) -> str:
     lines.append(
         "[dim]Value: exact, in the game that the leader plays; commitment's: against a true best response. "
         "Steps: training, queries and play of a replicate"
-        + ("." if target is None else f"; to where its value stays above {target:.4g} (and how many did).")
+        + (
+            "."
+            if target is None
+            else f"; to where its value and its commitment's stay above {target:.4g} (and how many did)."
+        )
     )
     return "\n".join(lines)

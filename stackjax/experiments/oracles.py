@@ -16,6 +16,7 @@ from stackjax.equilibria.leaders import committed_values, ground_truths
 from stackjax.experiments import results
 from stackjax.experiments._running import check_fits, check_seed, compilation, labels_of, named, progress_bar
 from stackjax.games import MarkovGame, Oracle, OracleGame
+from stackjax.games.oracle import MOST_PATTERNS
 from stackjax.play import play
 from stackjax.protocols import Learner, Signal
 from stackjax.schedules import number
@@ -82,14 +83,32 @@ class Leading:
             )
 
 
+def _check_follower(game: MarkovGame, method: Leading, key: Array) -> None:
+    """Before any training: is it an oracle, and can its leaders be valued exactly?"""
+    if method.practises:
+        return
+    found = method.follower
+    if not isinstance(found, Learner | Oracle):
+        found = eqx.filter_eval_shape(lambda key: method.follower(game, key), key)
+        if not isinstance(found, Oracle):
+            raise TypeError(f"follower: expected a function that returns an oracle, got one that returns {found!r}")
+    if not method.ascends and not isinstance(found, Learner):
+        raise ValueError("follower: expected a learner, to be played with, got an oracle that is none")
+    queries, actions = int(np.shape(found.queries)[0]), game.action_counts[0]
+    if method.ascends and actions**queries > MOST_PATTERNS:
+        raise ValueError(
+            f"queries: expected at most {MOST_PATTERNS} patterns to value leaders exactly, got {actions}^{queries}; "
+            "let the follower ask fewer"
+        )
+
+
 class _Followers:
     """The followers of a method: one for all replicates, or one each, and what they have in common."""
 
     def __init__(self, game: MarkovGame, method: Leading, keys: Array):
         self.each = not isinstance(method.follower, Learner | Oracle)
         if self.each:
-            train = method.follower
-            self.them = jax.block_until_ready(jax.jit(jax.vmap(lambda key: train(game, key)))(keys))
+            self.them = jax.block_until_ready(jax.jit(jax.vmap(lambda key: method.follower(game, key)))(keys))
             self.one = jax.tree.map(lambda x: x[0], self.them)
         else:
             self.them = self.one = method.follower
@@ -129,7 +148,7 @@ def lead(
     - `methods`: name -> `Leading`.
     - `rounds`: of each method, or one number for all. A round is a step of a policy gradient, from a number of episodes
       or exact, or one episode of a leader who sees only what it is paid.
-    - `replicates`: a number or ids; `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
+    - `replicates`: a number, or different ids; `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
     - `spread`: leaders start from logits that are normal with this standard deviation, 0 being the even policy. From
       far starts more seeds end in local optima.
     - `points`: how many policies are recorded, spaced evenly in the logarithm of rounds.
@@ -176,6 +195,8 @@ def lead(
     ids, batched = _entry.replicate_ids(replicates)
     if not batched:
         raise ValueError("replicates: expected a number or ids, got None")
+    if np.unique(ids).size < ids.size:
+        raise ValueError(f"replicates: expected different ids, got {replicates!r}")
     names = labels_of("states", states, [f"observation {i}" for i in range(shape[0])])
     done = labels_of("actions", actions, [f"action {i}" for i in range(shape[1])])
     run_key = jax.random.key(seed) if key is None else key
@@ -185,6 +206,9 @@ def lead(
     starts = spread * jax.vmap(lambda k: jax.random.normal(k, shape, game.initial.dtype))(_folded(keys, _START))
     policy = jax.ShapeDtypeStruct(shape, game.initial.dtype)
     jax.eval_shape(lambda x: plain.best_response(1, (x, None)), policy)  # it says what a commitment's value needs
+    for name, method in methods.items():
+        with named(f"the method {name!r}"):
+            _check_follower(plain, method, keys[0])
     known = ground_truths(plain) if truths else {}
     trained: dict[int, tuple[_Followers, float]] = {}
     rows = []
@@ -291,8 +315,6 @@ class _Run:
                 trace = play(self.sampled, method.leader, start=(start,), in_axes=axes, **options)
             else:
                 them = method.follower if method.practises else self.followers.them
-                if not isinstance(them, Learner):
-                    raise ValueError("follower: expected a learner, to be played with, got an oracle that is none")
                 trace = play(
                     self.acting, method.leader, them, start=(starts, None), in_axes=(None, None, axis), **options
                 )
@@ -371,7 +393,7 @@ def _rounds(rounds: Any, names: list[str]) -> dict[str, int]:
     """Each method's number of rounds."""
     if not isinstance(rounds, Mapping):
         return dict.fromkeys(names, _entry.positive("rounds", rounds))
-    missing = [name for name in names if name not in rounds]
-    if missing:
-        raise ValueError(f"rounds: expected a number for each method, got none for {missing}")
+    if set(rounds) != set(names):
+        missing, unknown = [n for n in names if n not in rounds], [n for n in rounds if n not in names]
+        raise ValueError(f"rounds: expected a number for each method, got none for {missing}, and unknown {unknown}")
     return {name: _entry.positive("rounds", rounds[name]) for name in names}

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from stackjax.schedules import as_number, concrete
+from stackjax.schedules import as_number, concrete, number
 
 
 def whole(name: str, value: Any, low: int = 1) -> int:
@@ -16,6 +16,13 @@ def whole(name: str, value: Any, low: int = 1) -> int:
     if value < low:
         raise ValueError(f"{name}: expected at least {low}, got {value}")
     return int(value)
+
+
+def scalar(name: str, value: Any, low: float = -float("inf")) -> None:
+    """Is it one number, and, where it is known, finite and above `low`?"""
+    number(value, name, low)
+    if np.ndim(value) != 0:
+        raise ValueError(f"{name}: expected a number, got an array of the shape {list(np.shape(value))}")
 
 
 def finite_array(name: str, value: Any, shape: tuple[int | None, ...]) -> Array:

@@ -11,10 +11,13 @@ from stackjax._calculus.distributions import check_rows
 from stackjax.games._checks import finite_array, whole
 from stackjax.schedules import as_number, concrete, number
 
+#: The most numbers in a table that is made from the numbers of observations.
+MOST_OBSERVATIONS = 10**8
+
 
 def transitions(name: str, value: Any) -> Array:
     """`[S, A_0, ..., A_{N-1}, S]`, each row a distribution."""
-    array = _array(name, value)
+    array = as_array(name, value)
     if array.ndim < 3 or array.shape[0] != array.shape[-1]:
         raise ValueError(
             f"{name}: expected the shape [S, A_0, ..., A_(N-1), S] with as many states first as last and at least one "
@@ -28,17 +31,17 @@ def transitions(name: str, value: Any) -> Array:
 def rewards(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Array, ...]:
     """One table of `shape` `[S, A_0, ..., A_{N-1}]` a player."""
     players = len(shape) - 1
-    listed = value if isinstance(value, tuple | list) else _array(name, value)
+    listed = value if isinstance(value, tuple | list) else jnp.atleast_1d(as_array(name, value))
     if len(listed) != players:
         raise ValueError(f"{name}: expected one array a player ({players}), got {len(listed)}")
-    return tuple(finite_array(f"{name}[{i}]", _array(name, each), shape) for i, each in enumerate(listed))
+    return tuple(finite_array(f"{name}[{i}]", as_array(name, each), shape) for i, each in enumerate(listed))
 
 
 def initial(name: str, value: Any, states: int, dtype: Any) -> Array:
     """A distribution of the states; that of state 0 for None."""
     if value is None:
         return jnp.zeros(states, dtype).at[0].set(1)
-    array = finite_array(name, _array(name, value), (states,))
+    array = finite_array(name, as_array(name, value), (states,))
     check_rows(name, array)
     return array
 
@@ -73,36 +76,81 @@ def _observation(name: str, value: Any, states: int, dtype: Any) -> Array | None
             raise TypeError(f"{name}: expected known whole numbers of at least 0, got {value!r}")
         if numbers.shape != (states,):
             raise ValueError(f"{name}: expected one observation a state ({states}), got {numbers.shape}")
-        return jnp.asarray(np.eye(numbers.max() + 1)[numbers], dtype)
-    array = finite_array(name, _array(name, value), (states, None))
+        count = int(numbers.max()) + 1
+        if states * count > MOST_OBSERVATIONS:
+            raise ValueError(
+                f"{name}: expected a table [states, observations] of at most {MOST_OBSERVATIONS} numbers, got "
+                f"{states} x {count}; count the observations from 0 without gaps"
+            )
+        table = np.zeros((states, count), dtype)
+        table[np.arange(states), numbers] = 1
+        return jnp.asarray(table)
+    array = finite_array(name, as_array(name, value), (states, None))
     check_rows(name, array)
     return array
 
 
+def flag(name: str, value: Any) -> bool:
+    """A boolean."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
+
+
 def flags(name: str, value: Any, count: int) -> tuple[bool, ...]:
     """So many booleans."""
-    if not isinstance(value, tuple | list) or len(value) != count or not all(isinstance(x, bool) for x in value):
+    if not isinstance(value, tuple | list) or len(value) != count:
         raise TypeError(f"{name}: expected {count} booleans, got {value!r}")
-    return tuple(value)
+    return tuple(flag(f"{name}[{i}]", x) for i, x in enumerate(value))
+
+
+def _is_player(value: Any, count: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(0 <= value < count)
+
+
+def player(value: Any, count: int) -> int:
+    """The number of a player."""
+    if not _is_player(value, count):
+        raise ValueError(f"player: expected 0 to {count - 1}, got {value!r}")
+    return int(value)
 
 
 def players(name: str, value: Any, count: int) -> tuple[int, ...]:
     """Numbers of players."""
-    if not isinstance(value, tuple | list) or not all(isinstance(x, int) and 0 <= x < count for x in value):
+    if not isinstance(value, tuple | list | range) or not all(_is_player(x, count) for x in value):
         raise ValueError(f"{name}: expected players among 0 to {count - 1}, got {value!r}")
-    return tuple(sorted(set(value)))
+    return tuple(sorted({int(x) for x in value}))
+
+
+def levels(name: str, value: Any, count: int) -> tuple[tuple[int, ...], ...]:
+    """The players in order of play, those who move together in a tuple."""
+    lists = isinstance(value, tuple | list) and all(
+        isinstance(level, tuple | list | range) and level for level in value
+    )
+    numbers = [i for level in value for i in level] if lists else []
+    if not all(_is_player(i, count) for i in numbers) or numbers != list(range(count)):
+        raise ValueError(
+            f"{name}: expected the players 0 to {count - 1}, in order of play, at least one a level, got {value!r}"
+        )
+    return tuple(tuple(int(i) for i in level) for level in value)
 
 
 def policy(player: int, action: Any, shape: tuple[int, ...], logits: bool) -> Array:
     """The probabilities of a policy of the shape that is given as such or as logits."""
     name = f"action of player {player}"
-    array = _array(name, action)
-    if array.shape != shape:
-        raise ValueError(f"{name}: expected a policy of the shape {list(shape)}, got {list(array.shape)}")
+    array = shaped(name, action, shape, "a policy")
     if logits:
         return jax.nn.softmax(array, axis=-1)
     if concrete(array) and np.all(np.isfinite(np.asarray(array))):  # what isn't finite is a failure, which has a status
         check_rows(name, array)
+    return array
+
+
+def shaped(name: str, value: Any, shape: tuple[int, ...], what: str) -> Array:
+    """An array of exactly the shape; `what` says what it is. Batches come by `vmap`."""
+    array = as_array(name, value)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected {what} of the shape {list(shape)}, got {list(array.shape)}")
     return array
 
 
@@ -119,7 +167,8 @@ def asked(name: str, value: Any, count: int, player: int) -> Int[Array, "..."]:
     return jnp.asarray(value, jnp.int32)
 
 
-def _array(name: str, value: Any) -> Array:
+def as_array(name: str, value: Any) -> Array:
+    """An array of floating-point numbers."""
     try:
         array: Any = value if hasattr(value, "dtype") else np.asarray(value)
         if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer)):

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from stackjax.games._checks import finite_array, whole
+from stackjax.games._checks import finite_array, scalar, whole
 from stackjax.games.markov import MarkovGame
-from stackjax.schedules import number
 
 
 def corridor(
@@ -45,7 +44,7 @@ def corridor(
     """
     cells, horizon = whole("cells", cells, 2), whole("horizon", horizon)
     for name, value in {"bonus": bonus, "home": home, "goal": goal, "harvest": harvest}.items():
-        number(value, name, -float("inf"))
+        scalar(name, value)
     moves = np.zeros((cells, 2, 3, cells))
     for cell, step in np.ndindex(cells, 3):
         moves[cell, :, step, min(max(cell + step - 1, 0), cells - 1)] = 1
@@ -68,7 +67,7 @@ def toll_roads(toll: Any = 0.75, *, costs: Any = (1.0, 2.5), crowding: Any = (1.
 
     **Arguments:** `toll`: a number; `costs`: of the two roads; `crowding`: of the two drivers; in units of payoff.
     """
-    number(toll, "toll", -float("inf"))
+    scalar("toll", toll)
     travel, company = finite_array("costs", costs, (2,)), finite_array("crowding", crowding, (2,))
     same = jnp.eye(2, dtype=travel.dtype)
     charged = jnp.asarray(np.eye(3)[:, 1:], travel.dtype) * toll  # [leader's action, road]

@@ -47,7 +47,8 @@ class MarkovGame(Game):
     - `levels`: who moves together; default: player 0 leads, and all the others follow together.
 
     Every array is a leaf: for a batch of games on a leading axis, `vmap` the constructor, and give `play` the
-    `in_axes`.
+    `in_axes`. Of what is mapped or traced, the constructor checks the shapes and no values: rows that don't sum to 1,
+    for example, go unnoticed, and `play` doesn't look at them either.
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
 
@@ -95,18 +96,16 @@ class MarkovGame(Game):
         self.initial = tables.initial("initial", initial, states, self.transitions.dtype)
         self.horizon, self.discount = tables.time(horizon, discount)
         self.observations = tables.observations("observations", observations, players, states, self.transitions.dtype)
-        self.levels = one_leader(players) if levels is None else tuple(tuple(level) for level in levels)
-        if [i for level in self.levels for i in level] != list(range(players)):
-            raise ValueError(f"levels: expected the players 0 to {players - 1}, in order of play, got {levels}")
+        self.levels = one_leader(players) if levels is None else tables.levels("levels", levels, players)
         timed = tuple(self.horizon is not None and i not in self.levels[0] for i in range(players))
         self.clocked = timed if clocked is None else tables.flags("clocked", clocked, players)
         if self.horizon is None and any(self.clocked):
             raise ValueError("clocked: expected no clocks with a discount: a policy would be infinite; give a horizon")
         self.logits = tables.players("logits", logits, players)
         self._sign(ties)
-        if sampled and self.horizon is None:
+        self.ties, self.sampled = ties, tables.flag("sampled", sampled)
+        if self.sampled and self.horizon is None:
             raise ValueError("sampled: expected a horizon: a discounted episode has no end")
-        self.ties, self.sampled = ties, bool(sampled)
 
     @classmethod
     def repeated(
@@ -153,8 +152,12 @@ class MarkovGame(Game):
         *rows, actions = self.policy_shape(player)
         return Euclidean((*rows, actions)) if player in self.logits else Simplex(actions, tuple(rows))
 
+    def _player(self, player: int) -> int:
+        return tables.player(player, len(self.rewards))
+
     def policy_shape(self, player: int) -> tuple[int, ...]:
         """The shape of a player's policy: `(O_i, A_i)`, or `(H, O_i, A_i)` if it knows the time."""
+        player = self._player(player)
         shape = self.observation_counts[player], self.action_counts[player]
         return (self.horizon, *shape) if self.clocked[player] and self.horizon is not None else shape
 
@@ -175,7 +178,20 @@ class MarkovGame(Game):
         """Player 0's exact payoffs, if it plays its policy `leader`, for P joint policies of the others.
 
         **Arguments:** probabilities; those of a follower with a leading axis of length P.
+
+        **Raises:** `ValueError` for other shapes, a leader with a clock, or a game of one player.
         """
+        if self.clocked[0]:
+            raise ValueError("leader: expected one without a clock")
+        leader = tables.shaped("leader", leader, self.policy_shape(0), "a policy")
+        followers = tuple(tables.as_array("followers", p) for p in followers)
+        expected = [self.policy_shape(i) for i in self.players[1:]]
+        lengths = {p.shape[:1] for p in followers}
+        if not expected or [p.shape[1:] for p in followers] != expected or len(lengths) != 1 or lengths == {(0,)}:
+            raise ValueError(
+                f"followers: expected as many policies of each follower, of the shapes {expected}, got arrays of the "
+                f"shapes {[p.shape for p in followers]}"
+            )
         others = [None] * len(followers)
         acting = self._in_states((leader, *others))
         moves, rewards = markov.average(self.transitions, acting, 1), markov.average(self.rewards[0], acting)
@@ -194,13 +210,13 @@ class MarkovGame(Game):
         more than 1e-9 (float32: 1e-5) of the largest value that the game can have for the player; among those it
         chooses as `ties` says, the game's if it is None. Its own entry in `actions` is ignored.
 
-        **Raises:** `ValueError` for a player who isn't alone in the last level, doesn't see the state (its best
-        memoryless policy isn't found by dynamic programming), has no clock although there is a horizon (likewise), or
-        acts by logits (which would be infinite).
+        **Raises:** `ValueError` for a player that there isn't, who isn't alone in the last level, doesn't see the state
+        (its best memoryless policy isn't found by dynamic programming), has no clock although there is a horizon
+        (likewise), or acts by logits (which would be infinite).
         """
+        player = self._player(player)
         self._check_alone(player)
-        others = list(actions)
-        others[player] = None
+        others = [None if i == player else action for i, action in enumerate(actions)]
         # A best response is constant in the actions, but for jumps.
         acting = jax.lax.stop_gradient(self._in_states(self._policies(others, player)))
         moves, own, leader = jax.lax.stop_gradient((self.transitions, self.rewards[player], self.rewards[0]))
@@ -215,7 +231,7 @@ class MarkovGame(Game):
         return markov.backward_induction(response, self.horizon)
 
     def _sign(self, ties: str) -> int:
-        if ties not in _SIGNS:
+        if not isinstance(ties, str) or ties not in _SIGNS:
             raise ValueError(f"ties: expected one of {list(_SIGNS)}, got {ties!r}")
         return _SIGNS[ties]
 
@@ -302,5 +318,6 @@ class MarkovGame(Game):
 
     def model(self, player: int) -> Dynamics:
         """What `player` may simulate by itself."""
+        player = self._player(player)
         time = self.horizon, self.discount
         return Dynamics(self.initial, self.transitions, self.rewards[player], *time, self.observations, self.clocked)

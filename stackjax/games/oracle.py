@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
 from stackjax._calculus import rollouts
+from stackjax._calculus.distributions import check_rows
 from stackjax.games import _tables as tables
 from stackjax.games._checks import finite_array, whole
 from stackjax.games.markov import MarkovGame
@@ -84,9 +85,8 @@ class OracleGame(Game):
             raise ValueError("game: expected one leader, player 0, without a clock")
         _check_oracle(game, oracle)
         self.game, self.oracle = game, oracle
-        self.visible, self.recognisable = (
-            tables.flags(name, (value,), 1)[0] for name, value in (("visible", visible), ("recognisable", recognisable))
-        )
+        self.visible = tables.flag("visible", visible)
+        self.recognisable = tables.flag("recognisable", recognisable)
         self.query_rewards = (
             None if query_rewards is None else finite_array("query_rewards", query_rewards, self._table)
         )
@@ -101,9 +101,13 @@ class OracleGame(Game):
         return self.game.observation_counts[0], self.game.action_counts[0]
 
     @property
+    def _shape(self) -> tuple[int, ...]:
+        return (2, *self._table) if self.recognisable else self._table
+
+    @property
     def spaces(self) -> tuple[Euclidean]:
         """The leader's logits."""
-        return (Euclidean((2, *self._table) if self.recognisable else self._table),)
+        return (Euclidean(self._shape),)
 
     @property
     def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute there; it depends on `episodes` here
@@ -112,12 +116,18 @@ class OracleGame(Game):
 
     def policy(self, action: Action) -> Float[Array, "O A"]:
         """The probabilities with which the leader plays."""
-        return jax.nn.softmax(action[0] if self.recognisable else action, axis=-1)
+        logits = self._logits(action)
+        return jax.nn.softmax(logits[0] if self.recognisable else logits, axis=-1)
 
     def answers(self, action: Action) -> Float[Array, "Q A"]:
         """The probabilities of its answers to each query, through which no gradient goes if they are hidden."""
-        rows = jax.nn.softmax(action[1] if self.recognisable else action, axis=-1)[self._queries]
+        logits = self._logits(action)
+        rows = jax.nn.softmax(logits[1] if self.recognisable else logits, axis=-1)[self._queries]
         return rows if self.visible else jax.lax.stop_gradient(rows)
+
+    def _logits(self, action: Action) -> Array:
+        """The leader's logits; a `ValueError` for another shape, which would broadcast."""
+        return tables.shaped("action of player 0", action, self._shape, "logits")
 
     @property
     def _queries(self) -> Int[Array, " Q"]:
@@ -136,7 +146,7 @@ class OracleGame(Game):
 
     def payoffs(self, *actions: Action) -> tuple[Scalar]:
         """Exact: the sum over all answers of their probability times what play against the response then pays."""
-        (action,) = actions
+        action = _only(actions)
         play, rows = self.policy(action), self.answers(action)
         patterns = self._patterns()
         likely = jnp.prod(jnp.take_along_axis(rows[None], patterns[:, :, None], axis=2)[:, :, 0], axis=1)
@@ -162,7 +172,7 @@ class OracleGame(Game):
         """What is paid: exact, or the mean return of sampled episodes with the policy gradient as its gradient."""
         if self.episodes is None:
             return self.payoffs(*actions)
-        (action,) = actions
+        action = _only(actions)
         returns, coming, asked, acted = jax.vmap(lambda u: self._episode(action, *u))(noise)
         scores = jnp.sum(acted * _advantage(coming)) + jnp.sum(asked * _advantage(returns))
         return (rollouts.with_score(jnp.mean(returns), scores / self.episodes),)
@@ -194,6 +204,12 @@ class OracleGame(Game):
         return self.game.values(play, response)[0]
 
 
+def _only(actions: tuple[Action, ...]) -> Action:
+    if len(actions) != 1:
+        raise ValueError(f"actions: expected the leader's only, got {len(actions)}")
+    return actions[0]
+
+
 def _advantage(values: Array) -> Array:
     """Each episode's values less the mean of the other episodes', as constants."""
     n = values.shape[0]
@@ -202,14 +218,20 @@ def _advantage(values: Array) -> Array:
 
 
 def _check_oracle(game: MarkovGame, oracle: Any) -> None:
-    """Does it ask about observations that the leader has, and respond with one policy a follower?"""
+    """Does it ask about observations that the leader has, and respond with one policy a follower?
+
+    Where they are known, the policies are checked that it responds with if the leader plays action 0 everywhere.
+    """
     if not isinstance(oracle, Oracle):
         raise TypeError(f"oracle: expected queries and respond, as in stackjax.games.Oracle, got {oracle!r}")
     queries = tables.asked("oracle.queries", oracle.queries, game.observation_counts[0], 0)
     if queries.ndim != 1 or queries.size == 0:
         raise ValueError(f"oracle.queries: expected at least one observation in one axis, got {queries.shape}")
-    found = jax.eval_shape(oracle.respond, jax.ShapeDtypeStruct(queries.shape, jnp.int32))
+    found = oracle.respond(jnp.zeros(queries.shape, jnp.int32))
     shapes = [getattr(x, "shape", None) for x in found] if isinstance(found, tuple | list) else found
     expected = [game.policy_shape(i) for i in game.players[1:]]
     if shapes != expected:
         raise ValueError(f"oracle.respond: expected a tuple of policies of the shapes {expected}, got {shapes}")
+    for response, shape in zip(found, expected, strict=True):
+        name = "oracle.respond"
+        check_rows(name, finite_array(name, tables.as_array(name, response), shape))

@@ -12,6 +12,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 INK, FAINT, EDGE = "#333333", "#777777", "#BBBBBB"
 _TITLE, _TEXT, _LEGEND, _LEGEND_ROW = 0.12, 0.42, 0.7, 0.27  # inches from the top, and of a row
 _LEFT = 0.12  # inches
+_BESIDE = 4.8  # a legend's line and gaps beside a label, in its font sizes
 
 
 def plain(ax: "Axes") -> None:
@@ -45,6 +46,25 @@ def name_beside(
         color=color,
         annotation_clip=False,
     )
+
+
+def colours(n: int) -> list[str]:
+    """So many colours: `COLOURS`, then those of Matplotlib's tab20b, darkest first; they repeat after 26."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    more = colormaps["tab20b"]
+    found = [*COLOURS, *(to_hex(more(4 * hue + shade)) for shade in range(4) for hue in range(5))]
+    return [found[i % len(found)] for i in range(n)]
+
+
+def columns_within(labels: Sequence[str], width: float, most: int, fontsize: float = 11) -> int:
+    """How many columns of a legend, at most so many, fit into a head of `width` inches."""
+    from matplotlib.textpath import TextPath
+
+    widths = [TextPath((0, 0), label, size=fontsize).get_extents().width for label in labels if label.strip()]
+    column = (max(widths, default=0) + _BESIDE * fontsize) / 72  # points in an inch
+    return int(min(max((width - 2 * _LEFT) // column, 1), most))
 
 
 def head_height(labels: int, columns: int) -> float:

@@ -7,7 +7,18 @@ from jaxtyping import Float
 
 from stackjax.experiments.efficiency import check_leading
 from stackjax.experiments.oracle_tables import truths_of
-from stackjax.plots._style import COLOURS, EDGE, FAINT, INK, below_a_head, gridded, head_height, name_beside, write_head
+from stackjax.plots._style import (
+    EDGE,
+    FAINT,
+    INK,
+    below_a_head,
+    colours,
+    columns_within,
+    gridded,
+    head_height,
+    name_beside,
+    write_head,
+)
 from stackjax.trace import Status
 
 if TYPE_CHECKING:
@@ -15,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LEGEND_COLUMNS = 3  # how many methods in a row
+_WIDTH = 10.5  # inches
+_LEGEND_COLUMNS = 3  # how many methods in a row, at most
 _MOST_MAPS = 4  # panels of policies in a row
 _MOST_SEEDS = 64  # in a panel
 _DECADE = 10  # from the first record to the last one, above which the axis is logarithmic
@@ -28,9 +40,9 @@ def plot_leading(dataset: "xarray.Dataset") -> "Figure":
     Above, the leader's value in the game that it plays over environment steps, a follower's training and practice and
     all queries counted: medians over seeds in a band between quartiles. If exact gradients are among the methods, which
     sample no steps, it is over rounds. The axis is logarithmic if it spans more than a decade. A dashed line of a
-    method's colour is the value of what it commits to, where its median differs from the former by more than a
-    hundredth of the axis. Below, for each method, the probability of the leader's first action in each observation, one
-    row a seed, sorted by value with the best on top.
+    method's colour is the value of what it commits to, ties as the head says, where its median differs from the former
+    by more than a hundredth of the axis. Below, for each method, the probability of the leader's first action in each
+    observation, one row a seed, sorted by value with the best on top.
 
     **Arguments:** `dataset`: what `stackjax.experiments.lead` or `load` returned.
 
@@ -41,8 +53,9 @@ def plot_leading(dataset: "xarray.Dataset") -> "Figure":
     check_leading(dataset)
     names = [str(name) for name in dataset["methods"].values]
     maps = -(-len(names) // _MOST_MAPS)
-    head = head_height(len(names), _LEGEND_COLUMNS)
-    figure = below_a_head(10.5, 4.0 + 2.6 * maps + head, head)
+    columns = columns_within(names, _WIDTH, _LEGEND_COLUMNS)
+    head = head_height(len(names), columns)
+    figure = below_a_head(_WIDTH, 4.0 + 2.6 * maps + head, head)
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[4.0, 2.6 * maps])[:, 0]
     _curves(upper.subplots(), dataset)
     panels = lower.subplots(maps, min(len(names), _MOST_MAPS), squeeze=False)
@@ -53,7 +66,7 @@ def plot_leading(dataset: "xarray.Dataset") -> "Figure":
     action = str(dataset["leader_action"].values[0])
     bar = lower.colorbar(image, ax=panels, label=f"probability of {action}", shrink=0.8)
     bar.outline.set_visible(False)
-    _head(figure, dataset, names)
+    _head(figure, dataset, names, columns)
     return figure
 
 
@@ -70,8 +83,7 @@ def _curves(ax: "Axes", dataset: "xarray.Dataset") -> None:
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 1.0)
     margin = 0.06 * (high - low) or 0.5
     ax.set_ylim(low - margin, high + margin)
-    for i, x in enumerate(over):
-        colour = COLOURS[i % len(COLOURS)]
+    for i, (x, colour) in enumerate(zip(over, colours(len(over)), strict=True)):
         lower, middle, upper = _quantiles(values["value"][i])
         ax.fill_between(x, lower, upper, color=colour, alpha=0.2, linewidth=0)
         ax.plot(x, middle, color=colour, linewidth=1.8, zorder=3)
@@ -122,9 +134,10 @@ def _policies(ax: "Axes", one: "xarray.Dataset", name: str, first: bool) -> obje
     return image
 
 
-def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
+def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], columns: int) -> None:
     failed = (dataset["status"] != int(Status.OK)).sum("replicate").values
     said = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     text = f"medians of {dataset.sizes['replicate']} seeds between quartiles; dashed: what it commits to"
-    looks = [{"color": COLOURS[i % len(COLOURS)]} for i in range(len(names))]
-    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, _LEGEND_COLUMNS)
+    text += f", ties {dataset.attrs['ties']}" if "ties" in dataset.attrs else ""
+    looks = [{"color": colour} for colour in colours(len(names))]
+    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, columns)

@@ -103,6 +103,9 @@ def test_steps_to_reach_is_where_it_stays():
         steps_to_reach(dataset, 1.0, "policy")
     with pytest.raises(ValueError, match="without record"):
         steps_to_reach(dataset.isel(record=0), 1.0)
+    for target, error in ((np.nan, ValueError), ("a", TypeError), (np.ones(2), ValueError), (None, TypeError)):
+        with pytest.raises(error, match="target"):
+            steps_to_reach(dataset, target)
 
 
 def test_failed_replicates_are_counted_and_nothing_else_is_nan(monkeypatch, data):
@@ -113,7 +116,7 @@ def test_failed_replicates_are_counted_and_nothing_else_is_nan(monkeypatch, data
         return eqx.tree_at(lambda t: t.status, trace, trace.status.at[1].set(1))
 
     monkeypatch.setattr(oracles, "play", failing)
-    found = lead(GAME, INNER, **OPTIONS)
+    found = lead(GAME, INNER, **OPTIONS | {"rounds": ROUNDS["inner"]})
     assert found["status"].values.tolist() == [[0, 1]]
     for name in ("value", "commitment_value", "policy", "environment_steps"):
         assert np.all(np.isnan(found[name][0, 1])), name
@@ -153,6 +156,23 @@ def test_what_the_catalogue_names_goes_together():
     assert all(name == name.lower() and " " not in name for name in names)
 
 
+def test_too_many_queries_are_refused_before_training(monkeypatch):
+    """The training isn't compiled, nor are ground truths sought."""
+
+    def curious(game, key):
+        table = jax.random.uniform(key, (2**14, HORIZON, 5, 2))
+        return ContextualFollower((table / table.sum(-1, keepdims=True),), 2, queries=[0, 1] * 7)
+
+    monkeypatch.setattr(oracles, "_Followers", None)  # a call would be another TypeError
+    monkeypatch.setattr(oracles, "ground_truths", None)
+    for episodes in (None, 4):
+        method = Leading(GradientAscent(1.0), curious, episodes=episodes)
+        with pytest.raises(
+            ValueError, match=r"queries: expected at most 4096 patterns .*, got 2\^14; let the follower"
+        ):
+            lead(GAME, {"a": method}, rounds=1, progress=False)
+
+
 def test_bad_input():
     ascent, exact = GradientAscent(1.0), train(GAME, jax.random.key(0))
     good = {"a": Leading(ascent, exact)}
@@ -169,6 +189,10 @@ def test_bad_input():
         ({"methods": {"a": Leading(Fixed(0.0), exact, visible=False)}}, ValueError, "visible"),
         ({"rounds": 0}, ValueError, "rounds"),
         ({"rounds": {"b": 1}}, ValueError, r"rounds.*\['a'\]"),
+        ({"rounds": {"a": 2, "b": 3}}, ValueError, r"rounds.*unknown \['b'\]"),
+        ({"replicates": [1, 1]}, ValueError, "replicates: expected different ids"),
+        ({"methods": {"a": Leading(ascent, lambda game, key: 3)}}, TypeError, "follower.*returns 3"),
+        ({"methods": {"a": Leading(Fixed(0.0), lambda game, key: QLearning(8))}}, TypeError, "follower.*QLearning"),
         ({"replicates": None}, ValueError, "replicates"),
         ({"spread": -1.0}, ValueError, "spread"),
         ({"points": 0}, ValueError, "points"),

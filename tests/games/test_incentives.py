@@ -97,6 +97,8 @@ def test_without_a_toll_the_pursued_and_the_pursuer_have_no_pure_equilibrium():
         (lambda: incentives.corridor(1), ValueError, "cells: expected at least 2"),
         (lambda: incentives.corridor(horizon=0), ValueError, "horizon: expected at least 1"),
         (lambda: incentives.corridor(bonus="much"), TypeError, "bonus: expected a number"),
+        (lambda: incentives.corridor(bonus=np.array([1, 2])), ValueError, "bonus: expected a number, got an array"),
+        (lambda: incentives.toll_roads(np.ones(1)), ValueError, "toll: expected a number, got an array"),
         (lambda: incentives.toll_roads(costs=(1.0, 2.0, 3.0)), ValueError, r"costs: .* the shape \[2\]"),
         (lambda: incentives.toll_roads(float("nan")), ValueError, "toll: expected values"),
     ],

@@ -207,3 +207,45 @@ def test_bad_input():
     ):
         with pytest.raises(error, match=message):
             make()
+
+
+def test_actions_of_another_shape_are_refused_and_not_broadcast():
+    _, _, one = random_parts()
+    two, sampled = (random_parts(**options)[2] for options in ({"recognisable": True}, {"episodes": 2}))
+    noise = sampled.draw(jax.random.key(0))
+    for call, shape, wrong in (
+        (one.payoffs, [3, 2], (1, 2)),
+        (one.policy, [3, 2], (1, 2)),
+        (one.answers, [3, 2], (6, 2)),
+        (two.payoffs, [2, 3, 2], (3, 3, 2)),
+        (two.policy, [2, 3, 2], (3, 2)),
+        (lambda x: sampled.realise(noise, x), [3, 2], (1, 2)),
+    ):
+        with pytest.raises(ValueError) as error:
+            call(jnp.zeros(wrong))
+        assert str(error.value) == f"action of player 0: expected logits of the shape {shape}, got {list(wrong)}"
+    with pytest.raises(TypeError, match="action of player 0: expected an array of numbers, got None"):
+        one.payoffs(None)
+    for call in (one.payoffs, lambda *x: sampled.realise(noise, *x)):
+        with pytest.raises(ValueError, match="actions: expected the leader's only, got 0"):
+            call()
+    np.testing.assert_array_equal(one.policy([[0.0, 0.0]] * 3), np.full((3, 2), 0.5))
+
+
+def test_an_oracle_responds_with_policies():
+    game, oracle, _ = random_parts()
+    first, second = oracle.policies
+    for wrong, error, message in (
+        (first * 2, ValueError, "oracle.respond: expected rows that sum to 1, got the sum 2"),
+        (first - 1, ValueError, "oracle.respond: expected probabilities, got the negative number"),
+        (first * np.nan, ValueError, "oracle.respond: expected finite numbers"),
+        (first > 0, TypeError, "oracle.respond: expected an array of numbers"),
+    ):
+        with pytest.raises(error, match=message):
+            OracleGame(game, Table((wrong, second), oracle.queries))
+    every = np.stack([first, first])
+    make = lambda x: OracleGame(game, Table((x, second), oracle.queries))  # noqa: E731  (used twice)
+    assert jax.vmap(make)(every).oracle.policies[0].shape == every.shape
+    expected = make(first).payoffs(LOGITS[0])[0]
+    np.testing.assert_allclose(jax.jit(lambda x: make(x).payoffs(LOGITS[0])[0])(first), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(lambda x: make(first).payoffs(x)[0])(LOGITS[0]), expected, atol=1e-6)

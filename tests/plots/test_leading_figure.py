@@ -96,6 +96,22 @@ def test_exact_gradients_are_drawn_over_rounds(data):
     np.testing.assert_array_equal(curves.lines[0].get_xdata(), [1, 10, 100])
 
 
+def test_many_long_names_fit_and_no_colour_repeats(data):
+    many = xarray.concat([data] * 4, "methods", data_vars="minimal", join="override")
+    names = [f"evolution-strategies/contextual-exact, recognisable {i}" for i in range(8)]
+    figure = plots.plot_leading(many.assign_coords(methods=names))
+    curves, _ = drawn(figure)
+    (legend,) = figure.legends
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    lines = [line.get_color() for line in curves.lines if line.get_linewidth() == 1.8]
+    assert len(set(lines)) == 8 and lines == [line.get_color() for line in legend.get_lines()]
+
+
+def test_the_head_names_the_tie_rule(data):
+    figure = plots.plot_leading(data.assign_attrs(ties="pessimistic"))
+    assert any("dashed: what it commits to, ties pessimistic" in text.get_text() for text in figure.texts)
+
+
 def test_no_result(data):
     with pytest.raises(TypeError, match="dataset"):
         plots.plot_leading(3)
@@ -111,4 +127,30 @@ def test_the_table_of_the_same(data):
     with console.capture() as captured:
         console.print(experiments.table(made, 160))
     printed = captured.get()
-    assert "-1.080 -1.090 to -1.040" in printed and "100k (3 of 3)" in printed and "never (0 of 2)" in printed
+    assert "-1.080 -1.090 to -1.040" in printed and "100k (3 of 3)" in printed and "not half (0 of 2)" in printed
+
+
+def test_a_leader_that_games_its_oracle_has_not_arrived(data):
+    """Its value is high, and that of what it commits to is not; of the others one did, later than by its value."""
+    from rich.console import Console
+
+    value = np.array([[[-1.0] * 3] * 3, [[-2.0, -1.0, -1.0]] * 3])
+    commitment = np.array([[[-2.0] * 3] * 3, [[-2.0, -2.0, -1.0], [-2.0] * 3, [-2.0] * 3]])
+    dims = data["value"].dims
+    steps = np.broadcast_to([1e3, 1e4, 1e5], value.shape)
+    times = {name: ("methods", [1.0, 2.0]) for name in ("training_seconds", "seconds", "compile_seconds")}
+    made = data.assign(
+        value=(dims, value),
+        commitment_value=(dims, commitment),
+        environment_steps=(dims, steps),
+        status=(dims[:2], np.zeros((2, 3), np.int8)),
+        **times,
+    )
+    for more, said in ((0, "not half (1 of 3)"), (1, "100k (2 of 3)")):
+        commitment[1, 1, 2] = [-2.0, -1.0][more]
+        console = Console(width=160)
+        with console.capture() as captured:
+            console.print(experiments.table(made.assign(commitment_value=(dims, commitment)), 160))
+        printed = captured.get()
+        assert "not half (0 of 3)" in printed and said in printed
+        assert "value and its commitment's stay above -1.155" in " ".join(printed.split())
