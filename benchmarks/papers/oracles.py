@@ -219,7 +219,9 @@ def efficiency() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
             theirs = min(float(np.quantile(steps[name], 0.5, method="higher")) for name in (INNER, *INNER_LOOPS))
             for way in ("training included", f"training shared by {SEEDS} leaders"):
                 ours = float(np.quantile(steps[f"{CONTEXTUAL}, {way}"], 0.5, method="higher"))
-                claim = f"{game}, value against {called}, {way}: fewer steps than the best of three inner loops (medians)"
+                claim = (
+                    f"{game}, value against {called}, {way}: fewer steps than the best of three inner loops (medians)"
+                )
                 rows.append(row(claim, [ours, theirs], ours < theirs))
     return rows, {"steps_to_within_5_percent": more}, kept["prisoners-dilemma"]
 

@@ -16,7 +16,7 @@ def check_rows(name: str, array: Any) -> None:
     sums = known.sum(-1, dtype=np.float64)
     if np.any(known < -slack):
         raise ValueError(f"{name}: expected probabilities, got the negative number {known.min():g}")
-    if np.any(np.abs(sums - 1) > slack):
+    if not np.all(np.abs(sums - 1) <= slack):
         worst = np.unravel_index(np.argmax(np.abs(sums - 1)), sums.shape)
         at = f" in row {[int(i) for i in worst]}" if worst else ""
         raise ValueError(f"{name}: expected rows that sum to 1, got the sum {sums[worst]:g}{at}")

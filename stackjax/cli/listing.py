@@ -72,12 +72,9 @@ def command() -> None:
 
 def _sees(learner: "type[Learner]") -> tuple[str, str]:
     """What a learner is shown, and what that makes it."""
-    from stackjax.learners import QLearning
     from stackjax.protocols import Signal
 
     wants = getattr(learner, "usually", learner.wants)
-    if learner is QLearning:  # a property, as it sees more beside other followers; it holds no learner
-        wants = QLearning(1).wants
     if not isinstance(wants, Signal):  # a property: it depends on the instance
         return "as the learner that it holds", "as that one"
     kind = (

@@ -152,15 +152,19 @@ def context_of(answers: Int[Array, "... Q"], actions: int) -> Int[Array, "..."]:
 
 
 def checked_queries(queries: Any, observations: int | None) -> Array:
-    """The queries as an int32 array; None for all of the leader's observations, in order."""
-    if queries is None:
+    """The queries as an int32 array; None for all of the leader's observations, in order, if their number is known."""
+    if queries is None and observations is not None:
         return jnp.arange(observations, dtype=jnp.int32)
-    found = jnp.asarray(queries)
+    expected = f"queries: expected whole numbers, one an observation of the leader, got {queries!r}"
+    try:
+        found = queries if isinstance(queries, jax.Array) else np.asarray(queries)
+    except (TypeError, ValueError) as error:  # NumPy's say neither which argument nor what is expected
+        raise TypeError(expected) from error
     if found.ndim != 1 or not jnp.issubdtype(found.dtype, jnp.integer):
-        raise TypeError(f"queries: expected whole numbers, one an observation of the leader, got {queries!r}")
+        raise TypeError(expected)
     if concrete(found):
         check_observations(np.asarray(found), observations)
-    return found.astype(jnp.int32)
+    return jnp.asarray(found, jnp.int32)
 
 
 def check_observations(queries: Any, observations: int | None) -> None:
@@ -172,20 +176,26 @@ def check_observations(queries: Any, observations: int | None) -> None:
         raise ValueError(f"queries: expected observations{of}, counted from 0, got {wrong}")
 
 
+def whole(name: str, value: Any, low: int = 1) -> int:
+    """A Python integer of at least `low`, or a `ValueError` that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise ValueError(f"{name}: expected a whole number, at least {low}, got {value!r}")
+    return int(value)
+
+
 def counts(episodes: Any, parallel: Any) -> tuple[int, int]:
     """The number of episodes, and how many of them are played at once."""
-    for name, value in (("episodes", episodes), ("parallel", parallel)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}: expected a whole number, at least 1, got {value!r}")
+    episodes, parallel = whole("episodes", episodes), whole("parallel", parallel)
     if episodes % parallel:
         raise ValueError(f"episodes: expected a multiple of parallel={parallel}, got {episodes}")
-    return int(episodes), int(parallel)
+    return episodes, parallel
 
 
 def learning_rate(step: Any) -> Schedule:
     """A schedule of the earlier updates of an entry, checked if it is a number."""
     if not callable(step):
         number(step, "step", 0.0)
+        _check_at_most_one("step", step)
     return as_schedule(step, "step")
 
 
@@ -193,9 +203,13 @@ def check_probabilities(exploration: Any, restarts: Any) -> None:
     """Some exploration, and restarts that may be none."""
     number(exploration, "exploration", 0.0)
     number(restarts, "restarts", 0.0, open_low=False)
-    for name, value in (("exploration", exploration), ("restarts", restarts)):
-        if concrete(value) and np.any(np.asarray(value) > 1):
-            raise ValueError(f"{name}: expected a probability, at most 1, got {value}")
+    _check_at_most_one("exploration", exploration)
+    _check_at_most_one("restarts", restarts)
+
+
+def _check_at_most_one(name: str, value: Any) -> None:
+    if concrete(value) and np.any(np.asarray(value) > 1):
+        raise ValueError(f"{name}: expected at most 1, got {value}")
 
 
 def episode_length(horizon: int | None, length: int | None) -> int:
@@ -206,6 +220,4 @@ def episode_length(horizon: int | None, length: int | None) -> int:
         return int(horizon)
     if length is None:
         raise ValueError("length: a discounted game needs the number of steps after which a training episode is cut")
-    if isinstance(length, bool) or not isinstance(length, int | np.integer) or length < 1:
-        raise ValueError(f"length: expected a whole number of steps, at least 1, got {length!r}")
-    return int(length)
+    return whole("length", length)

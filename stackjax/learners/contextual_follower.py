@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from stackjax._calculus.distributions import check_rows
 from stackjax.learners import _episodes
 from stackjax.protocols import Action, Learner, Noise, Seen, Signal, View
+from stackjax.schedules import as_number, concrete
 
 #: The most contexts of a table.
 MOST_CONTEXTS = 65_536
@@ -71,7 +73,8 @@ class ContextualFollower(QueryFollower):
     **Arguments:**
 
     - `policies`: a tuple of tables, one a follower, `[contexts, *policy shape]`: probabilities, in the policies' shapes
-      of the game. A context is the answers read as digits, the first the most significant.
+      of the game, whose last axis sums to 1 (checked unless traced; whole numbers become floating-point ones). A
+      context is the answers read as digits, the first the most significant.
     - `actions`: the number of the leader's actions; `contexts = actions ** Q`.
     - `queries`: observations of the leader `[Q]`, whole numbers from 0; default: the first Q of them, in order.
     - `environment_steps`: what the training cost, queries included, for the record.
@@ -86,11 +89,10 @@ class ContextualFollower(QueryFollower):
     environment_steps: Any
 
     def __init__(self, policies: Any, actions: int, queries: Any = None, environment_steps: Any = 0):
-        self.policies = tuple(policies) if isinstance(policies, tuple | list) else (policies,)
-        if isinstance(actions, bool) or not isinstance(actions, int | np.integer) or actions < 1:
-            raise ValueError(f"actions: expected the number of the leader's actions, at least 1, got {actions!r}")
-        self.actions = int(actions)
-        contexts = {np.shape(p)[0] if np.ndim(p) >= 3 else 0 for p in self.policies}
+        tables = policies if isinstance(policies, tuple | list) else (policies,)
+        self.policies = tuple(_checked_table(f"policies[{i}]", p) for i, p in enumerate(tables))
+        self.actions = _episodes.whole("actions", actions)
+        contexts = {p.shape[0] if p.ndim >= 3 else 0 for p in self.policies}
         if len(contexts) != 1 or 0 in contexts:
             raise ValueError("policies: expected tables [contexts, ..., O, A] of the same number of contexts")
         (found,) = contexts
@@ -136,7 +138,7 @@ class ContextualFollower(QueryFollower):
         leaders: str = "deterministic",
         queries: Any = None,
         step: Any = 0.5,
-        exploration: Any = 0.7,
+        exploration: Any = None,
         parallel: int = 32,
         restarts: Any = 0.3,
         length: int | None = None,
@@ -144,7 +146,9 @@ class ContextualFollower(QueryFollower):
         """Tabular Q-learning across random leaders, each episode with a new one.
 
         Pure: it jits, and vmaps over keys. Several followers learn at once, each as if the others were a part of the
-        environment.
+        environment (independent learning). Nothing guarantees that they end in an equilibrium among themselves: where
+        there is none in pure policies they can't, and each learns to answer what the others do *while they explore*.
+        So several explore less by default; `equilibria.induced_nash` tells whether what they learned is an equilibrium.
 
         **Arguments:**
 
@@ -156,7 +160,8 @@ class ContextualFollower(QueryFollower):
           1/3, against whom the prisoner's dilemma has no threats left: so the former is the default.
         - `queries`: which observations of the leader it asks about; default: all.
         - `step`: of the values, in (0, 1], a number or a schedule of an entry's earlier updates; a constant suits
-          deterministic leaders and transitions. `exploration` in (0, 1]: the probability of a random action.
+          deterministic leaders and transitions.
+        - `exploration` in (0, 1]: the probability of a random action; default: 0.7, or 0.1 for several followers.
         - `restarts`: the probability that after a step the episode goes on in a random state, so that the follower
           learns what to do where its leaders wouldn't lead; what leads there is another one, later.
         - `length`: steps after which an episode of a discounted game is cut.
@@ -165,6 +170,8 @@ class ContextualFollower(QueryFollower):
         """
         check_markov(game)
         schedule = _episodes.learning_rate(step)
+        if exploration is None:
+            exploration = 0.7 if len(game.action_counts) == 2 else 0.1
         _episodes.check_probabilities(exploration, restarts)
         setting = Setting.of(game, leaders, queries, length, episodes, parallel)
         followers = [game.model(i) for i in range(1, len(game.action_counts))]
@@ -252,8 +259,23 @@ def check_markov(game: Any) -> None:
     """An error unless it has what a Markov game has, and followers with probabilities."""
     if not all(hasattr(game, name) for name in ("observation_counts", "action_counts", "clocked", "horizon")):
         raise TypeError(f"game: expected a MarkovGame, got {game!r}")
+    if len(game.action_counts) < 2:
+        raise ValueError("game: expected a leader and at least one follower, got a single player")
     if any(player > 0 for player in game.logits):
         raise ValueError(f"game: expected followers who act by probabilities, got logits={game.logits}")
+
+
+def _checked_table(name: str, table: Any) -> Any:
+    """A table of floating-point numbers; where they are known, of probabilities."""
+    known = as_number(table if eqx.is_array(table) else np.asarray(table))
+    if not jnp.issubdtype(known.dtype, jnp.floating):
+        raise TypeError(f"{name}: expected probabilities, got the type {known.dtype}")
+    if concrete(known):
+        rounded = np.asarray(known, jax.dtypes.canonicalize_dtype(known.dtype))  # as it is computed with
+        if not np.all(np.isfinite(rounded)):
+            raise ValueError(f"{name}: expected finite probabilities, got {rounded[~np.isfinite(rounded)][0]}")
+        check_rows(name, rounded)
+    return known
 
 
 def _check_contexts(actions: int, queries: int) -> None:

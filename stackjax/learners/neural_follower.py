@@ -1,5 +1,6 @@
 """The contextual follower as a small network, trained by policy gradient."""
 
+import itertools
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stackjax.learners import _episodes
 from stackjax.learners.contextual_follower import QueryFollower, Setting, check_markov
-from stackjax.schedules import number
+from stackjax.schedules import as_number, concrete, number
 
 #: Weights `[inputs, outputs]` and biases of a network's layers.
 Layers = tuple[tuple[Array, Array], ...]
@@ -55,13 +56,15 @@ class NeuralFollower(QueryFollower):
         greedy: bool = True,
         environment_steps: Any = 0,
     ):
-        self.actions = int(actions)
+        self.actions = _episodes.whole("actions", actions)
         self.queries = _episodes.checked_queries(queries, None)
-        self.networks = tuple(tuple((jnp.asarray(w), jnp.asarray(b)) for w, b in layers) for layers in networks)
-        if len(clocks) != len(self.networks):
+        if not isinstance(networks, tuple | list) or not networks:
+            raise ValueError(f"networks: expected a tuple of networks, one a follower, got {networks!r}")
+        self.networks = tuple(_checked_layers(f"networks[{i}]", layers) for i, layers in enumerate(networks))
+        if not isinstance(clocks, tuple | list) or len(clocks) != len(self.networks):
             raise ValueError(f"clocks: expected one a network, {len(self.networks)} in all, got {clocks!r}")
         self.timed = tuple(c is not None for c in clocks)
-        self.clocks = tuple(1 if c is None else int(c) for c in clocks)
+        self.clocks = tuple(1 if c is None else _episodes.whole(f"clocks[{i}]", c) for i, c in enumerate(clocks))
         for i, layers in enumerate(self.networks):
             if self._observations(i) < 1:
                 raise ValueError(
@@ -107,7 +110,7 @@ class NeuralFollower(QueryFollower):
         queries: Any = None,
         hidden: tuple[int, ...] = (64,),
         step: Any = 0.01,
-        entropy: Any = 0.5,
+        entropy: Any = None,
         parallel: int = 64,
         group: int = 8,
         restarts: Any = 0.1,
@@ -118,12 +121,16 @@ class NeuralFollower(QueryFollower):
 
         Each leader is met in `group` episodes at once; an action's weight is what its follower got from then on, less
         the mean of that over the other episodes of the same leader at the same time. Pure: it jits, and vmaps over
-        keys.
+        keys. Several followers learn at once, with as little of a guarantee as in `ContextualFollower.train`: each
+        answers policies that the entropy keeps random, so with much of it they may all take what is best against
+        anybody, and with none they may stop to explore before they settled on an equilibrium.
 
         **Arguments:** as for `ContextualFollower.train`, and
 
         - `hidden`: the numbers of units of the layers.
-        - `step`: of Adam (Optax); `entropy` >= 0: the weight of the policies' entropy, in units of payoff.
+        - `step`: of Adam (Optax).
+        - `entropy` >= 0: the weight of the policies' entropy, in units of payoff; default: 0.5, or 0.1 for several
+          followers. It should be small beside what a follower loses by a wrong action.
         - `parallel`: episodes of a step; a multiple of `group` >= 2. `episodes` is a multiple of `parallel`.
         - `restarts`: as there; rewards after a restart are no consequence of the actions before, and not counted.
 
@@ -131,10 +138,17 @@ class NeuralFollower(QueryFollower):
         """
         check_markov(game)
         number(step, "step", 0.0)
+        if entropy is None:
+            entropy = 0.5 if len(game.action_counts) == 2 else 0.1
         number(entropy, "entropy", 0.0, open_low=False)
         _episodes.check_probabilities(1.0, restarts)
-        if group < 2 or parallel % group:
-            raise ValueError(f"group: expected at least 2, and parallel={parallel} a multiple of it, got {group}")
+        episodes, parallel = _episodes.counts(episodes, parallel)
+        group = _episodes.whole("group", group, 2)
+        if parallel % group:
+            raise ValueError(f"group: expected parallel={parallel} to be a multiple of it, got {group}")
+        if not isinstance(hidden, tuple | list):
+            raise ValueError(f"hidden: expected a tuple of numbers of units, one a layer, got {hidden!r}")
+        hidden = tuple(_episodes.whole(f"hidden[{i}]", n) for i, n in enumerate(hidden))
         setting = Setting.of(game, leaders, queries, length, episodes, parallel)
         players = range(1, len(game.action_counts))
         followers = [game.model(i) for i in players]
@@ -210,6 +224,21 @@ class NeuralFollower(QueryFollower):
                 layers.append((scale * jax.random.normal(k, (m, n), setting.dtype), jnp.zeros(n, setting.dtype)))
             networks.append(tuple(layers))
         return cls(networks, setting.shape[2], setting.queries, tuple(clocks))
+
+
+def _checked_layers(name: str, layers: Any) -> Layers:
+    """Pairs of weights and biases, each layer's inputs the outputs of the one before; finite where they are known."""
+    pairs = isinstance(layers, tuple | list) and all(isinstance(p, tuple | list) and len(p) == 2 for p in layers)
+    if not pairs or not layers:
+        raise ValueError(f"{name}: expected layers, pairs of weights and biases, got {layers!r}")
+    found = tuple((as_number(jnp.asarray(w)), as_number(jnp.asarray(b))) for w, b in layers)
+    shapes = [(w.shape, b.shape) for w, b in found]
+    chained = all(len(w) == 2 and w[1] > 0 and b == w[1:] for w, b in shapes)
+    if not chained or any(w[1] != v[0] for (w, _), (v, _) in itertools.pairwise(shapes)):
+        raise ValueError(f"{name}: expected weights [inputs, outputs] and biases [outputs] that chain, got {shapes}")
+    if concrete(found) and not all(np.all(np.isfinite(np.asarray(x))) for x in jax.tree.leaves(found)):
+        raise ValueError(f"{name}: expected finite weights and biases")
+    return found
 
 
 def _advantages(rewards: Array, jumped: Array, gamma: Any, group: int) -> Array:

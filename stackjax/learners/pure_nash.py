@@ -13,7 +13,9 @@ from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, View
 class PureNash(Learner):
     """Plays its part of a pure Nash equilibrium of the game that the earlier levels' actions induce.
 
-    Every player of the last level takes a `PureNash()` with the same `ties`. Each enumerates all joint deterministic
+    Every player of the last level has to take a `PureNash()` with the same `ties`. Nothing checks this, as a learner
+    doesn't see the others: where they differ each plays its part of another equilibrium, which together needn't be one,
+    and the status is still OK. Each enumerates all joint deterministic
     policies of the level, and keeps those from which nobody gains by another deterministic policy of its own; where
     that player sees the state (and the time, in a game with a horizon) no other policy gains either. Of several
     equilibria all play the one that is best for player 0 (the first of these, if they tie). If there is none the action

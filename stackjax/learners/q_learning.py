@@ -1,7 +1,7 @@
 """The inner-loop oracle: a follower that practises against each round's leader before it plays."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,11 +15,12 @@ from stackjax.spaces import Simplex
 
 
 class PractisedState(NamedTuple):
-    """The policy of the last round, the table that stays (`()` if none does), and the others' last policies."""
+    """The last policy, the table that stays (`()` if none does), the others' last policies, and whether it played."""
 
     policy: Action
     tables: Any
     others: tuple[Any, ...]
+    played: Array
 
 
 class QLearning(Learner):
@@ -31,7 +32,13 @@ class QLearning(Learner):
     action, and with a clock for a time. Reported between rounds is the policy that was played last.
 
     Players of the same level are part of the environment (independent learning): with `others=True` it sees them after
-    each round and practises against the policies that they played in the last one, at first against uniform ones.
+    each round and practises against the policies that they played in the last one, at first against uniform ones. If
+    all answered these at once they could go in circles for ever, so each repeats its last policy in every second round
+    on average, at random, but for its first round (best replies with inertia; Young, Strategic Learning and Its Limits,
+    2004). Best replies with inertia reach a pure equilibrium with probability 1 behind a leader who has committed,
+    wherever some path of single best replies leads to one, as in a game with a potential, and stay if it is strict.
+    These are best replies only as far as the practice suffices, and elsewhere nothing is guaranteed: without a pure
+    equilibrium they never settle. A repeated policy is no answer to a leader who has changed since.
 
     **Arguments:**
 
@@ -57,6 +64,8 @@ class QLearning(Learner):
     warm: bool = eqx.field(static=True)
     others: bool = eqx.field(static=True)
     length: int | None = eqx.field(static=True)
+    #: What it wants without others; `wants` is a property of an instance.
+    usually: ClassVar[Signal] = Signal.QUERY | Signal.OWN_PAYOFF
 
     def __init__(
         self,
@@ -74,12 +83,13 @@ class QLearning(Learner):
         self.step = _episodes.learning_rate(step)
         _episodes.check_probabilities(exploration, restarts)
         self.exploration, self.restarts = exploration, restarts
-        self.warm, self.others, self.length = bool(warm), bool(others), length
+        self.warm, self.others = bool(warm), bool(others)
+        self.length = None if length is None else _episodes.whole("length", length)
 
     @property
     def wants(self) -> Signal:
         """Queries and its own payoffs; with `others`, what the others played."""
-        return Signal.QUERY | Signal.OWN_PAYOFF | (Signal.OTHERS if self.others else Signal(0))
+        return self.usually | Signal.OTHERS if self.others else self.usually
 
     def requires(self, view: View) -> dict[str, Any]:
         """A follower with a table, and `others=True` where there are other followers."""
@@ -106,21 +116,25 @@ class QLearning(Learner):
         tables = self._tables(view)
         others = self._others(view, _uniform(view.dynamics, view.dtype))
         policy = _episodes.greedy(tables, _clocked(view))[0].astype(view.dtype)
-        return PractisedState(policy, tables if self.warm else (), others)
+        return PractisedState(policy, tables if self.warm else (), others, jnp.zeros((), bool))
 
     def _others(self, view: View, policies: Sequence[Any]) -> tuple[Any, ...]:
         """What it practises against and needn't ask: nothing of the leader, nor of itself."""
         return tuple(() if j in (0, view.player) else p for j, p in enumerate(policies)) if self.others else ()
 
     def draw(self, view: View, key: PRNGKeyArray) -> Array:
-        """The words of a key for the practice of the round."""
-        return jax.random.bits(key, (2,), jnp.uint32)
+        """The words of a key for the practice of the round and, with others, one for whether it repeats."""
+        return jax.random.bits(key, (3 if self._together(view) else 2,), jnp.uint32)
+
+    def _together(self, view: View) -> bool:
+        """Are there other followers whom it answers?"""
+        return self.others and len(view.dynamics.observations) > 2
 
     def _practised(self, view: View, state: PractisedState, noise: Array, ask: Any) -> _episodes.Tables:
         dynamics, me = view.dynamics, view.player
         length = self._length(dynamics)
         gamma = None if dynamics.horizon is not None else jnp.asarray(dynamics.discount)
-        key = jax.random.wrap_key_data(noise, impl="threefry2x32")
+        key = jax.random.wrap_key_data(noise[:2], impl="threefry2x32")
         context = jnp.zeros(self.parallel, jnp.int32)
 
         def batch(tables: _episodes.Tables, n: Any) -> tuple[_episodes.Tables, None]:
@@ -152,9 +166,10 @@ class QLearning(Learner):
         return jax.lax.scan(batch, fresh, batches)[0]
 
     def act(self, view: View, state: PractisedState, noise: Array, seen: Seen) -> Action:
-        """Practise, and play what is best by the table."""
+        """Practise, and play what is best by the table; with others, half of the time what it played before."""
         tables = self._practised(view, state, noise, seen.ask)
-        return _episodes.greedy(tables, _clocked(view))[0].astype(view.dtype)
+        best = _episodes.greedy(tables, _clocked(view))[0].astype(view.dtype)
+        return jnp.where(state.played & (noise[2] % 2 == 1), state.policy, best) if self._together(view) else best
 
     def strategy(self, view: View, state: PractisedState, seen: Seen) -> Action:
         """The policy that was played last."""
@@ -163,7 +178,8 @@ class QLearning(Learner):
     def update(self, view: View, state: PractisedState, noise: Array, signals: Signals) -> PractisedState:
         """Keep what was played and, if warm, the table."""
         tables = self._practised(view, state, noise, signals.ask) if self.warm else ()
-        return PractisedState(signals.own, tables, self._others(view, signals.actions if self.others else ()))
+        others = self._others(view, signals.actions if self.others else ())
+        return PractisedState(signals.own, tables, others, jnp.ones((), bool))
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """The payoffs of its practice, one an environment step."""
