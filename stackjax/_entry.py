@@ -281,7 +281,7 @@ def _requirements(shared: list[Array], mapped: list[Array], *, layout: Layout, d
 
     def check(mapped: list[Array]) -> dict[str, Any]:
         game, learners, start = layout.build(shared, mapped)
-        found = {}
+        found = {f"{type(game).__name__}: {text}": jnp.asarray(holds) for text, holds in game.requires().items()}
         for i, (space, action) in enumerate(zip(game.spaces, start, strict=True)):
             if action is not None:
                 outside = f"start: player {i}: the action lies outside its space {type(space).__name__}"

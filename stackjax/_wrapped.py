@@ -60,6 +60,10 @@ class WrappedGame(Game):
         """The game's."""
         return self.game.model(player)
 
+    def requires(self) -> dict[str, Any]:
+        """The game's."""
+        return self.game.requires()
+
 
 class RealisedGame(WrappedGame):
     """A game at one round's noise: its `payoffs` are what is paid in that round."""

@@ -139,6 +139,10 @@ class Game(eqx.Module):
         """What `player` may simulate by itself; only Markov games have it."""
         raise NotImplementedError(f"{type(self).__name__} has no model to simulate: it isn't a Markov game")
 
+    def requires(self) -> dict[str, Any]:
+        """What the game's numbers must satisfy, as for a learner's `requires`; a constructor under `vmap` sees none."""
+        return {}
+
     def total(self, key: PRNGKeyArray, counts: Array) -> tuple[Array, ...]:
         """A draw of what is paid in all, by a player, for so many plays `[arms of player 0, ...]` of each joint arm.
 

@@ -2,9 +2,17 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool
 
 from stackjax.schedules import concrete
+
+
+def are_rows(array: Array) -> Bool[Array, ""]:
+    """Whether the last axis' entries are probabilities, to the square root of the type's rounding; traced too."""
+    slack = jnp.finfo(array.dtype).eps ** 0.5
+    return jnp.all(array >= -slack) & jnp.all(jnp.abs(jnp.sum(array, -1) - 1) <= slack)
 
 
 def check_rows(name: str, array: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
 from stackjax._calculus import markov, rollouts
+from stackjax._calculus.distributions import are_rows
 from stackjax.games import _tables as tables
 from stackjax.games.iterated import IteratedMatrixGame
 from stackjax.games.quadratic import one_leader
@@ -47,8 +48,8 @@ class MarkovGame(Game):
     - `levels`: who moves together; default: player 0 leads, and all the others follow together.
 
     Every array is a leaf: for a batch of games on a leading axis, `vmap` the constructor, and give `play` the
-    `in_axes`. Of what is mapped or traced, the constructor checks the shapes and no values: rows that don't sum to 1,
-    for example, go unnoticed, and `play` doesn't look at them either.
+    `in_axes`. Of what is mapped or traced, the constructor checks the shapes and no values; `play` looks for rows that
+    don't sum to 1.
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
 
@@ -315,6 +316,12 @@ class MarkovGame(Game):
             return jnp.argmax(rows, -1).astype(jnp.int32)[where]
         key = jax.random.fold_in(jax.random.fold_in(noise[0], player), when)
         return rollouts.inverse_cdf(rows[where], jax.random.uniform(key, where.shape, rows.dtype))
+
+    def requires(self) -> dict[str, Any]:
+        """Distributions, also in games that were made in a batch."""
+        seen = {f"observations[{i}]": each for i, each in enumerate(self.observations) if each is not None}
+        known = {"transitions": self.transitions, "initial": self.initial} | seen
+        return {f"{name}: expected rows that sum to 1": are_rows(each) for name, each in known.items()}
 
     def model(self, player: int) -> Dynamics:
         """What `player` may simulate by itself."""

@@ -125,6 +125,10 @@ class OracleGame(Game):
         rows = jax.nn.softmax(logits[1] if self.recognisable else logits, axis=-1)[self._queries]
         return rows if self.visible else jax.lax.stop_gradient(rows)
 
+    def requires(self) -> dict[str, Any]:
+        """What the Markov game requires."""
+        return self.game.requires()
+
     def _logits(self, action: Action) -> Array:
         """The leader's logits; a `ValueError` for another shape, which would broadcast."""
         return tables.shaped("action of player 0", action, self._shape, "logits")

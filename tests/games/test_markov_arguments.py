@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stackjax import play
 from stackjax.equilibria import induced_nash, leaders
 from stackjax.games import IteratedMatrixGame, MarkovGame
+from stackjax.learners import Fixed
 
 UNIFORM = np.full((2, 2, 2, 2), 0.5)
 REWARDS = np.zeros((2, 2, 2, 2))
@@ -90,11 +92,15 @@ def test_the_numbers_of_observations_make_a_table_of_as_many_rows_as_states():
             MarkovGame(np.ones((1, 2, 1)), np.zeros((1, 1, 2)), horizon=2, observations=([many],))
 
 
-def test_a_batch_of_games_is_checked_for_shapes_only():
-    """As the docstring says: values inside `vmap` are unknown."""
+def test_a_batch_of_games_is_checked_where_it_is_played():
+    """Values inside `vmap` are unknown to the constructor: it checks the shapes, and `play` the values."""
     wrong = jnp.stack([UNIFORM, UNIFORM + 0.1])
     games = jax.vmap(lambda moves: MarkovGame(moves, REWARDS, horizon=2))(wrong)
     assert games.transitions.shape == (2, 2, 2, 2, 2)
+    learners = Fixed(jnp.full((2, 2), 0.5)), Fixed(jnp.full((2, 2, 2), 0.5))
+    with pytest.raises(ValueError, match=r"MarkovGame: transitions: expected rows that sum to 1.*1") as caught:
+        play(games, *learners, key=jax.random.key(0), rounds=1, replicates=2, in_axes=(0, None, None))
+    assert "0" not in str(caught.value).split("sum to 1")[1]  # the first replicate's are right
     with pytest.raises(ValueError, match=r"rewards\[0\]: expected an array of the shape"):
         jax.vmap(lambda moves: MarkovGame(moves, REWARDS[:, :1], horizon=2))(wrong)
 
