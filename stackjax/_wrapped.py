@@ -24,7 +24,7 @@ class WrappedGame(Game):
         return self.game.levels
 
     @property
-    def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute there, the game's own here
+    def recorded_payoffs(self) -> str:  # type: ignore[override]  # an attribute in Game; here it is read from the game
         """As for the game."""
         return self.game.recorded_payoffs
 

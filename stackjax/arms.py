@@ -44,8 +44,6 @@ class Row:
     def __ne__(self, other: Any) -> Any:
         return self[:] != other
 
-    __hash__ = None  # type: ignore[assignment]  # like an array
-
 
 def is_row(x: Any) -> bool:
     """Whether it is such a view."""

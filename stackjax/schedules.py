@@ -47,6 +47,15 @@ def number(
         raise ValueError(f"{name}: expected values in {left}{low:g}, {high:g}), got {value}")
 
 
+def whole(name: str, value: Any, low: int = 1) -> int:
+    """A Python integer of at least `low`, or an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < low:
+        raise ValueError(f"{name}: expected at least {low}, got {value}")
+    return int(value)
+
+
 class Constant(eqx.Module):
     """The same `value` always."""
 

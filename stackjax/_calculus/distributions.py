@@ -9,9 +9,13 @@ from jaxtyping import Array, Bool
 from stackjax.schedules import concrete
 
 
+def _slack(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) ** 0.5
+
+
 def are_rows(array: Array) -> Bool[Array, ""]:
     """Whether the last axis' entries are probabilities, to the square root of the type's rounding; traced too."""
-    slack = jnp.finfo(array.dtype).eps ** 0.5
+    slack = _slack(array.dtype)
     return jnp.all(array >= -slack) & jnp.all(jnp.abs(jnp.sum(array, -1) - 1) <= slack)
 
 
@@ -20,7 +24,7 @@ def check_rows(name: str, array: Any) -> None:
     if not concrete(array):
         return
     known = np.asarray(array)
-    slack = float(np.sqrt(np.finfo(known.dtype).eps))
+    slack = _slack(known.dtype)
     sums = known.sum(-1, dtype=np.float64)
     if np.any(known < -slack):
         raise ValueError(f"{name}: expected probabilities, got the negative number {known.min():g}")

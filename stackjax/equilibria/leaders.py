@@ -12,8 +12,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax.games import MarkovGame, OracleGame
-from stackjax.games._checks import scalar, whole
+from stackjax.games._checks import scalar
 from stackjax.learners import ContextualFollower
+from stackjax.schedules import whole
 
 #: The most deterministic leaders that are enumerated.
 MOST_LEADERS = 65_536

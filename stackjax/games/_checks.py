@@ -9,15 +9,6 @@ from jaxtyping import Array
 from stackjax.schedules import as_number, concrete, number
 
 
-def whole(name: str, value: Any, low: int = 1) -> int:
-    """A Python integer of at least `low`, or an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < low:
-        raise ValueError(f"{name}: expected at least {low}, got {value}")
-    return int(value)
-
-
 def scalar(name: str, value: Any, low: float = -float("inf")) -> None:
     """Is it one number, and, where it is known, finite and above `low`?"""
     number(value, name, low)

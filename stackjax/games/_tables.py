@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from stackjax._calculus.distributions import check_rows
-from stackjax.games._checks import finite_array, whole
-from stackjax.schedules import as_number, concrete, number
+from stackjax.games._checks import finite_array
+from stackjax.schedules import as_number, concrete, number, whole
 
 #: The most numbers in a table that is made from the numbers of observations.
 MOST_OBSERVATIONS = 10**8

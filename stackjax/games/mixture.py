@@ -9,9 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Scalar
 
-from stackjax.games._checks import whole
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, number
+from stackjax.schedules import as_number, number, whole
 from stackjax.spaces import Euclidean
 
 #: A layer a dictionary, with its `weight [to, from]` and `bias [to]`.

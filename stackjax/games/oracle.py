@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 from stackjax._calculus import rollouts
 from stackjax._calculus.distributions import check_rows
 from stackjax.games import _tables as tables
-from stackjax.games._checks import finite_array, whole
+from stackjax.games._checks import finite_array
 from stackjax.games.markov import MarkovGame
 from stackjax.protocols import Action, Game, Noise
+from stackjax.schedules import whole
 from stackjax.spaces import Euclidean
 
 #: Most patterns of answers that are summed over.
@@ -236,6 +237,6 @@ def _check_oracle(game: MarkovGame, oracle: Any) -> None:
     expected = [game.policy_shape(i) for i in game.players[1:]]
     if shapes != expected:
         raise ValueError(f"oracle.respond: expected a tuple of policies of the shapes {expected}, got {shapes}")
+    name = "oracle.respond"
     for response, shape in zip(found, expected, strict=True):
-        name = "oracle.respond"
         check_rows(name, finite_array(name, tables.as_array(name, response), shape))

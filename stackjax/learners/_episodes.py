@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from stackjax.protocols import Dynamics
-from stackjax.schedules import Schedule, as_schedule, concrete, number
+from stackjax.schedules import Schedule, as_schedule, concrete, number, whole
 
 #: `choose(t, observations, uniforms)`: the actions of all players at time t, each `[parallel]`.
 Choose = Callable[[Any, list[Array], Array], list[Array]]
@@ -174,13 +174,6 @@ def check_observations(queries: Any, observations: int | None) -> None:
     if wrong:
         of = "" if observations is None else f" of the {observations} that the leader has"
         raise ValueError(f"queries: expected observations{of}, counted from 0, got {wrong}")
-
-
-def whole(name: str, value: Any, low: int = 1) -> int:
-    """A Python integer of at least `low`, or a `ValueError` that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ValueError(f"{name}: expected a whole number, at least {low}, got {value!r}")
-    return int(value)
 
 
 def counts(episodes: Any, parallel: Any) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from stackjax._calculus.distributions import check_rows
 from stackjax.learners import _episodes
 from stackjax.protocols import Action, Learner, Noise, Seen, Signal, View
-from stackjax.schedules import as_number, concrete
+from stackjax.schedules import as_number, concrete, whole
 
 #: The most contexts of a table.
 MOST_CONTEXTS = 65_536
@@ -91,7 +91,7 @@ class ContextualFollower(QueryFollower):
     def __init__(self, policies: Any, actions: int, queries: Any = None, environment_steps: Any = 0):
         tables = policies if isinstance(policies, tuple | list) else (policies,)
         self.policies = tuple(_checked_table(f"policies[{i}]", p) for i, p in enumerate(tables))
-        self.actions = _episodes.whole("actions", actions)
+        self.actions = whole("actions", actions)
         contexts = {p.shape[0] if p.ndim >= 3 else 0 for p in self.policies}
         if len(contexts) != 1 or 0 in contexts:
             raise ValueError("policies: expected tables [contexts, ..., O, A] of the same number of contexts")

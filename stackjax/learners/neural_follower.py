@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from stackjax.learners import _episodes
 from stackjax.learners.contextual_follower import QueryFollower, Setting, check_markov
-from stackjax.schedules import as_number, concrete, number
+from stackjax.schedules import as_number, concrete, number, whole
 
 #: Weights `[inputs, outputs]` and biases of a network's layers.
 Layers = tuple[tuple[Array, Array], ...]
@@ -56,7 +56,7 @@ class NeuralFollower(QueryFollower):
         greedy: bool = True,
         environment_steps: Any = 0,
     ):
-        self.actions = _episodes.whole("actions", actions)
+        self.actions = whole("actions", actions)
         self.queries = _episodes.checked_queries(queries, None)
         if not isinstance(networks, tuple | list) or not networks:
             raise ValueError(f"networks: expected a tuple of networks, one a follower, got {networks!r}")
@@ -64,7 +64,7 @@ class NeuralFollower(QueryFollower):
         if not isinstance(clocks, tuple | list) or len(clocks) != len(self.networks):
             raise ValueError(f"clocks: expected one a network, {len(self.networks)} in all, got {clocks!r}")
         self.timed = tuple(c is not None for c in clocks)
-        self.clocks = tuple(1 if c is None else _episodes.whole(f"clocks[{i}]", c) for i, c in enumerate(clocks))
+        self.clocks = tuple(1 if c is None else whole(f"clocks[{i}]", c) for i, c in enumerate(clocks))
         for i, layers in enumerate(self.networks):
             if self._observations(i) < 1:
                 raise ValueError(
@@ -143,12 +143,12 @@ class NeuralFollower(QueryFollower):
         number(entropy, "entropy", 0.0, open_low=False)
         _episodes.check_probabilities(1.0, restarts)
         episodes, parallel = _episodes.counts(episodes, parallel)
-        group = _episodes.whole("group", group, 2)
+        group = whole("group", group, 2)
         if parallel % group:
             raise ValueError(f"group: expected parallel={parallel} to be a multiple of it, got {group}")
         if not isinstance(hidden, tuple | list):
             raise ValueError(f"hidden: expected a tuple of numbers of units, one a layer, got {hidden!r}")
-        hidden = tuple(_episodes.whole(f"hidden[{i}]", n) for i, n in enumerate(hidden))
+        hidden = tuple(whole(f"hidden[{i}]", n) for i, n in enumerate(hidden))
         setting = Setting.of(game, leaders, queries, length, episodes, parallel)
         players = range(1, len(game.action_counts))
         followers = [game.model(i) for i in players]

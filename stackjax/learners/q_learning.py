@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.learners import _episodes
 from stackjax.protocols import Action, Calls, Dynamics, Learner, Seen, Signal, Signals, View
-from stackjax.schedules import Schedule
+from stackjax.schedules import Schedule, whole
 from stackjax.spaces import Simplex
 
 
@@ -84,7 +84,7 @@ class QLearning(Learner):
         _episodes.check_probabilities(exploration, restarts)
         self.exploration, self.restarts = exploration, restarts
         self.warm, self.others = bool(warm), bool(others)
-        self.length = None if length is None else _episodes.whole("length", length)
+        self.length = None if length is None else whole("length", length)
 
     @property
     def wants(self) -> Signal:
