@@ -32,6 +32,14 @@ class WrappedGame(Game):
         """The game's exact payoffs."""
         return self.game.payoffs(*actions)
 
+    def inequalities(self, player: int, actions: tuple[Action, ...]) -> Any:
+        """The game's."""
+        return self.game.inequalities(player, actions)
+
+    def equalities(self, player: int, actions: tuple[Action, ...]) -> Any:
+        """The game's."""
+        return self.game.equalities(player, actions)
+
     def nash(self) -> tuple[Action, ...] | None:
         """The game's."""
         return self.game.nash()

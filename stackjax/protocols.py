@@ -100,6 +100,19 @@ class Game(eqx.Module):
         """Exact payoffs, one scalar a player, maximised. Pure; a sampled game may have none."""
         raise NotImplementedError(f"{type(self).__name__} has no exact payoffs; record payoffs='realised'")
 
+    def inequalities(self, player: int, actions: tuple[Action, ...]) -> PyTree[Array] | None:
+        """What is at most 0 where the player keeps to its constraints, as scalars or arrays; None without any.
+
+        A function of its own action and those of earlier levels; in the first level, whose players have to see to it
+        that others let them keep to it, also of those of later levels. Payoffs don't know of it: a player who is only
+        paid isn't told (`games.Penalized` makes it pay).
+        """
+        return None
+
+    def equalities(self, player: int, actions: tuple[Action, ...]) -> PyTree[Array] | None:
+        """What is 0 where the player keeps to its constraints; otherwise as `inequalities`."""
+        return None
+
     def draw(self, key: PRNGKeyArray) -> Noise:
         """This round's randomness, one draw for all players; `()` if there is none."""
         return ()
@@ -202,6 +215,14 @@ class View:
         """Its best response in closed form, or None where the game has none (`Signal.OWN_PAYOFF`)."""
         self._need(Signal.OWN_PAYOFF, "view.best_response")
         return self._game.best_response(self.player, actions)
+
+    def constraints(self, actions: tuple[Action | None, ...]) -> tuple[PyTree[Array] | None, PyTree[Array] | None]:
+        """What is at most 0, and what is 0, where it keeps to its constraints (`Signal.OWN_PAYOFF`).
+
+        None without any. In the last level they don't depend on what it hasn't seen.
+        """
+        self._need(Signal.OWN_PAYOFF, "view.constraints")
+        return tuple(f(self.player, actions) for f in (self._game.inequalities, self._game.equalities))  # type: ignore[return-value]
 
     @property
     def dynamics(self) -> Dynamics:

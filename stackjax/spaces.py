@@ -1,6 +1,7 @@
 """Where actions live: sample, project, difference, contains; and, for derivatives, move along the tangent.
 
-A space's shape is static; its bounds are leaves, so that games with other bounds batch and don't recompile.
+A space's shape is static; its bounds are leaves, so that games with other bounds batch and don't recompile. At a bound
+`free` tells in which directions an action still moves (see `FreeDirections`).
 """
 
 from typing import Any
@@ -11,9 +12,52 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree, Scalar
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Scalar
+
+from stackjax._cones import nonnegative_multipliers, shortest_change, without_rows
 
 Shape = tuple[int, ...]
+
+
+class FreeDirections(eqx.Module):
+    """In which directions an action moves that its player's gradient drives: a linear space, by its projection.
+
+    What the gradient presses against a bound is *held*, and stays. A bound that is reached without being pressed
+    against is *weakly active*: the answer leaves it to one side only, so that derivatives there are one-sided, and
+    those of the inner side are taken.
+
+    **Attributes:** `mask` `[d]`, the coordinates that aren't held, or None for all; `group`, static: the sum of each
+    group of so many neighbours doesn't change (a simplex), 0 for no such sums; `rows` `[m, d]` that don't change where
+    `held` `[m]`, or None; `weakly_active`, how many bounds are.
+    """
+
+    mask: Bool[Array, " d"] | None
+    weakly_active: Int[Array, ""]
+    group: int = eqx.field(static=True, default=0)
+    rows: Float[Array, "m d"] | None = None
+    held: Bool[Array, " m"] | None = None
+
+    def project(self, vector: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The part of a flat vector that lies along them. Symmetric and idempotent."""
+        kept = vector if self.mask is None else jnp.where(self.mask, vector, 0)
+        if self.group:
+            assert self.mask is not None
+            mask = jnp.reshape(self.mask, (-1, self.group))
+            each = jnp.reshape(kept, (-1, self.group))
+            count = jnp.maximum(jnp.sum(mask, -1, keepdims=True), 1).astype(kept.dtype)
+            kept = jnp.ravel(jnp.where(mask, each - jnp.sum(each, -1, keepdims=True) / count, 0))
+        if self.rows is not None:
+            assert self.held is not None
+            kept = without_rows(self.rows, self.held, kept)
+        return kept
+
+
+def weak(gradient: Float[Array, "..."]) -> Scalar:
+    """The largest multiplier of a bound that isn't pressed against, in the units of the gradient.
+
+    The root of the resolution, times the gradient's largest entry or 1: beyond rounding, but not by much.
+    """
+    return jnp.sqrt(jnp.finfo(gradient.dtype).eps) * jnp.maximum(1, jnp.max(jnp.abs(gradient), initial=0.0))
 
 
 def _is_shape(x: Any) -> bool:
@@ -60,6 +104,21 @@ class Space(eqx.Module):
         """The action moved along the space, by coordinates of an orthonormal basis of its tangent. Not projected."""
         flat, unravel = ravel_pytree(action)
         return unravel(flat + displacement)
+
+    def free(self, action: PyTree[Array], gradient: PyTree[Array]) -> FreeDirections | None:
+        """The directions in which an action of the space moves that `gradient`, a pytree like it, drives.
+
+        None if these are all. Not differentiable: which bounds are active doesn't change by a little.
+        """
+        return None
+
+    def inequalities(self, action: PyTree[Array]) -> Float[Array, " m"]:
+        """Linear functions of the action that are at most 0 in the space; none where there is no boundary."""
+        return jnp.zeros((0,), _type_of(action))
+
+    def equalities(self, action: PyTree[Array]) -> Float[Array, " p"]:
+        """Linear functions of the action that are 0 in the space."""
+        return jnp.zeros((0,), _type_of(action))
 
     @property
     def bounded(self) -> bool:
@@ -132,10 +191,15 @@ class Euclidean(Space):
 
 
 class Box(Space):
-    """The arrays of `shape` between `low` and `high`, coordinate by coordinate; sampled uniformly.
+    """The arrays of `shape` between `low` and `high`, coordinate by coordinate.
 
-    **Arguments:** `low`, `high`: numbers, or arrays that broadcast to `shape`, in the units of the action;
-    `shape`: a tuple of integers (default: a scalar).
+    Sampled uniformly between two bounds; beyond a single one at a distance that is exponential with mean 1, and from a
+    standard normal distribution where there is none.
+
+    **Arguments:** `low`, `high`: numbers, or arrays that broadcast to `shape`, in the units of the action, `-inf` and
+    `inf` for no bound; `shape`: a tuple of integers (default: a scalar).
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
     """
 
     low: Array | float
@@ -149,8 +213,8 @@ class Box(Space):
                 raise TypeError(f"low, high: expected numbers or arrays, got {self.low!r} and {self.high!r}")
         elif not _traced(self.low, self.high):
             low, high = np.asarray(self.low), np.asarray(self.high)
-            if not (np.all(np.isfinite(low)) and np.all(np.isfinite(high)) and np.all(low < high)):
-                raise ValueError(f"low, high: expected finite bounds with low < high, got {low} and {high}")
+            if not (np.all(low < high) and np.all(low < np.inf) and np.all(high > -np.inf)):
+                raise ValueError(f"low, high: expected bounds with low < high, got {low} and {high}")
 
     def _bounds(self, dtype: Any) -> tuple[Array, Array]:
         low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
@@ -168,7 +232,16 @@ class Box(Space):
     def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
         """Uniform in the box."""
         low, high = self._bounds(jnp.result_type(float) if dtype is None else dtype)
-        return low + (high - low) * jax.random.uniform(key, self.shape, low.dtype)
+        uniform = jax.random.uniform(key, self.shape, low.dtype)
+        if not self._open:
+            return low + (high - low) * uniform
+        below, above = jnp.isfinite(low), jnp.isfinite(high)
+        # One draw for all kinds, so that bounds may be batched.
+        distance = -jnp.log1p(-uniform)
+        normal = jax.scipy.special.ndtri(jnp.maximum(uniform, jnp.finfo(low.dtype).tiny))
+        between = jnp.where(below, low, 0) + jnp.where(below & above, high - low, 0) * uniform
+        single = jnp.where(below, low + distance, jnp.where(above, high - distance, normal))
+        return jnp.where(below & above, between, single)
 
     def project(self, action: Array) -> Array:
         """Every coordinate clipped to its bounds; infinite ones become NaN, lest a failure look like a corner."""
@@ -179,8 +252,36 @@ class Box(Space):
         """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""
         action = _floating(action)
         low, high = self._bounds(action.dtype)
-        slack = 4 * jnp.finfo(action.dtype).eps * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        return jnp.all((action >= low - slack) & (action <= high + slack))
+        slack = _slack(low, high)
+        inside = (action >= low - slack) & (action <= high + slack)
+        return jnp.all(inside & jnp.isfinite(action) if self._open else inside)
+
+    @property
+    def _open(self) -> bool:
+        """Whether a bound is, or could be, infinite."""
+        known = not _traced(self.low, self.high)
+        return not (known and np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)))
+
+    def free(self, action: Array, gradient: Array) -> FreeDirections:
+        """The coordinates that aren't held at a bound by the sign of the gradient."""
+        action, gradient = jax.lax.stop_gradient((_floating(action), _floating(gradient)))
+        low, high = self._bounds(action.dtype)
+        slack = _slack(low, high)
+        pressed = jnp.where(action <= low + slack, -gradient, jnp.where(action >= high - slack, gradient, -jnp.inf))
+        small = weak(gradient)
+        at_rest = jnp.sum((jnp.abs(pressed) <= small).astype(jnp.int32))
+        return FreeDirections(jnp.ravel(pressed <= small), at_rest)
+
+    def inequalities(self, action: Array) -> Float[Array, " m"]:
+        """`low - z`, and `z - high`; -1 where there is no bound."""
+        action = _floating(action)
+        low, high = self._bounds(action.dtype)
+        below, above = jnp.isfinite(low), jnp.isfinite(high)
+        sides = (
+            jnp.where(below, jnp.where(below, low, 0) - action, -1),
+            jnp.where(above, action - jnp.where(above, high, 0), -1),
+        )
+        return jnp.concatenate([jnp.ravel(side) for side in sides])
 
     def shrunk(self, margin: Array) -> Space:
         """The box with every side moved inwards by `margin`."""
@@ -284,6 +385,36 @@ class Simplex(Space):
         slack = 4 * self.n * jnp.finfo(action.dtype).eps
         return jnp.all(action >= -slack) & jnp.all(jnp.abs(jnp.sum(action, -1) - 1) <= slack)
 
+    def free(self, action: Array, gradient: Array) -> FreeDirections:
+        """Those whose entries add up to 0, in the entries that aren't held at 0.
+
+        A zero is held if it is paid less than the others on average: its gradient is below the mean of those that move,
+        which are the positive entries and the zeros that are paid more.
+        """
+        action, gradient = jax.lax.stop_gradient((_floating(action), _floating(gradient)))
+        zero = action <= 4 * self.n * jnp.finfo(action.dtype).eps
+        inside = jnp.sum(jnp.where(zero, 0, gradient), -1, keepdims=True)
+        count = jnp.sum((~zero).astype(gradient.dtype), -1, keepdims=True)
+        best = -jnp.sort(jnp.where(zero, -gradient, jnp.inf), -1)  # the zeros', highest first; -inf for the others
+        worth = jnp.where(jnp.isfinite(best), best, 0)
+        sums, counts = inside + jnp.cumsum(worth, -1), count + jnp.cumsum(jnp.isfinite(best).astype(gradient.dtype), -1)
+        joins = jnp.isfinite(best) & (worth * (counts - 1) > sums - worth)  # it is above the mean of those before
+        mean = (inside + jnp.sum(jnp.where(joins, worth, 0), -1, keepdims=True)) / (
+            count + jnp.sum(joins.astype(gradient.dtype), -1, keepdims=True)
+        )
+        pressed = jnp.where(zero, mean - gradient, -jnp.inf)
+        small = weak(gradient)
+        at_rest = jnp.sum((jnp.abs(pressed) <= small).astype(jnp.int32))
+        return FreeDirections(jnp.ravel(pressed <= small), at_rest, group=self.n)
+
+    def inequalities(self, action: Array) -> Float[Array, " m"]:
+        """No entry is negative."""
+        return -jnp.ravel(_floating(action))
+
+    def equalities(self, action: Array) -> Float[Array, " p"]:
+        """Every vector adds up to 1."""
+        return jnp.ravel(jnp.sum(_floating(action), -1) - 1)
+
     def move(self, action: Array, displacement: Float[Array, " dimension"]) -> Array:
         """The action moved by coordinates in Helmert's basis of the vectors that add up to 0. Not projected."""
         basis = jnp.asarray(_helmert(self.n), displacement.dtype)
@@ -296,6 +427,101 @@ class Simplex(Space):
     def dimension(self) -> int:
         """One less than the number of outcomes, for each vector."""
         return int(np.prod(self.shape, dtype=int)) * (self.n - 1)
+
+
+class Polytope(Space):
+    """The vectors z with `A z <= b`.
+
+    Projection and free directions are exact, by the active-set method of Lawson & Hanson for least distances. Sampled
+    as the projection of a standard normal vector: points far inside are as likely as without bounds, and the rest
+    lies on the boundary. An empty polytope has no nearest point: `project` gives NaN.
+
+    **Arguments:** `A` `[m, d]`; `b` `[m]`, in the units of `A z`. Both are leaves.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument; a `ValueError` for a polytope that is known and
+    empty.
+    """
+
+    A: Float[Array, "m d"]
+    b: Float[Array, " m"]
+
+    def __init__(self, A: Any, b: Any):
+        for name, value in (("A", A), ("b", b)):
+            try:
+                array = _floating(value)
+            except (TypeError, ValueError):
+                raise TypeError(f"{name}: expected an array of numbers, got {value!r}") from None
+            if not _traced(array) and not np.all(np.isfinite(np.asarray(array))):
+                raise ValueError(f"{name}: expected finite numbers, got {value!r}")
+            setattr(self, name, array)
+        if self.A.ndim != 2 or 0 in self.A.shape:
+            raise ValueError(f"A: expected a matrix with a row for each bound, got the shape {self.A.shape}")
+        if self.b.shape != self.A.shape[:1]:
+            raise ValueError(f"b: expected {self.A.shape[:1]}, one number for each row of A, got {self.b.shape}")
+        if not _traced(self.A, self.b):
+            with jax.ensure_compile_time_eval():
+                if not np.all(np.isfinite(np.asarray(self.project(jnp.zeros(self.A.shape[1], self.A.dtype))))):
+                    raise ValueError(f"A, b: expected a polytope with a point in it, got A = {A!r} and b = {b!r}")
+
+    def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
+        """A vector."""
+        return jax.ShapeDtypeStruct((self.A.shape[-1],), dtype)
+
+    def sample(self, key: PRNGKeyArray, dtype: Any = None) -> Array:
+        """A standard normal vector, projected."""
+        dtype = jnp.result_type(float) if dtype is None else dtype
+        return self.project(jax.random.normal(key, (self.A.shape[-1],), dtype))
+
+    def project(self, action: Array) -> Array:
+        """The nearest point; NaN if an entry isn't finite, or if there is none."""
+        action = _floating(action)
+        rows, bounds = self._rows(action.dtype)
+        slack = bounds - rows @ action
+        # The least distance is a non-negative least-squares problem (Lawson & Hanson, 1974, ch. 23).
+        scale = jnp.maximum(jnp.max(-slack), jnp.finfo(action.dtype).tiny)
+        columns = jnp.concatenate([rows, slack[:, None] / scale], 1)
+        target = jnp.zeros(columns.shape[1], action.dtype).at[-1].set(-1)
+        nu = nonnegative_multipliers(columns, target, jnp.ones(rows.shape[0], bool))
+        left = columns.T @ nu - target
+        exists = left[-1] > jnp.sqrt(jnp.finfo(action.dtype).eps)
+        moved = action - scale * left[:-1] / jnp.where(exists, left[-1], 1)
+        moved = moved - shortest_change(rows, nu > 0, jnp.maximum(rows @ moved - bounds, 0))
+        nearest = jnp.where(jnp.all(slack >= 0), action, jnp.where(exists, moved, jnp.nan))
+        return jnp.where(_finite(action), nearest, jnp.nan)
+
+    def _rows(self, dtype: Any) -> tuple[Array, Array]:
+        """The rows and bounds, each row of length 1."""
+        rows, bounds = self.A.astype(dtype), self.b.astype(dtype)
+        lengths = jnp.linalg.norm(rows, axis=1)
+        lengths = jnp.where(lengths > 0, lengths, 1)
+        return rows / lengths[:, None], bounds / lengths
+
+    def _slack(self, action: Array) -> Array:
+        """What rounding leaves of distances to the bounds."""
+        size = jnp.maximum(jnp.max(jnp.abs(action), initial=1.0), jnp.max(jnp.abs(self._rows(action.dtype)[1])))
+        return 64 * action.size * jnp.finfo(action.dtype).eps * size
+
+    def contains(self, action: Array) -> Bool[Array, ""]:
+        """Whether the action is within every bound, to 64 units of rounding an entry."""
+        action = _floating(action)
+        rows, bounds = self._rows(action.dtype)
+        return jnp.all(rows @ action <= bounds + self._slack(action)) & _finite(action)
+
+    def free(self, action: Array, gradient: Array) -> FreeDirections:
+        """Those along which no bound changes that the gradient presses against."""
+        action, gradient = jax.lax.stop_gradient((_floating(action), _floating(gradient)))
+        rows, bounds = self._rows(action.dtype)
+        reached = rows @ action >= bounds - self._slack(action)
+        nu = nonnegative_multipliers(rows, gradient, reached)
+        held = nu > weak(gradient)
+        at_rest = jnp.sum((reached & ~held).astype(jnp.int32))
+        return FreeDirections(None, at_rest, rows=rows, held=held)
+
+    def inequalities(self, action: Array) -> Float[Array, " m"]:
+        """`A z - b`, each row divided by its length."""
+        action = _floating(action)
+        rows, bounds = self._rows(action.dtype)
+        return rows @ action - bounds
 
 
 class Arms(Space):
@@ -343,6 +569,16 @@ def _helmert(n: int) -> np.ndarray:
     """An orthonormal basis of the vectors of length n that add up to 0, as columns `[n, n - 1]`."""
     columns = [np.r_[np.ones(k), -k, np.zeros(n - k - 1)] / np.sqrt(k * (k + 1.0)) for k in range(1, n)]
     return np.stack(columns, axis=1) if columns else np.zeros((n, 0))
+
+
+def _slack(low: Array, high: Array) -> Array:
+    """Four units of rounding of a box's size."""
+    sides = [jnp.where(jnp.isfinite(bound), jnp.abs(bound), 0) for bound in (low, high)]
+    return 4 * jnp.finfo(low.dtype).eps * jnp.maximum(*sides)
+
+
+def _type_of(action: PyTree[Array]) -> Any:
+    return jnp.result_type(*(_floating(leaf).dtype for leaf in jax.tree.leaves(action)))
 
 
 def _check_shape(shape: Any) -> None:

@@ -15,9 +15,10 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
+    ["_cones"],
     ["spaces", "schedules", "_names", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
-    ["phases", "_wrapped"],
+    ["phases", "_wrapped", "_constraints"],
     ["_calculus", "arms"],
     ["solvers"],
     ["_players"],
