@@ -10,7 +10,6 @@ from stackjax.games.quadratic import one_leader
 from stackjax.protocols import Action, Game
 from stackjax.spaces import Space
 
-
 #: A function of the joint action that returns a scalar, an array, or a tuple of them.
 Constraint = Callable[..., Any]
 
