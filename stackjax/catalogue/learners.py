@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from stackjax.learners import (
     EXP3,
+    F2SA,
     LOLA,
+    SOBA,
     UCB,
     ActiveArmElimination,
     BestResponse,
@@ -56,6 +58,7 @@ LEARNERS: Mapping[str, type[Learner]] = {
     "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
     "explore-then-ucb": ExploreThenUCB,
     "extragradient": Extragradient,
+    "f2sa": F2SA,
     "fixed": Fixed,
     "follow-the-ridge": FollowTheRidge,
     "gradient-ascent": GradientAscent,
@@ -72,6 +75,7 @@ LEARNERS: Mapping[str, type[Learner]] = {
     "phased-ucb": PhasedUCB,
     "pure-nash": PureNash,
     "q-learning": QLearning,
+    "soba": SOBA,
     "stable-opponent-shaping": StableOpponentShaping,
     "symplectic-gradient-adjustment": SymplecticGradientAdjustment,
     "thompson-sampling": ThompsonSampling,

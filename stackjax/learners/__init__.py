@@ -14,6 +14,7 @@ from stackjax.learners.exp3 import EXP3 as EXP3
 from stackjax.learners.explore_then_commit import ExploreThenCommit as ExploreThenCommit
 from stackjax.learners.explore_then_commit import ExploreThenCommitThrowOut as ExploreThenCommitThrowOut
 from stackjax.learners.extragradient import Extragradient as Extragradient
+from stackjax.learners.f2sa import F2SA as F2SA
 from stackjax.learners.fixed import Fixed as Fixed
 from stackjax.learners.follow_the_ridge import FollowTheRidge as FollowTheRidge
 from stackjax.learners.gradient_ascent import GradientAscent as GradientAscent
@@ -29,6 +30,7 @@ from stackjax.learners.per_arm import PerArm as PerArm
 from stackjax.learners.phased_ucb import PhasedUCB as PhasedUCB
 from stackjax.learners.pure_nash import PureNash as PureNash
 from stackjax.learners.q_learning import QLearning as QLearning
+from stackjax.learners.soba import SOBA as SOBA
 from stackjax.learners.stable_opponent_shaping import StableOpponentShaping as StableOpponentShaping
 from stackjax.learners.symplectic_gradient_adjustment import (
     SymplecticGradientAdjustment as SymplecticGradientAdjustment,
