@@ -1,7 +1,7 @@
 """Small dense programmes: the local minima of a smooth function under smooth constraints, many of them at once.
 
-Written here since no library that is kept up solves nonlinear constrained programmes under `vmap`: qpax and MPAX are for
-quadratic and linear ones, JAXopt isn't developed any more and has none, Optimistix none with general constraints.
+Written here since no library that is kept up solves nonlinear constrained programmes under `vmap`: qpax and MPAX are
+for quadratic and linear ones, JAXopt isn't developed any more and has none, Optimistix none with general constraints.
 """
 
 from collections.abc import Callable
@@ -71,8 +71,8 @@ def minimise(
     """A local minimum of `cost(x)` where `constraints(x)` are kept, searched from `start`, which needn't keep them.
 
     A primal-dual interior-point method (Nocedal & Wright, 2006, Numerical Optimization, ch. 19): Newton steps on the
-    conditions with a barrier that fades, in which the Hessian's negative curvature is turned round, and a line search on
-    the l1 merit function. At the end Newton's method on the conditions of the active constraints alone takes it to
+    conditions with a barrier that fades, in which the Hessian's negative curvature is turned round, and a line search
+    on the l1 merit function. At the end Newton's method on the conditions of the active constraints alone takes it to
     rounding, where they are independent. Not differentiable. `tolerance` of the residual; default: the square root of
     the resolution.
     """
