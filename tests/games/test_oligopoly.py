@@ -39,7 +39,7 @@ def followers_jacobian(n):
 
 
 def test_equilibria_in_closed_form(x64):
-    for n in range(1, 51):
+    for n in (*range(1, 7), 13, 50):
         c, joint = costs(n), followers_jacobian(n)
         nash, stackelberg = (np.array(z) for z in (game(n).nash(), game(n).stackelberg()))
         np.testing.assert_allclose(nash, np.linalg.solve(-followers_jacobian(n + 1), DEMAND - c), rtol=1e-10)
@@ -109,3 +109,81 @@ def test_costs_may_be_an_array():
     for wrong, kind in ((np.ones((2, 2)), CournotOligopoly), (np.ones(3), CournotDuopoly), ("ab", CournotDuopoly)):
         with pytest.raises(ValueError, match="costs: expected one unit cost for each of"):
             kind(costs=wrong)
+
+
+# Firms that stay out
+
+
+def random_markets(games):
+    """Markets of two to four firms, of whose costs some are close to demand, and some equal."""
+    rng = np.random.default_rng(0)
+    for n in range(games):
+        demand, slope = rng.uniform(20, 120), rng.uniform(0.2, 3.0)
+        c = rng.uniform(0, 1, 2 + n % 3) ** (0.5 + n % 2) * demand * 0.99
+        if n % 5 == 0:
+            c[-1] = c[-2]
+        yield demand, slope, c
+
+
+def quantities(demand, slope, c):
+    """In the equilibrium of firms that move together, `[..., n]`: the price by bisection, not by its formula."""
+    low, high = np.zeros_like(demand), demand
+    for _ in range(60):
+        price = (low + high) / 2
+        above = demand - np.maximum(price[..., None] - c, 0).sum(-1) < price
+        low, high = np.where(above, low, price), np.where(above, price, high)
+    return np.maximum(low[..., None] - c, 0) / slope
+
+
+def test_random_markets_on_a_grid(x64):
+    """To a step of the grid, which can't do better; and everybody's reply to the others is what it sells."""
+
+    @jax.jit
+    def facts(demand, slope, costs):
+        one = CournotOligopoly(costs, demand, slope)
+        nash, z = one.nash(), one.stackelberg()
+        replies = [one.best_response(i, nash) for i in range(len(costs))]
+        return nash, z, one.payoffs(*z)[0], replies, [one.best_response(i, z) for i in range(1, len(costs))]
+
+    kinds = set()
+    for demand, slope, c in random_markets(200):
+        nash, z, profit, *replies = map(np.array, facts(demand, slope, tuple(c)))
+        grid = np.append(np.linspace(0, demand / slope, 2001), z[0])
+        others = quantities(demand - slope * grid, slope, c[1:])
+        value = (demand - slope * (grid + others.sum(-1)) - c[0]) * grid
+        best = np.argmax(value[:-1])
+        assert value[-1] >= value[best] - 1e-9 and abs(z[0] - grid[best]) <= grid[1]
+        np.testing.assert_allclose(z[1:], others[-1], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(profit, value[-1], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(nash, quantities(np.array(demand), slope, c), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(replies[0], nash, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(replies[1], z[1:], rtol=0, atol=1e-9)
+        sell = int((z[1:] > 0).sum())
+        more = int((quantities(np.array(demand - slope * (z[0] - 1e-6)), slope, c[1:]) > 0).sum())
+        kinds.add(
+            (len(c), z[0] > 0, sell, z[0] > 0 and more > sell)
+        )  # it deters: with a bit less of it more would sell
+    firms, leads, sellers, deters = zip(*kinds, strict=True)
+    assert set(firms) == {2, 3, 4} and set(leads) == set(deters) == {True, False} and set(sellers) == {0, 1, 2, 3}
+    assert any(sell and deters for _, _, sell, deters in kinds)  # one of several is deterred
+
+
+def test_equilibria_in_float32_in_batches_and_under_jit(x64):
+    markets = [m for m in random_markets(60) if len(m[2]) == 2]
+    demand, slope, c = (np.array(x) for x in zip(*markets, strict=True))
+
+    def both(demand, slope, first, second):
+        one = CournotDuopoly(demand, (first, second), slope)
+        return *one.nash(), *one.stackelberg(), one.best_response(1, (one.stackelberg()[0], None))
+
+    exact = np.array([both(*m[:2], *m[2]) for m in markets]).T
+    single = [jax.numpy.asarray(x, jax.numpy.float32) for x in (demand, slope, *c.T)]
+    for found in (jax.jit(jax.vmap(both))(*single), jax.vmap(both, (0, 0, 0, 0))(*single)):
+        assert all(q.dtype == jax.numpy.float32 for q in found)
+        np.testing.assert_allclose(found, exact, rtol=0, atol=3e-5 * np.max(demand / slope))
+    batch = CournotDuopoly(single[0], tuple(single[2:]), single[1])  # a leading axis of all numbers, or of one
+    np.testing.assert_array_equal(np.array([*batch.nash(), *batch.stackelberg()]) == 0, exact[:4] == 0)
+    np.testing.assert_allclose([*batch.nash(), *batch.stackelberg()], found[:4], rtol=1e-6, atol=1e-5)
+    some = CournotDuopoly(costs=(5.0, np.array([2.0, 40.0, 60.0])))
+    np.testing.assert_allclose(some.stackelberg(), [[46, 60, 47.5], [26, 0, 0]])
+    np.testing.assert_allclose(some.nash(), [[92 / 3, 130 / 3, 47.5], [101 / 3, 25 / 3, 0]])

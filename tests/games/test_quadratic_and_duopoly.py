@@ -43,7 +43,43 @@ def test_duopoly_slope_and_corners(x64):
         assert abs(leader.direction(game, 0, equilibrium)) < 1e-9
         assert abs(GradientAscent(1.0).direction(game, 1, equilibrium)) < 1e-9
     assert float(game.best_response(1, (jnp.asarray(20.0), None))) == 0.0  # the market is full
-    assert np.isnan(CournotDuopoly(costs=(5.0, 90.0)).stackelberg()).all()  # firm 2 would stay out
+    assert [float(q) for q in CournotDuopoly(costs=(5.0, 90.0)).nash()] == [47.5, 0.0]  # firm 2 stays out
+
+
+@pytest.mark.parametrize(
+    ("costs", "stackelberg", "profit"),
+    [
+        ((5, 2), (46, 26), 1058),  # both sell
+        ((5, 35), (62.5, 1.25), 1953.125),  # the follower little
+        ((5, 40), (60, 0), 2100),  # deterred: with a bit less from the leader it would sell
+        ((5, 60), (47.5, 0), 2256.25),  # blockaded: the leader does as if it were alone
+        ((52, 2), (0, 49), 0),  # the leader stays out, where 51 is the price that the follower would choose alone
+        ((50, 2), (1, 48.5), 0.5),
+    ],
+)
+def test_duopolies_in_which_a_firm_stays_out(x64, costs, stackelberg, profit):
+    game = CournotDuopoly(100, costs)
+    np.testing.assert_allclose(game.stackelberg(), stackelberg, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(game.payoffs(*game.stackelberg())[0], profit, rtol=0, atol=1e-9)
+
+
+def test_constrained_duopolies_golden_values(x64):
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "constrained_games.json").read_text())["cournot"]
+    deterred = 0
+    for entry in golden:
+        game = CournotDuopoly(entry["demand"], tuple(entry["costs"]))
+        leader, follower = game.stackelberg()
+        profit, expected = game.payoffs(leader, follower)[0], (entry["leader"], entry["follower"])
+        kept_out = entry["demand"] - entry["costs"][1]
+        if abs(entry["leader"] - kept_out) > 1e-5:
+            np.testing.assert_allclose((leader, follower), expected, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(profit, entry["leader_payoff"], rtol=0, atol=1e-9)
+        else:  # A search in one dimension comes no closer to a kink.
+            deterred += 1
+            assert float(leader) == pytest.approx(kept_out, abs=1e-12) and float(follower) == 0.0
+            np.testing.assert_allclose((leader, follower), expected, rtol=0, atol=1e-6)
+            assert entry["leader_payoff"] - 1e-9 < profit < entry["leader_payoff"] + 1e-5
+    assert len(golden) == 6 and deterred == 2
 
 
 @pytest.mark.parametrize("index", range(len(GOLDEN["quadratic"]["games"])))
@@ -143,7 +179,8 @@ def test_oligopoly_bad_input():
             CournotOligopoly(costs)
     with pytest.raises(ValueError, match="costs: expected less than demand"):
         CournotOligopoly((1.0, 2.0, 300.0))
-    assert np.all(np.isnan(CournotOligopoly((1.0, 2.0, 99.0)).nash()))  # the third stays out
+    with pytest.raises(ValueError, match="demand"):
+        CournotOligopoly((1.0, 2.0), demand=-1.0)
 
 
 def test_random_quadratics_are_what_they_say(x64):
