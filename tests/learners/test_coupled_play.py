@@ -6,13 +6,15 @@ import numpy as np
 import optax
 import pytest
 
-from stackjax import Record, Status, play
+from stackjax import Record, Status, experiments, play
 from stackjax.games import from_payoffs
 from stackjax.learners import (
     LOLA,
     CompetitiveGradient,
     ConsensusOptimization,
+    Every,
     Extragradient,
+    Fixed,
     FollowTheRidge,
     GradientAscent,
     LocalSymplecticSurgery,
@@ -147,6 +149,52 @@ def test_mirror_ascent_in_closed_form(x64):
         np.testing.assert_allclose(trace.strategies[1][n], y, rtol=1e-12, atol=1e-12)
 
 
+COLUMNS = np.array([[0.0, 1.0], [2.0, 0.0]])
+
+
+def simplices(leader=COLUMNS, **options):
+    """The leader is paid by its action alone, the follower nothing."""
+    weights = jnp.asarray(leader)
+    return from_payoffs(
+        lambda x, y: jnp.sum(weights * x), lambda x, y: 0 * jnp.sum(y), spaces=(Simplex(2, **options), Simplex(2))
+    )
+
+
+def test_mirror_ascent_leaves_what_is_nearly_a_corner(x64):
+    """An entry is kept at the smallest normal number, however long it pays nothing, and comes back from there."""
+    pays = from_payoffs(lambda x, y: x @ y, lambda x, y: 0 * y[0], spaces=(Simplex(2), Simplex(2)))
+    for dtype in (jnp.float32, jnp.float64):
+        tiny = jnp.finfo(dtype).tiny
+        run = [
+            play(
+                pays, MirrorAscent(8.0), Fixed(jnp.asarray(y, dtype)), key=jax.random.key(0), rounds=200,
+                start=(start, None), record=Record.every(1),
+            ).raise_if_failed()
+            for start, y in ((jnp.array([0.5, 0.5], dtype), [1.0, 0.0]), (jnp.array([1.0, tiny], dtype), [0.0, 1.0]))
+        ]  # fmt: skip
+        assert all(trace.strategies[0].dtype == dtype for trace in run)
+        np.testing.assert_array_equal(run[0].strategies[0][-1], [1.0, tiny])
+        np.testing.assert_array_equal(run[1].strategies[0][-1], [tiny, 1.0])
+        rounds = int(np.ceil(-np.log(float(tiny)) / 8.0))  # log(1 / p) / g, in steps
+        assert run[1].strategies[0][rounds + 1, 1] > 0.5 > run[1].strategies[0][rounds - 2, 1]
+        resumed = play(
+            pays, MirrorAscent(8.0), Fixed(jnp.array([0.0, 1.0], dtype)), key=jax.random.key(0), rounds=200,
+            start=(jnp.array([0.5, 0.5], dtype), None), resume=run[0],
+        )  # fmt: skip
+        np.testing.assert_array_equal(resumed.strategies[0][-1], [tiny, 1.0])
+
+
+def test_mirror_ascent_in_several_simplices():
+    """Every row by itself."""
+    start = jnp.array([[0.5, 0.5], [0.25, 0.75]])
+    trace = play(
+        simplices(shape=(2,)), MirrorAscent(0.1), Fixed(jnp.array([0.5, 0.5])), key=jax.random.key(0), rounds=1,
+        start=(start, None),
+    ).raise_if_failed()  # fmt: skip
+    for found, x, g in zip(trace.strategies[0][-1], np.asarray(start), COLUMNS, strict=True):
+        np.testing.assert_allclose(found, coupled.mirror(x, g, 0.1), rtol=1e-6)
+
+
 # ---------------------------------------------------------------- bad input
 
 ANY = from_payoffs(lambda x, y: -(x @ x) + x @ y, lambda x, y: -(y @ y), spaces=(Euclidean((2,)),) * 2)
@@ -215,6 +263,30 @@ def test_mirror_ascent_is_for_the_simplex(space):
     game = from_payoffs(lambda x, y: x @ y, lambda x, y: -(x @ y), spaces=(space, Simplex(2)))
     with pytest.raises(ValueError, match="Simplex"):
         play(game, MirrorAscent(0.1), MirrorAscent(0.1), key=jax.random.key(0), rounds=1)
+
+
+@pytest.mark.parametrize("wrapped", [MirrorAscent(0.1), Every(2, MirrorAscent(0.1))], ids=["bare", "in Every"])
+def test_mirror_ascent_does_not_start_on_a_face(wrapped):
+    """Its message says what to do; also for one of many starts, in a sweep, and when a run is resumed with one."""
+    game, key = simplices([0.0, 1.0]), jax.random.key(0)
+    corner, inside = jnp.array([1.0, 0.0]), jnp.array([0.25, 0.75])
+    says = r"start: expected positive probabilities: one that is 0 stays 0 .* mix some of the uniform distribution in"
+
+    def run(start, **options):
+        return play(game, wrapped, Fixed(inside), key=key, rounds=3, start=(start, None), **options)
+
+    for start, options in ((corner, {}), (jnp.stack([inside, corner]), {"replicates": 2})):
+        with pytest.raises(ValueError, match=says):
+            run(start, **options)
+    with pytest.raises(ValueError, match=says):
+        run(corner, resume=run(inside))
+    with pytest.raises(ValueError, match=says):
+        experiments.sweep(
+            game, (wrapped, Fixed(inside)), {"follower.action": [inside, inside[::-1]]}, rounds=3, replicates=2,
+            start=(corner, None),
+        )  # fmt: skip
+    run(0.99 * corner + 0.01 / 2).raise_if_failed()
+    run(None, replicates=100).raise_if_failed()
 
 
 @pytest.mark.parametrize(
