@@ -40,8 +40,10 @@ class F2SA(Coupled):
     times a round, from the follower's first action. Kwon, Kwon, Wright & Nowak (2023, A fully first-order method for
     stochastic bilevel optimization), Algorithm 1, with costs there; their step of y' is `inner_step / lambda`, and here
     it needn't shrink as lambda grows. They move the leader after both answers. Here it moves with the follower, so that
-    y and y' are as old as each other: with one inner step as long as the follower's own, what they lag behind x, and
-    what a mini-batch does to both, cancels to first order, which lambda would otherwise enlarge.
+    y and y' are as old as each other: with one inner step a round, as long as the follower's own, what they lag behind
+    x and what mini-batches do to both cancels to first order, and as lambda grows, `lambda (y - y')` becomes the v of
+    `SOBA` with that step. With other inner steps lambda enlarges both, and the leader's step times lambda must be
+    small.
 
     L is the leader's value `V(x) = f1(x, r(x))` and an excess that shrinks as `1 / lambda`: where f1 and f2 are
     quadratic with Hessians `M1` and `M2` in y, `L = V + s' (-M1 - lambda M2)^-1 s / 2`, s the slope `grad_y f1` at the
@@ -50,8 +52,7 @@ class F2SA(Coupled):
 
     It is assumed that f2 is strongly concave in y, and lambda so large that `f1 + lambda f2` is too; otherwise y' may
     run away. How far y' is `apart` from y is in the trace's reports: that should shrink as `1 / lambda`. Both answers
-    may lie on the boundary of the follower's space. The direction's rounding errors, and the noise that y and y' don't
-    share, grow as lambda.
+    may lie on the boundary of the follower's space. The direction's rounding errors grow as lambda.
 
     **Arguments:**
 

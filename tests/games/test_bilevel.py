@@ -185,6 +185,94 @@ def test_a_hierarchical_leader_gains_in_every_problem(problems):
         assert gained[1] > gained[0] + 0.03
 
 
+# ---------------------------------------------------------------- several classes
+
+CLASSES = 3
+SEVERAL = {
+    "selection": lambda rows, **options: HyperparameterSelection.synthetic(
+        KEY, rows=rows, features=4, classes=CLASSES, **options
+    ),
+    "cleaning": lambda rows, **options: DataCleaning.synthetic(
+        KEY, rows=rows, features=4, classes=CLASSES, corruption=0.4, **options
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def several():
+    """One game of each kind and of three classes, with mini-batches; each made in one program, to compile faster."""
+    return {name: jax.jit(lambda make=make: make((12, 20), batch=3))() for name, make in SEVERAL.items()}
+
+
+def softmax_by_hand(game, rows, others, x, y):
+    """Both payoffs on these rows of the two data sets, in NumPy."""
+
+    def loss(data, at):
+        features, labels = np.asarray(data[0], np.float64)[at], np.asarray(data[1]).astype(int)[at]
+        odds = np.exp(features @ y)
+        return -np.log(odds[np.arange(len(labels)), labels] / odds.sum(1))
+
+    if isinstance(game, HyperparameterSelection):
+        fit = loss(game.train, rows).mean() + sum(np.exp(x[j]) * y[j] @ y[j] for j in range(len(x))) / 2
+    else:
+        fit = np.mean(loss(game.train, rows) / (1 + np.exp(-x[rows]))) + float(game.weight_decay) * np.sum(y**2) / 2
+    return -loss(game.validation, others).mean(), -fit
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_softmax_payoffs_are_those_of_a_transcription(several, name):
+    game = several[name]
+    x, y = point(game)
+    assert x.shape == ((4,) if name == "selection" else (12,)) and y.shape == (4, CLASSES)
+    assert set(np.unique(game.train[1])) == {0, 1, 2}
+    rows, others = np.array([4, 4, 0], np.int32), np.array([1, 2, 3], np.int32)
+    actions = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+    exact = softmax_by_hand(game, np.arange(12), np.arange(20), x, y)
+    np.testing.assert_allclose(game.payoffs(*actions), exact, rtol=2e-5)
+    realised = softmax_by_hand(game, rows, others, x, y)
+    np.testing.assert_allclose(game.realise((rows, others), *actions), realised, rtol=2e-5)
+    # More of one number for every class changes no probability.
+    shifted = actions[0], actions[1] + 1.0
+    np.testing.assert_allclose(game.payoffs(*shifted)[0], exact[0], rtol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [HyperparameterSelection, DataCleaning])
+def test_two_columns_of_opposite_coefficients_are_one_of_two_classes(several, kind):
+    """Softmax of (-t / 2, t / 2) is the logistic probability of t, with half the squares."""
+    data = [(game[0], jnp.minimum(game[1], 1)) for game in (several["cleaning"].train, several["cleaning"].validation)]
+    two, three = (kind(*data, classes=n) for n in (2, 3))
+    x, y = (jnp.asarray(z, jnp.float32) for z in point(two))
+    columns = jnp.stack([-y / 2, y / 2, jnp.full_like(y, 0)], axis=1)
+    # A third class that is impossible: its score is far below the others' in every row.
+    rows = [jnp.concatenate([features, jnp.ones((len(labels), 1))], axis=1) for features, labels in data]
+    wide = kind(*[(r, d[1]) for r, d in zip(rows, data, strict=True)], classes=3)
+    columns = jnp.concatenate([columns, jnp.array([[0.0, 0.0, -60.0]])])
+    np.testing.assert_allclose(
+        wide.payoffs(jnp.append(x, -60.0) if kind is HyperparameterSelection else x, columns)[0],
+        two.payoffs(x, y)[0],
+        rtol=1e-5,
+    )
+    assert three.spaces[1].shapes == ((4, 3),) and two.spaces[1].shapes == ((4,),)
+
+
+def test_wrong_labels_are_any_of_the_others():
+    """Of 6000 rows: false alarms below 1e-5."""
+    keys = jax.random.split(KEY)[0], jax.random.key(5)
+
+    @jax.jit
+    def shares(key):
+        whole, clean = (
+            DataCleaning.synthetic(key, rows=(6000, 2), features=3, classes=4, corruption=c) for c in (0.3, 0.0)
+        )
+        shift = (whole.train[1] - clean.train[1]) % 4
+        return jnp.stack([jnp.mean(shift == k) for k in range(4)]), jnp.all((shift > 0) == whole.corrupted)
+
+    for key in keys:
+        found, marked = shares(key)
+        assert marked
+        np.testing.assert_allclose(found, [0.7, 0.1, 0.1, 0.1], atol=5 * (0.21 / 6000) ** 0.5)
+
+
 X, LABELS = np.eye(4, 3), np.array([0, 1, 1, 0])
 GOOD = (X, LABELS)
 
@@ -202,6 +290,10 @@ GOOD = (X, LABELS)
         ({"batch": 5}, "batch"),
         ({"batch": 0}, "batch"),
         ({"batch": 2.0}, "batch"),
+        ({"classes": 1}, "classes"),
+        ({"classes": 3.0}, "classes"),
+        ({"classes": 3, "train": (X, 3 * LABELS)}, "train, labels"),
+        ({"classes": 3, "train": (X, 0.5 * LABELS)}, "train, labels"),
     ],
 )
 @pytest.mark.parametrize("kind", [HyperparameterSelection, DataCleaning])
@@ -224,6 +316,8 @@ def test_bad_data(kind, change, name):
         (lambda: DataCleaning(GOOD, GOOD, corrupted=LABELS), "corrupted"),
         (lambda: DataCleaning.synthetic(KEY, corruption=1.0), "corruption"),
         (lambda: DataCleaning.synthetic(KEY, features=0), "features"),
+        (lambda: DataCleaning.synthetic(KEY, classes=1), "classes"),
+        (lambda: HyperparameterSelection.synthetic(KEY, classes=2.0), "classes"),
     ],
 )
 def test_bad_arguments(make, name):
