@@ -52,7 +52,7 @@ class SOBA(Coupled):
       payoff, as a follower's own step.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; a `ValueError` for a player who isn't in the first
-    of two levels.
+    of two levels, and for followers on a simplex.
     """
 
     system_step: Schedule
@@ -96,10 +96,16 @@ class SOBA(Coupled):
         return {"residual": state.memory.residual}
 
     def requires(self, view: View) -> dict[str, Any]:
-        """A leader of two levels, spaces with a tangent, and positive first steps."""
-        _below(view.game, view.player)
-        positive = jnp.asarray(self.system_step(jnp.int32(0))) > 0
-        return super().requires(view) | {"system_step: expected a positive step": positive}
+        """A leader of two levels, followers with as many degrees of freedom as coordinates, positive first steps."""
+        below, found = _below(view.game, view.player), super().requires(view)
+        for j in below:
+            space = view.game.spaces[j]
+            if space.dimension != space.size:
+                raise ValueError(
+                    f"player {j}: SOBA of player {view.player} takes every coordinate of its answer to be free, which "
+                    f"those of {space} aren't"
+                )
+        return found | {"system_step: expected a positive step": jnp.asarray(self.system_step(jnp.int32(0))) > 0}
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient of the own payoff, and two products with the followers' second derivatives."""

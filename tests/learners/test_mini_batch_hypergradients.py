@@ -14,7 +14,7 @@ from stackjax.learners.f2sa import PenaltyMemory
 from stackjax.learners.soba import SystemMemory
 from stackjax.protocols import partial_gradient
 from stackjax.schedules import PowerLaw
-from stackjax.spaces import Arms, Box, Euclidean
+from stackjax.spaces import Arms, Box, Euclidean, Simplex
 from tests.learners.polynomial_games import THREE, TWO, actions_of, case, flat, game_of
 
 KEY = jax.random.key(0)
@@ -325,6 +325,7 @@ def test_f2sa_every_other_round_with_noise():
 # ---------------------------------------------------------------- bad input
 
 ANY = from_payoffs(lambda x, y: -(x @ x) + x @ y, lambda x, y: -(y @ y), spaces=(Euclidean((2,)),) * 2)
+SHARES = from_payoffs(lambda x, y: x @ y, lambda x, y: -(y @ y), spaces=(Euclidean((2,)), Simplex(2)))
 ONE = GradientAscent(0.1)
 
 
@@ -361,6 +362,7 @@ def test_bad_arguments(make, name):
         (line((0,), (1,), (2,)), (SOBA(0.1, 0.1), ONE, ONE), r"levels: SOBA.*player 0"),
         (line((0,), (1,), (2,)), (F2SA(0.1, 0.1, 1.0), ONE, ONE), r"levels: F2SA.*player 0"),
         (line((0,), (1, 2)), (F2SA(0.1, 0.1, 1.0), ONE, ONE), r"levels: F2SA.*one follower"),
+        (SHARES, (SOBA(0.1, 0.1), ONE), r"player 1: SOBA.*Simplex"),
         (ANY, (ONE, SOBA(0.1, 0.1)), r"levels: SOBA.*player 1"),
         (ANY, (ONE, F2SA(0.1, 0.1, 1.0)), r"levels: F2SA.*player 1"),
         (ANY, (SOBA(0.1, PowerLaw(-1.0, 1.0)), ONE), "system_step: expected"),
