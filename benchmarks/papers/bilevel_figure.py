@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax.plots._style import COLOURS, FAINT, INK, plain
+from stackjax.plots._style import FAINT, INK, colours, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,11 +25,12 @@ def draw(runs: Runs, enough: dict[str, float]) -> "Figure":
     figure = Figure(figsize=(3.1 * len(runs), 6.4), dpi=110, layout="constrained")
     panels = figure.subplots(2, len(runs), squeeze=False, sharey="col")
     names = list(dict.fromkeys(name for methods in runs.values() for name in methods))
+    colour_of = dict(zip(names, colours(len(names)), strict=True))
     for column, (game, methods) in zip(panels.T, runs.items(), strict=True):
         for ax, kind, label in zip(column, ("at", "all calls"), ("completed rounds", "oracle calls"), strict=True):
             for name, one in methods.items():
                 low, middle, high = np.array(one["gaps"], float)  # None becomes NaN
-                colour = COLOURS[names.index(name)]
+                colour = colour_of[name]
                 ax.fill_between(one[kind], low, high, color=colour, alpha=0.2, linewidth=0)
                 ax.plot(one[kind], middle, color=colour, linewidth=1.8, label=name)
             ax.axhline(enough[game], color=INK, linestyle=(0, (6, 2.5)), linewidth=1)
