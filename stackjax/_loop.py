@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from stackjax._careful import carefully
 from stackjax._dependence import Traced
 from stackjax._derivatives import where_differentiable
 from stackjax._players import Players, check_dictionary, check_payoffs, check_same
@@ -20,7 +21,7 @@ from stackjax.protocols import (
     tree_where,
 )
 
-OK, NON_FINITE, LEFT_SPACE = 0, 1, 2
+OK, NON_FINITE, LEFT_SPACE, DIVERGED = 0, 1, 2, 3
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
 _ENTRIES = 64  # arrays of a replicate's own of up to so many are laid out entry by entry
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
@@ -267,15 +268,16 @@ class _OneReplicate:
             # A derivative through a failed round is NaN, and 0 * NaN would reach what the replicates share: so it is
             # first found out whether the round fails, and then played with derivatives only where it doesn't.
             probe = jax.lax.stop_gradient((self.shared, mapped, c))
-            *_, finite, inside = self._play(t, replicate, *probe)
-            now = jnp.where(finite, jnp.where(inside, OK, LEFT_SPACE), NON_FINITE).astype(jnp.int32)
+            *_, finite, inside, near = self._play(t, replicate, *probe)
+            now = jnp.where(inside, jnp.where(near, OK, DIVERGED), LEFT_SPACE)
+            now = jnp.where(finite, now, NON_FINITE).astype(jnp.int32)
             status = jnp.where(status == OK, now, status)
             shared, mapped, before = where_differentiable(status == OK, (self.shared, mapped, c))
             states, actions, paid, counts, *_ = self._play(t, replicate, shared, mapped, before)
             states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
         else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
-            states, actions, paid, counts, finite, inside = self._play(t, replicate, self.shared, mapped, c)
-            paid = (paid[0] + jnp.where(finite & inside, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
+            states, actions, paid, counts, finite, _, near = self._play(t, replicate, self.shared, mapped, c)
+            paid = (paid[0] + jnp.where(finite & near, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
         sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
         actions = actions if self.recording.strategies else ()
         return Replicate(states, status, c.failed_at, sums, counts, actions, c.visits)
@@ -304,14 +306,15 @@ class _OneReplicate:
 
     def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
         players = self.make(shared, mapped)
-        states, actions, paid, calls, _ = players.round(t, replicate, c.states)
-        finite, inside = players.health(states, actions)
+        with carefully(self.freeze):
+            states, actions, paid, calls, _ = players.round(t, replicate, c.states)
+        health = players.health(states, actions)
         if self.recording.payoffs == "exact":
             paid = players.scalars(players.game, actions)
         elif self.recording.payoffs is None:
             paid = (jnp.zeros((), players.dtype),)
         counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
-        return states, actions, paid, counts, finite, inside
+        return states, actions, paid, counts, *health
 
     def strategies(self, mapped: Any, c: Replicate) -> Any:
         return self.make(self.shared, mapped).strategies(c.states) if self.recording.strategies else ()

@@ -26,6 +26,9 @@ from stackjax.protocols import (
 )
 from stackjax.spaces import Arms
 
+# Coordinates of unbounded spaces beyond it have diverged, although they are finite: such spaces are sampled with unit
+# scale, and out there float32 resolves whole units only (from 2^23 = 8.4e6 on).
+FAR = 1e7
 _FEW = 16  # so many entries of a replicate are added one by one: XLA fuses that, a reduction over a short axis not
 
 
@@ -157,16 +160,18 @@ class Players:
         joint = jnp.unravel_index(jnp.arange(math.prod(sizes), dtype=jnp.int32), sizes)
         return jnp.stack(jax.vmap(lambda *arms: self.scalars(self.game, arms))(*joint))
 
-    def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array]:
-        """Are a round's states and actions finite, and its actions in their spaces?
+    def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array, Array]:
+        """Are a round's states and actions finite, and its actions in their spaces, and in them not beyond `FAR`?
 
-        A payoff that isn't finite fails with the state of the learner that uses it; what is only recorded fails nobody.
+        The last implies the one before. A payoff that isn't finite fails with the state of the learner that uses it;
+        what is only recorded fails nobody.
         """
         # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
         floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        spaces = zip(self.game.spaces, actions, strict=True)
-        inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in spaces))
-        return jnp.asarray(sum(_zero(x) for x in floats) == 0), inside
+        turns = list(zip(self.game.spaces, actions, strict=True))
+        inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in turns))
+        near = functools.reduce(jnp.logical_and, (space.near(a, FAR) for space, a in turns))
+        return jnp.asarray(sum(_zero(x) for x in floats) == 0), inside, near
 
 
 def _zero(x: Array) -> Any:

@@ -4,6 +4,7 @@ A space's shape is static; its bounds are leaves, so that games with other bound
 `free` tells in which directions an action still moves (see `FreeDirections`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -92,6 +93,10 @@ class Space(eqx.Module):
         """Whether a finite action lies in the space (to a few units of rounding)."""
         raise NotImplementedError
 
+    def near(self, action: PyTree[Array], limit: float) -> Bool[Array, ""]:
+        """Whether the space contains the action and, where it goes on for ever, no coordinate is beyond `limit`."""
+        return self.contains(action)
+
     def shrunk(self, margin: Array) -> "Space":
         """The actions that stay inside when every coordinate moves by up to `margin` (for perturbed play)."""
         raise ValueError(f"{type(self).__name__} has no margin to keep perturbed actions in")
@@ -136,9 +141,13 @@ class Space(eqx.Module):
         return self.size
 
 
-def _finite(action: PyTree[Array]) -> Bool[Array, ""]:
-    checks = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(action)]
+def _all(holds: Callable[[Array], Array], action: PyTree[Array]) -> Bool[Array, ""]:
+    checks = [jnp.all(holds(leaf)) for leaf in jax.tree.leaves(action)]
     return jnp.all(jnp.stack(checks)) if len(checks) != 1 else checks[0]
+
+
+def _finite(action: PyTree[Array]) -> Bool[Array, ""]:
+    return _all(jnp.isfinite, action)
 
 
 class Euclidean(Space):
@@ -175,6 +184,10 @@ class Euclidean(Space):
     def contains(self, action: PyTree[Array]) -> Bool[Array, ""]:
         """Whether every coordinate is finite."""
         return _finite(action)
+
+    def near(self, action: PyTree[Array], limit: float) -> Bool[Array, ""]:
+        """Whether every coordinate is at most `limit` in absolute value (and so finite)."""
+        return _all(lambda leaf: jnp.abs(leaf) <= limit, action)
 
     def shrunk(self, margin: Array) -> Space:
         """The space itself: it has no boundary."""

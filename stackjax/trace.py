@@ -23,6 +23,7 @@ class Status(enum.IntEnum):
     OK = _loop.OK
     NON_FINITE = _loop.NON_FINITE  #: a state or an action was NaN or infinite
     LEFT_SPACE = _loop.LEFT_SPACE  #: an action lay outside its space
+    DIVERGED = _loop.DIVERGED  #: an action in a Euclidean space had a coordinate beyond 1e7 in absolute value
 
 
 class FailedReplicatesError(RuntimeError):

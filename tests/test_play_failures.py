@@ -8,7 +8,7 @@ import pytest
 from stackjax import FailedReplicatesError, Game, Learner, Record, Signal, Status, play
 from stackjax.games import from_payoffs
 from stackjax.learners import Fixed, GradientAscent
-from stackjax.spaces import Box, Euclidean
+from stackjax.spaces import Box, Euclidean, Torus
 
 KEY = jax.random.key(0)
 BOX, LINE = Box(-1.0, 1.0), Euclidean(())
@@ -178,7 +178,7 @@ def test_replicates_that_are_alike_are_frozen(replicates):
 def test_one_run_that_diverges_keeps_a_finite_state():
     game = from_payoffs(lambda x, y: x**4, lambda x, y: -((y - x) ** 2), spaces=(LINE, LINE))
     trace = play(game, GradientAscent(1.0), Fixed(0.0), key=KEY, rounds=20, start=(1.0, None), record=Record.every(1))
-    assert trace.status == Status.NON_FINITE
+    assert trace.status == Status.DIVERGED
     assert np.isfinite(trace.state[0].action) and np.all(np.isfinite(trace.strategies[0]))
 
 
@@ -269,6 +269,83 @@ def test_the_edge_of_a_box_is_inside():
     trace = play(linear(BOX, BOX), GradientAscent(10.0), GradientAscent(10.0), key=KEY, rounds=5, replicates=4)
     assert not np.any(trace.status)
     np.testing.assert_array_equal(trace.strategies[0][:, -1], np.ones(4))
+
+
+# Divergence
+
+
+def spiral(record, step=0.3, **options):
+    """Gradient ascent in the bilinear game spirals out, by the factor sqrt(1 + step^2) a round."""
+    game = from_payoffs(lambda x, y: x * y, lambda x, y: -x * y, spaces=(LINE, LINE))
+    both = GradientAscent(step), GradientAscent(step)
+    return play(game, *both, key=KEY, rounds=600, start=(1.0, 0.0), record=record, **options)
+
+
+def test_a_spiral_out_ends_as_diverged():
+    """In float32 the coordinates would stay finite for 2000 rounds."""
+    trace = spiral(Record.every(10))
+    assert trace.status == Status.DIVERGED
+    x, y, n = 1.0, 0.0, 0
+    while max(abs(x), abs(y)) <= 1e7:
+        x, y, n = x + 0.3 * y, y - 0.3 * x, n + 1
+    assert trace.failed_at == (n // 10 + 1) * 10  # round n, from 0, is the first in which such an action is played
+    np.testing.assert_allclose([state.action for state in trace.state], [x, y], rtol=1e-3)
+    assert np.isnan(trace.payoffs[trace.rounds >= int(trace.failed_at)]).all()
+    assert np.isfinite(trace.payoffs[trace.rounds < int(trace.failed_at)]).all()
+    with pytest.raises(FailedReplicatesError, match=r"1 of 1 replicates failed \(1 DIVERGED\)"):
+        trace.raise_if_failed()
+    again = spiral(Record.final(), resume=trace)
+    assert again.status == Status.DIVERGED and again.state[0].action == trace.state[0].action
+
+
+def test_divergence_is_the_replicate_s_own():
+    steps = jnp.array([0.01, 0.3, 0.02])
+    trace = spiral(Record.final(), steps, replicates=3, in_axes=(None, 0, 0))
+    assert trace.status.tolist() == [Status.OK, Status.DIVERGED, Status.OK]
+    alone = spiral(Record.final(), steps.at[1].set(0.01), replicates=3, in_axes=(None, 0, 0))
+    for a, b in zip(trace.strategies, alone.strategies, strict=True):
+        np.testing.assert_array_equal(np.asarray(a)[[0, 2]], np.asarray(b)[[0, 2]])
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64], ids=str)
+def test_where_divergence_begins(x64, dtype):
+    """Beyond 1e7, for either sign, in any coordinate; what isn't finite is that first, and what left its space that."""
+    at = jnp.array([1e7, -1e7, 1.001e7, -1.001e7, jnp.nan, jnp.inf, 3e38], dtype)
+
+    class Plays(Drift):
+        def init(self, view, key):
+            return {"at": view.first_action(key), "n": jnp.int32(0)}
+
+        def act(self, view, state, noise, seen):
+            return state["at"].at[1].set(self.step)
+
+    space = Euclidean((3,))
+    game = from_payoffs(lambda x, y: jnp.sum(x), lambda x, y: y, spaces=(space, BOX))
+    expected = [0, 0, *[Status.DIVERGED] * 2, *[Status.NON_FINITE] * 2, Status.DIVERGED]
+    for follower, ends in (
+        (0.0, expected),
+        (2.0, [Status.NON_FINITE if s == 1 else Status.LEFT_SPACE for s in expected]),
+    ):
+        trace = play(
+            game, Plays(at), Alone(follower), key=KEY, rounds=2, replicates=len(at), in_axes=(None, 0, None),
+            start=(jnp.zeros(3, dtype), None), record=Record.final(),
+        )  # fmt: skip
+        assert trace.status.tolist() == ends
+    assert space.contains(jnp.full(3, 1e30)) and not space.near(jnp.full(3, 1e30), 1e7)  # a point is a point
+
+
+class Alone(Drift):
+    """Plays `step`."""
+
+    def act(self, view, state, noise, seen):
+        return jnp.asarray(self.step, view.dtype)
+
+
+def test_angles_and_boxes_of_any_size_do_not_diverge():
+    large = Box(0.0, 1e9)
+    game = linear(large, Torus(()))
+    trace = play(game, Alone(5e8), Alone(3e8), key=KEY, rounds=3, record=Record.final())
+    assert trace.status == Status.OK
 
 
 # At the edge

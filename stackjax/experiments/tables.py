@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _CALLS = dict(zip(Calls._fields, ("payoff", "grad", "HVP", "solve"), strict=True))
-_FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space"}
+_FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space", Status.DIVERGED: "diverged"}
 
 
 def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":

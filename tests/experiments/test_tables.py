@@ -81,14 +81,14 @@ def test_the_width_is_the_terminals(duopoly, monkeypatch):
 
 
 def test_failed_replicates_are_counted_and_explained(duopoly):
-    status = np.array([[0, 2, 0, 1, 0, 2, 0, 0, 0], [1] * 9], np.int8)
+    status = np.array([[0, 2, 0, 1, 0, 2, 3, 0, 0], [1] * 9], np.int8)
     found = lines(duopoly.assign(status=duopoly["status"].copy(data=status)), 120)
     row, below = after(found, "coupled")
-    assert row.split()[1] == "3" and "grad" in below[0]
+    assert row.split()[1] == "4" and "grad" in below[0]
     row, below = after(found, "of-16-characters")
     assert row.split()[1] == "9" and below[0].split() == ["leader", *"––––"]
     assert [line.strip() for line in found[-2:]] == [
-        "coupled: 3 of 9 replicates failed: 1 not finite, 2 left its space",
+        "coupled: 4 of 9 replicates failed: 1 not finite, 2 left its space, 1 diverged",
         "of-16-characters: 9 of 9 replicates failed: 9 not finite",
     ]
     assert "nan" not in "".join(found)
