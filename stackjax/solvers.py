@@ -21,6 +21,7 @@ from stackjax._calculus.linear import (
     bicgstab,
     conjugate_gradients,
     is_small,
+    solve_automatically,
     solve_dense,
     solve_iteratively,
 )
@@ -44,7 +45,7 @@ class Solver(eqx.Module):
 
 
 class Dense(Solver):
-    """Form the matrix, a product for each column, and eliminate. A singular one gives NaN.
+    """Form the matrix, a product for each column, and eliminate. Of a singular one the shortest solution, if any.
 
     Exact, and of a cost that grows with the number of the followers' coordinates d as d gradients and d^3 operations.
     """
@@ -132,15 +133,26 @@ class BiCGStab(Iterative):
         return bicgstab
 
 
+class _ByDefaultCG(CG):
+    def solve(self, system: System, past: Past | None = None) -> Solution:
+        return solve_automatically(system, past)
+
+
+class _ByDefaultBiCGStab(BiCGStab):
+    def solve(self, system: System, past: Past | None = None) -> Solution:
+        return solve_automatically(system, past)
+
+
 def chosen(solver: Solver | None, unknowns: int, symmetric: bool) -> Solver:
     """The solver, or the one that None stands for.
 
     For a symmetric system that is `Dense` up to 6 unknowns, else `CG`; for another `Dense` up to 48, else `BiCGStab`.
+    Where these two fail systems of up to 256 unknowns are solved densely after all.
 
     **Raises:** `ValueError` if the solver that is asked for can't solve such systems.
     """
     if solver is None:
-        return Dense() if is_small(unknowns, symmetric) else CG() if symmetric else BiCGStab()
+        return Dense() if is_small(unknowns, symmetric) else _ByDefaultCG() if symmetric else _ByDefaultBiCGStab()
     solver.check(symmetric)
     return solver
 

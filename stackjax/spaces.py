@@ -282,7 +282,7 @@ class Box(Space):
         slack = _slack(low, high)
         pressed = jnp.where(action <= low + slack, -gradient, jnp.where(action >= high - slack, gradient, -jnp.inf))
         small = weak(gradient)
-        at_rest = jnp.sum((jnp.abs(pressed) <= small).astype(jnp.int32))
+        at_rest = jnp.sum(jnp.abs(pressed) <= small, dtype=jnp.int32)
         return FreeDirections(jnp.ravel(pressed <= small), at_rest)
 
     def inequalities(self, action: Array) -> Float[Array, " m"]:
@@ -417,7 +417,7 @@ class Simplex(Space):
         )
         pressed = jnp.where(zero, mean - gradient, -jnp.inf)
         small = weak(gradient)
-        at_rest = jnp.sum((jnp.abs(pressed) <= small).astype(jnp.int32))
+        at_rest = jnp.sum(jnp.abs(pressed) <= small, dtype=jnp.int32)
         return FreeDirections(jnp.ravel(pressed <= small), at_rest, group=self.n)
 
     def inequalities(self, action: Array) -> Float[Array, " m"]:
@@ -495,10 +495,8 @@ class Polytope(Space):
         columns = jnp.concatenate([rows, slack[:, None] / scale], 1)
         target = jnp.zeros(columns.shape[1], action.dtype).at[-1].set(-1)
         nu = nonnegative_multipliers(columns, target, jnp.ones(rows.shape[0], bool))
-        left = columns.T @ nu - target
-        exists = left[-1] > jnp.sqrt(jnp.finfo(action.dtype).eps)
-        moved = action - scale * left[:-1] / jnp.where(exists, left[-1], 1)
-        moved = moved - shortest_change(rows, nu > 0, jnp.maximum(rows @ moved - bounds, 0))
+        exists = (columns.T @ nu - target)[-1] > jnp.sqrt(jnp.finfo(action.dtype).eps)
+        moved = action + shortest_change(rows, nu > 0, slack)  # to the bounds that hold it: differentiable
         nearest = jnp.where(jnp.all(slack >= 0), action, jnp.where(exists, moved, jnp.nan))
         return jnp.where(_finite(action), nearest, jnp.nan)
 
@@ -527,7 +525,7 @@ class Polytope(Space):
         reached = rows @ action >= bounds - self._slack(action)
         nu = nonnegative_multipliers(rows, gradient, reached)
         held = nu > weak(gradient)
-        at_rest = jnp.sum((reached & ~held).astype(jnp.int32))
+        at_rest = jnp.sum(reached & ~held, dtype=jnp.int32)
         return FreeDirections(None, at_rest, rows=rows, held=held)
 
     def inequalities(self, action: Array) -> Float[Array, " m"]:

@@ -15,7 +15,7 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
-    ["_cones"],
+    ["_cones", "_careful"],
     ["spaces", "schedules", "_names", "_noise", "_dependence", "_derivatives"],
     ["protocols"],
     ["phases", "_wrapped", "_constraints"],

@@ -15,10 +15,13 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree, Scalar
 
 from stackjax._calculus.small import SMALL, nonsingular, solve_small
+from stackjax._careful import is_careful
 
 #: Symmetric systems of up to so many unknowns, and others, are formed and solved densely, as measured in
 #: `benchmarks/results/speed.json`. The others' crossing lies lower than this for one lane, and higher for a hundred.
 DENSE, DENSE_GENERAL = 6, 48
+#: Systems of up to so many unknowns are solved densely where iterations by default fail.
+FALLBACK = 256
 #: Steps of an iterative solve, at most, where nobody says otherwise.
 MAX_STEPS = 100
 Linear: TypeAlias = Callable[[PyTree], PyTree]
@@ -55,6 +58,29 @@ def dense_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Floa
     through LAPACK.
     """
     return solve_small(matrix, vector) if vector.size <= SMALL else lapack_solve(matrix, vector)
+
+
+def least_norm_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The shortest solution of a system that is singular to rounding; NaN if it has none. Differentiable.
+
+    There is one if the shortest of the nearest misses by no more than the root of the resolution.
+    """
+    finite = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(vector))
+    matrix = jnp.where(finite, matrix, 0)  # the decomposition of NaN may not end
+    eps = jnp.finfo(matrix.dtype).eps
+    left, values, right = jnp.linalg.svd(jax.lax.stop_gradient(matrix))
+    negligible = values <= 8 * values.size * eps * values[0]
+    inverse = jnp.where(negligible, 0, 1 / jnp.where(negligible, 1, values))
+
+    def solve(_: Any, b: Array) -> Array:
+        return right.T @ (inverse * (left.T @ b))
+
+    def solve_transposed(_: Any, b: Array) -> Array:
+        return left @ (inverse * (right @ b))
+
+    x = jax.lax.custom_linear_solve(lambda v: matrix @ v, vector, solve, solve_transposed)
+    missed = jnp.linalg.norm(matrix @ x - vector)
+    return jnp.where(finite & (missed <= jnp.sqrt(eps) * jnp.linalg.norm(vector)), x, jnp.nan)
 
 
 def lapack_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -97,8 +123,15 @@ Solve = Callable[[System, Past | None], Solution]
 
 
 def solve_dense(system: System, past: Past | None = None) -> Solution:
-    """Form the matrix, and eliminate; a singular one gives NaN."""
-    return _exactly(dense_solve(system.matrix(system.b.size <= SMALL), system.b))
+    """Form the matrix, and eliminate. Of a singular one the shortest solution; NaN if there is none.
+
+    A quick program doesn't look for it: it gives NaN, and where that matters a careful one is run.
+    """
+    matrix = system.matrix(system.b.size <= SMALL)
+    x = dense_solve(matrix, system.b)
+    if is_careful():
+        x = jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: x, lambda: least_norm_solve(matrix, system.b))
+    return _exactly(x)
 
 
 def solve_lapack(system: System, past: Past | None = None) -> Solution:
@@ -157,10 +190,23 @@ def solve_iteratively(method: Method, system: System, past: Past | None, toleran
 
 
 def solve_automatically(system: System, past: Past | None = None) -> Solution:
-    """Densely where it is small; else by conjugate gradients where that may be, or by BiCGStab."""
+    """Densely where it is small; else by conjugate gradients where that may be, or by BiCGStab, or densely after all.
+
+    Both may break down where the matrix isn't definite, and BiCGStab also end anywhere: more than a tenth of the
+    right-hand side is then left. That gives NaN in a quick program, and a careful one solves systems of up to
+    `FALLBACK` unknowns densely.
+    """
     if is_small(system.b.size, system.negative):
         return solve_dense(system)
-    return solve_iteratively(conjugate_gradients if system.negative else bicgstab, system, past, None, MAX_STEPS)
+    method = conjugate_gradients if system.negative else bicgstab
+    found = solve_iteratively(method, system, past, None, MAX_STEPS)
+    failed = ~jnp.all(jnp.isfinite(found.x))
+    if not system.negative:
+        failed = failed | ~(found.residual <= 0.1)
+    if is_careful() and system.b.size <= FALLBACK:
+        steps = found.iterations
+        return jax.lax.cond(failed, lambda: solve_dense(system)._replace(iterations=steps), lambda: found)
+    return found._replace(x=jnp.where(failed, jnp.nan, found.x))
 
 
 def solve(apply: Linear, b: PyTree, tolerance: Any, max_steps: int, *, definite: bool = False) -> tuple[PyTree, Effort]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Scalar
 
 from stackjax.protocols import Action, Game, partial_gradient
@@ -41,6 +42,33 @@ def size_of(joint: Joint) -> int:
 def without(joint: Joint, player: int) -> tuple[Action | None, ...]:
     """The joint action of everybody else: None for `player`."""
     return (*joint[:player], None, *joint[player + 1 :])
+
+
+def driven(game: Game, player: int, action: Action, velocity: Action, step: Any) -> tuple[Action, Any]:
+    """How a gradient step moves the player's action, over the step: `(project(action + step velocity) - action) / step`.
+
+    And the map from a gradient at its end back to one of its velocity. Where the space has no boundary these are the
+    velocity itself and the identity.
+    """
+    space = game.spaces[player]
+    if not space.bounded:
+        return velocity, lambda gradient: gradient
+    end, pull = jax.vjp(lambda v: space.project(plus(action, step, v)), velocity)
+    change = space.difference(end, action)
+    size = jnp.asarray(step)
+    return (
+        jax.tree.map(lambda d: d / size.astype(d.dtype), change),
+        lambda gradient: jax.tree.map(lambda g: g / size.astype(g.dtype), pull(gradient)[0]),
+    )
+
+
+def free_of(game: Game, player: int, action: Action, velocity: Action) -> Any:
+    """The projection of a pytree like the action to the directions in which the player's space lets it move."""
+    free = game.spaces[player].free(action, velocity)
+    if free is None:
+        return lambda v: v
+    unravel = ravel_pytree(action)[1]
+    return lambda v: unravel(free.project(ravel_pytree(v)[0]))
 
 
 def field(game: Game, actions: Joint) -> Joint:
@@ -75,14 +103,28 @@ def pulled(game: Game, player: int, actions: Joint, weights: tuple[Action | None
     return pull(tuple(weights[j] for j in who))[0]
 
 
-def look_ahead(game: Game, player: int, actions: Joint, at: Joint) -> Action:
-    """`sum_j (d grad_i f_i / d z_j) grad_j f_j` over the others j; `at` is the field at `actions`."""
-    return moved(game, player, actions, without(at, player))
+def look_ahead(game: Game, player: int, actions: Joint, at: Joint, step: Any) -> Action:
+    """`sum_j (d grad_i f_i / d z_j) grad_j f_j` over the others j; `at` is the field at `actions`.
+
+    At bounds what a step of the others makes of their gradients when it is projected (`driven`).
+    """
+    along = tuple(
+        None if j == player else driven(game, j, action, velocity, step)[0]
+        for j, (action, velocity) in enumerate(zip(actions, at, strict=True))
+    )
+    return moved(game, player, actions, along)
 
 
-def shaping(game: Game, player: int, actions: Joint) -> Action:
-    """`sum_j (d grad_j f_j / d z_i)^T grad_j f_i` over the others j: what the player gains by turning their steps."""
-    return pulled(game, player, actions, without(slopes(game, player, actions), player))
+def shaping(game: Game, player: int, actions: Joint, at: Joint, step: Any) -> Action:
+    """`sum_j (d grad_j f_j / d z_i)^T grad_j f_i` over the others j: what the player gains by turning their steps.
+
+    At bounds through the projections of their steps, as in `look_ahead`.
+    """
+    weights = tuple(
+        None if j == player else driven(game, j, action, velocity, step)[1](slope)
+        for j, (action, velocity, slope) in enumerate(zip(actions, at, slopes(game, player, actions), strict=True))
+    )
+    return pulled(game, player, actions, weights)
 
 
 def _put(actions: Joint, who: Sequence[int], some: Joint) -> Joint:

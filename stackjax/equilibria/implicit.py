@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from stackjax._calculus.implicit import followers, total_derivative, unknowns
+from stackjax._careful import carefully
+from stackjax._constraints import check_constraints
 from stackjax._entry import check_levels
 from stackjax.equilibria.certify import check_actions
 from stackjax.protocols import Action, Game
@@ -35,9 +37,13 @@ def implicit_gradient(
     became of the solve, too. The gradient alone doesn't tell whether an iterative solver met its tolerance or ended at
     its `max_steps`.
 
-    **Returns:** a pytree like the player's action; NaN where the followers' Jacobian is singular and solved densely.
-    With `report` a pair: that, and a dictionary of the solve's `iterations` (0 if it was dense) and its `residual`
-    relative to the right-hand side, of this player's own system alone where there are several levels below it.
+    **Returns:** a pytree like the player's action. Where followers press against bounds of their spaces or constraints
+    of the game it is the derivative along the free directions that are left; the player's own constraints don't enter.
+    Where the followers' Jacobian is singular the shortest solution of its system is taken, and the gradient is NaN if
+    there is none. With `report` a pair: that, and a dictionary of the solve's `iterations` (0 if it was dense), its
+    `residual` relative to the right-hand side, of this player's own system alone where there are several levels below
+    it, and `weakly_active`: how many bounds and constraints followers reach without pressing against them, where the
+    derivative is one-sided and that of the inner side is taken.
 
     **Raises:** `ValueError` for another number of actions or other shapes, arms, an unknown player, levels that don't
     cover the players in order of play, or `CG` where several followers make a system that isn't symmetric; `TypeError`
@@ -60,8 +66,11 @@ def implicit_gradient(
     below = followers(game, player)
     solve = chosen(solver, unknowns(game, player), len(below) == 1).solve if below else None
     given = jax.tree.map(lambda x: jnp.asarray(as_number(x)), tuple(actions))
-    direction, solved = total_derivative(game, player, given, damping, solve)
+    check_constraints(game, jnp.result_type(*jax.tree.leaves(given)))
+    with carefully():
+        direction, solved = total_derivative(game, player, given, damping, solve)
     if not report:
         return direction
-    iterations, residual = (jnp.int32(0), jnp.zeros(())) if solved is None else solved[0][1:]
-    return direction, {"iterations": iterations, "residual": residual}
+    iterations, residual = (jnp.int32(0), jnp.zeros(())) if solved is None else solved.solution[1:]
+    at_rest = jnp.int32(0) if solved is None else solved.weakly_active
+    return direction, {"iterations": iterations, "residual": residual, "weakly_active": at_rest}

@@ -3,21 +3,37 @@
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
 from stackjax._calculus.linear import DENSE_GENERAL, Effort
+from stackjax._constraints import Constraints, is_constrained, of_game
 from stackjax.learners._ascent import Ascent, AscentState
 from stackjax.protocols import Action, Game, Noise, Signal, Signals, View
 from stackjax.schedules import Schedule, as_number, as_schedule, number
 from stackjax.spaces import Arms
 
 
+def constraints_of(view: View, player: int) -> Constraints | None:
+    """The shapes of the game's constraints on a player; None without any."""
+    found: list[bool] = []
+
+    def both(*actions: Action) -> Constraints:
+        found.append(is_constrained(view.game, player, actions))
+        return of_game(view.game, player, actions, view.dtype)
+
+    shapes: Constraints = jax.eval_shape(both, *(space.struct(view.dtype) for space in view.game.spaces))
+    return shapes if found[0] else None
+
+
 class Coupled(Ascent):
     """Ascent along a direction that is computed from the whole game at the actions that were played."""
 
     wants = Signal.GAME | Signal.OTHERS
+    #: Whether the direction is right where the game constrains players beside their spaces.
+    knows_constraints: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -39,6 +55,12 @@ class Coupled(Ascent):
                     f"player {j}: {type(self).__name__} of player {view.player} follows gradients of every payoff, and "
                     f"there are none in {space}"
                 )
+        bound = [j for j in range(len(view.game.spaces)) if constraints_of(view, j) is not None]
+        if bound and not self.knows_constraints:
+            raise ValueError(
+                f"player {view.player}: {type(self).__name__} doesn't know of the constraints of players {bound}; "
+                "expected HierarchicalAscent, or a game that makes them pay (games.Penalized)"
+            )
         return super().requires(view)
 
 

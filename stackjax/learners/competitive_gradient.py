@@ -5,7 +5,7 @@ from typing import Any
 import jax
 
 from stackjax._calculus.linear import Effort, solve
-from stackjax._calculus.shaping import arrays, plus
+from stackjax._calculus.shaping import arrays, free_of, plus
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View, partial_gradient
 
@@ -16,7 +16,8 @@ class CompetitiveGradient(Solving):
     The direction of the player with action x and payoff f, against one with y and g, is `(I - eta^2 D_xy f D_yx g)^-1
     (grad_x f + eta D_xy f grad_y g)`, eta = step(n), `D_xy f = d(grad_x f) / dy`. Schaefer & Anandkumar (2019,
     Competitive Gradient Descent), Algorithm 1, who minimise. As the equilibrium is of both players, both are taken to
-    step with this learner's eta. Up to 48 unknowns (the player's coordinates) the matrix is formed and solved; beyond
+    step with this learner's eta. At bounds that the gradients press against both are
+    taken to stay there. Up to 48 unknowns (the player's coordinates) the matrix is formed and solved; beyond
     that BiCGStab gets by with products.
 
     **Arguments:**
@@ -45,9 +46,11 @@ class CompetitiveGradient(Solving):
         x, y = z[player], z[rival]
         own, by_rival = jax.linearize(lambda y: partial_gradient(game, player, joint(x, y)), y)
         theirs, by_own = jax.linearize(lambda x: partial_gradient(game, rival, joint(x, y)), x)
+        # At bounds both move along their free directions alone.
+        mine, other = free_of(game, player, x, own), free_of(game, rival, y, theirs)
         return solve(
-            lambda w: plus(w, -(eta**2), by_rival(by_own(w))),
-            plus(own, eta, by_rival(theirs)),
+            lambda w: plus(w, -(eta**2), mine(by_rival(other(by_own(mine(w)))))),
+            plus(mine(own), eta, mine(by_rival(other(theirs)))),
             self.tolerance,
             self.max_steps,
         )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from stackjax._calculus.linear import Effort, solve
-from stackjax._calculus.shaping import arrays, plus, slopes
+from stackjax._calculus.shaping import arrays, free_of, plus, slopes
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View, partial_gradient
 from stackjax.schedules import Schedule, as_schedule, number
@@ -32,6 +32,9 @@ class FollowTheRidge(Solving):
     - `tolerance`, `max_steps`: of BiCGStab, the former relative (default: the 3/4th power of the floating-point
       resolution). The iterations of a round and its largest relative residual are in the trace's reports.
     - `noise_variance`: as in `GradientAscent`.
+
+    At a bound that a gradient presses against players stay: the system is that of the free directions, and a leader who
+    can't move draws nobody along.
 
     A singular `H_yy` that is solved densely gives a direction that isn't finite: the replicate ends with that status.
 
@@ -75,9 +78,20 @@ class FollowTheRidge(Solving):
         own, by_x = jax.linearize(lambda x: conditions(x, y), x)
         _, by_y = jax.linearize(lambda y: conditions(x, y), y)
         efforts = []
+        frees = [free_of(game, j, z[j], slope) for j, slope in zip(followers, own, strict=True)]
+
+        def project(u: tuple[Action, ...]) -> tuple[Action, ...]:
+            return tuple(f(a) for f, a in zip(frees, u, strict=True))
 
         def solved(apply: Any, b: Any) -> Any:
-            found, effort = solve(apply, b, self.tolerance, self.max_steps)
+            """On the followers' free directions; what is held stays."""
+
+            def on_free(u: Any) -> Any:
+                along = project(u)
+                return plus(project(apply(along)), 1, plus(along, -1, u))
+
+            bounded = any(game.spaces[j].bounded for j in followers)
+            found, effort = solve(on_free if bounded else apply, project(b), self.tolerance, self.max_steps)
             efforts.append(effort)
             return found
 
@@ -90,6 +104,7 @@ class FollowTheRidge(Solving):
                 d.append(plus(slope[j], -1, pull_x(answer)[0][i]))
         else:
             d = [partial_gradient(game, j, z) for j in leaders]
+        d = [free_of(game, j, z[j], each)(each) for j, each in zip(leaders, d, strict=True)]
         drift = solved(by_y, by_x(tuple(d)))
         ratio = 1 if self.leader_step is None else self.leader_step(n) / self.step(n)
         mine = followers.index(player)

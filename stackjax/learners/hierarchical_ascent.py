@@ -1,32 +1,48 @@
 """The hierarchical gradient: ascent on the leader's payoff along the followers' response."""
 
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
-from stackjax._calculus.implicit import followers, total_derivative, unknowns
+from stackjax._calculus.implicit import Answered, followers, total_derivative_of, unknowns
 from stackjax._calculus.linear import Past
+from stackjax._constraints import Constraints, of_game
 from stackjax.learners._ascent import AscentState
-from stackjax.learners._coupled import Coupled
+from stackjax.learners._coupled import Coupled, constraints_of
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, level_of
 from stackjax.schedules import as_number, number
 from stackjax.solvers import Dense, Iterative, Solver, check_solver, chosen
 
 
-class SolveMemory(NamedTuple):
+class Effort(NamedTuple):
     """What an iterative solve leaves for the next round: solutions, and what the last one took.
 
-    **Attributes:** `optimizer`, the memory of the learner's Optax optimiser, if any; `past` solutions of the linear
-    system, newest first, `[history, d2]`, and their images; the `iterations` to the newest, and its `residual` relative
-    to the right-hand side.
+    **Attributes:** `past` solutions of the linear system, newest first, `[history, d2]`, and their images; the
+    `iterations` to the newest, and its `residual` relative to the right-hand side.
     """
 
-    optimizer: Any
     past: Past
     iterations: Int[Array, ""]
     residual: Scalar
+
+
+class HierarchicalMemory(NamedTuple):
+    """What a round leaves for the next one and for the reports; None for what there isn't.
+
+    **Attributes:** `optimizer`, the memory of the learner's Optax optimiser; the `effort` of an iterative solve;
+    `weakly_active`, how many bounds and constraints followers reached without pressing against them; the `multipliers`
+    of the player's own constraints, and how far it was beyond them (`violation`).
+    """
+
+    optimizer: Any
+    effort: Effort | None
+    weakly_active: Int[Array, ""] | None
+    multipliers: Constraints | None
+    violation: Scalar | None
 
 
 class HierarchicalAscent(Coupled):
@@ -39,6 +55,19 @@ class HierarchicalAscent(Coupled):
     With a follower on a faster timescale these are the dynamics of their Sec. 3, with the transposes that their text
     and Eq. 7 of Loftin et al. (2024) leave out.
 
+    **At bounds** followers stay where their gradients press against a bound of their space or a constraint of the game,
+    and answer along the free directions that are left: the system is that of the first-order conditions of the active
+    constraints. A bound that is reached without being pressed against leaves one-sided derivatives: those of the inner
+    side are taken, and `weakly_active` in the trace's reports counts such bounds. The leader's value has a kink there
+    (entry deterrence sits in one), around which steps have to decrease. Bounds count by where the followers *are*, so
+    that a slow follower's bound counts once it gets there.
+
+    **The player's own constraints** of the game (`Game.inequalities`, `equalities`) may involve the followers' answers.
+    They are met in the limit, by the augmented Lagrangian (Hestenes, 1969; Powell, 1969): instead of its payoff f it
+    climbs `f - sum_j (max(0, lambda_j + rho g_j)^2 - lambda_j^2) / (2 rho) - mu' h - rho |h|^2 / 2`, with the
+    multiplier steps `lambda <- max(0, lambda + rho g)` and `mu <- mu + rho h` in every round. Its `violation` is in the
+    reports.
+
     **Arguments:**
 
     - `step`, `optimizer`, `noise_variance`: as in `GradientAscent`.
@@ -48,9 +77,12 @@ class HierarchicalAscent(Coupled):
       reports, and a solve starts from the solutions of the rounds before.
     - `damping`: lambda >= 0; `H_yy - lambda I` is solved instead of `H_yy`. It keeps the direction finite where the
       follower's Hessian is singular, and moves the point that is converged to (default 0).
+    - `penalty`: rho > 0 of the player's own constraints, in units of payoff per squared unit of constraint (default 1);
+      without constraints it doesn't matter. Steps have to be small against the curvature that it adds.
 
-    A singular `H_yy` without damping that is solved densely gives a direction that isn't finite: the replicate ends
-    with that status.
+    Where `H_yy` is singular on the free directions the shortest solution of its system is taken, whatever the solver.
+    If there is none (a follower without curvature, whose answer jumps from one end to another) the direction isn't
+    finite, and the replicate ends with that status.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; from `play` a `ValueError` for `CG` where several
     followers make a system that isn't symmetric.
@@ -58,6 +90,8 @@ class HierarchicalAscent(Coupled):
 
     solver: Solver | None
     damping: Any
+    penalty: Any
+    knows_constraints = True
 
     def __init__(
         self,
@@ -66,43 +100,76 @@ class HierarchicalAscent(Coupled):
         optimizer: optax.GradientTransformation | None = None,
         solver: Solver | None = None,
         damping: Any = 0.0,
+        penalty: Any = 1.0,
         noise_variance: Any = 0.0,
     ):
         super().__init__(step, optimizer=optimizer, noise_variance=noise_variance)
         check_solver(solver)
         number(damping, "damping", 0.0, open_low=False)
-        self.solver, self.damping = solver, as_number(damping)
+        number(penalty, "penalty", 0.0)
+        self.solver, self.damping, self.penalty = solver, as_number(damping), as_number(penalty)
 
     def direction(
         self, game: Game, player: int, actions: tuple[Action, ...], *, n: Any = 0, state: Any = None
     ) -> Action:
-        """The total derivative of the player's payoff along the response of all levels below."""
+        """The total derivative of the player's payoff along the response of all levels below.
+
+        With constraints of its own, that of its augmented Lagrangian at the multipliers of the state, 0 without one.
+        """
         return self._derived(game, player, actions, state)[0]
 
     def init(self, view: View, key: PRNGKeyArray) -> AscentState:
         """The start, or a sample of the space; no solve yet."""
         state = super().init(view, key)
-        solver = self._iterative(view.game, view.player)
-        if solver is None:
+        if not self._remembers(view):
             return state
-        nothing = jnp.zeros((solver.history, unknowns(view.game, view.player)), view.dtype)
-        past = Past(nothing, nothing)
-        return state._replace(memory=SolveMemory(state.memory, past, jnp.int32(0), jnp.zeros((), view.dtype)))
+        solver, effort = self._iterative(view.game, view.player), None
+        if solver is not None:
+            nothing = jnp.zeros((solver.history, unknowns(view.game, view.player)), view.dtype)
+            effort = Effort(Past(nothing, nothing), jnp.int32(0), jnp.zeros((), view.dtype))
+        own = constraints_of(view, view.player)
+        multipliers = None if own is None else Constraints(*(jnp.zeros(each.shape, view.dtype) for each in own))
+        weakly_active = jnp.int32(0) if _can_be_held(view) else None
+        violation = None if own is None else jnp.zeros((), view.dtype)
+        return state._replace(memory=HierarchicalMemory(state.memory, effort, weakly_active, multipliers, violation))
 
     def update(self, view: View, state: AscentState, noise: Noise, signals: Signals) -> AscentState:
-        """One step; the solution is remembered."""
-        if self._iterative(view.game, view.player) is None:
+        """One step; what the next one starts from is remembered."""
+        if not self._remembers(view):
             return super().update(view, state, noise, signals)
-        direction, (solution, image) = self._derived(view.game, view.player, signals.actions, state)
-        after = self._stepped(view, state._replace(memory=state.memory.optimizer), noise, direction)
-        past = Past(*map(newest_first, state.memory.past, (solution.x, image)))
-        return after._replace(memory=SolveMemory(after.memory, past, solution.iterations, solution.residual))
+        old = state.memory
+        direction, answered = self._derived(view.game, view.player, signals.actions, state)
+        after = self._stepped(view, state._replace(memory=old.optimizer), noise, direction)
+        effort, weakly_active, multipliers, violation = old.effort, old.weakly_active, old.multipliers, old.violation
+        if answered is not None and effort is not None:
+            solution = answered.solution
+            past = Past(*map(newest_first, effort.past, (solution.x, answered.image)))
+            effort = Effort(past, solution.iterations, solution.residual)
+        if answered is not None and weakly_active is not None:
+            weakly_active = answered.weakly_active
+        if multipliers is not None:
+            own = of_game(view.game, view.player, signals.actions, view.dtype)
+            rho = jnp.asarray(self.penalty, view.dtype)
+            multipliers = Constraints(
+                jnp.maximum(0, multipliers.inequalities + rho * own.inequalities),
+                multipliers.equalities + rho * own.equalities,
+            )
+            violation = own.violation
+        memory = HierarchicalMemory(after.memory, effort, weakly_active, multipliers, violation)
+        return after._replace(memory=memory)
 
     def report(self, view: View, state: AscentState) -> dict[str, Any]:
-        """`iterations` and relative `residual` of the last solve, if it was iterative."""
-        if self._iterative(view.game, view.player) is None:
+        """Of the last round: `iterations` and relative `residual` of an iterative solve; `weakly_active`; `violation`.
+
+        Each where there is such a thing.
+        """
+        if not self._remembers(view):
             return {}
-        return {"iterations": state.memory.iterations, "residual": state.memory.residual}
+        memory = state.memory
+        found = {"weakly_active": memory.weakly_active, "violation": memory.violation}
+        if memory.effort is not None:
+            found |= {"iterations": memory.effort.iterations, "residual": memory.effort.residual}
+        return {name: value for name, value in found.items() if value is not None}
 
     def requires(self, view: View) -> dict[str, Any]:
         """A solver for this hierarchy's system, spaces with a tangent, and a positive first step."""
@@ -122,7 +189,7 @@ class HierarchicalAscent(Coupled):
             return Calls(gradients=1)
         solver = self._iterative(game, view.player)
         if solver is not None:
-            products = solver.products * after.memory.iterations + min(solver.history, 1)
+            products = solver.products * after.memory.effort.iterations + min(solver.history, 1)
         return Calls(gradients=1, hessian_vector_products=products + 1, solves=len(below))
 
     def _iterative(self, game: Game, player: int) -> Iterative | None:
@@ -131,13 +198,41 @@ class HierarchicalAscent(Coupled):
         solver = chosen(self.solver, unknowns(game, player), len(below) == 1) if below else None
         return solver if isinstance(solver, Iterative) else None
 
+    def _remembers(self, view: View) -> bool:
+        """Whether a round leaves anything."""
+        iterative = self._iterative(view.game, view.player) is not None
+        return iterative or _can_be_held(view) or constraints_of(view, view.player) is not None
+
     def _derived(
         self, game: Game, player: int, actions: tuple[Action, ...], state: AscentState | None
-    ) -> tuple[Action, Any]:
+    ) -> tuple[Action, Answered | None]:
         solver = self._iterative(game, player)
-        warm = state is not None and solver is not None and solver.history
-        past = state.memory.past if state is not None and warm else None
-        return total_derivative(game, player, actions, self.damping, (solver or Dense()).solve, past)
+        known = state is not None and isinstance(state.memory, HierarchicalMemory)
+        memory = state.memory if state is not None and known else HierarchicalMemory((), None, None, None, None)
+        warm = memory.effort is not None and solver is not None and solver.history
+        past = memory.effort.past if memory.effort is not None and warm else None
+        paid = functools.partial(self._augmented, game, player, memory.multipliers)
+        return total_derivative_of(paid, game, player, actions, self.damping, (solver or Dense()).solve, past)
+
+    def _augmented(self, game: Game, player: int, multipliers: Constraints | None, *actions: Action) -> Scalar:
+        """The augmented Lagrangian; without constraints the payoff."""
+        paid = game.payoffs(*actions)[player]
+        dtype = jnp.result_type(*jax.tree.leaves(actions[player]))
+        own = of_game(game, player, actions, dtype)
+        if not sum(each.size for each in own):
+            return paid
+        nu, mu = Constraints(*map(jnp.zeros_like, own)) if multipliers is None else multipliers
+        rho = jnp.asarray(self.penalty, dtype)
+        pressed = jnp.maximum(0, nu + rho * own.inequalities)
+        price = jnp.sum(pressed**2 - nu**2) / (2 * rho) + mu @ own.equalities + rho * jnp.sum(own.equalities**2) / 2
+        return paid - price
+
+
+def _can_be_held(view: View) -> bool:
+    """Whether a follower's space or constraints can hold it."""
+    game = view.game
+    below = followers(game, view.player)
+    return any(game.spaces[j].bounded or constraints_of(view, j) is not None for j in below)
 
 
 def newest_first(past: Array, new: Array) -> Array:

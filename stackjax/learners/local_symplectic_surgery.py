@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from stackjax._calculus.linear import Effort, damped_least_squares, matrix_of, solve
-from stackjax._calculus.shaping import arrays, field
+from stackjax._calculus.shaping import arrays, field, free_of
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View
 from stackjax.schedules import as_number, number
@@ -23,7 +23,8 @@ class LocalSymplecticSurgery(Solving):
     (and Only Local Nash Equilibria) in Zero-Sum Games), who minimise: their omega is -v, their v is -w. They reach w by
     a second, faster recursion; here the system is solved in every round. Where J is singular and lambda 0, w is the
     limit of small lambda. The paper assumes that the direction vanishes only where v does, which isn't so in every
-    game. In games of other sums the formula is the same, and nothing is claimed.
+    game. In games of other sums the formula is the same, and nothing is claimed. At bounds that the gradients press
+    against v and J are those of the free directions.
 
     **Arguments:**
 
@@ -59,8 +60,14 @@ class LocalSymplecticSurgery(Solving):
     def _solved(self, game: Game, player: int, actions: tuple[Action, ...], n: Any) -> tuple[Action, Effort]:
         z, unravel = ravel_pytree(arrays(actions))
 
-        def flat_field(z: Float[Array, " d"]) -> Float[Array, " d"]:
-            return ravel_pytree(field(game, unravel(z)))[0]
+        at = unravel(z)
+        free = [free_of(game, i, *each) for i, each in enumerate(zip(at, field(game, at), strict=True))]
+
+        def project(u: Float[Array, " d"]) -> Float[Array, " d"]:
+            return ravel_pytree(tuple(f(a) for f, a in zip(free, unravel(u), strict=True)))[0]
+
+        def flat_field(u: Float[Array, " d"]) -> Float[Array, " d"]:
+            return project(ravel_pytree(field(game, unravel(z + project(u - z))))[0])
 
         v, along = jax.linearize(flat_field, z)
         transposed = jax.linear_transpose(along, z)

@@ -7,7 +7,7 @@ import optax
 
 from stackjax._calculus.shaping import arrays, field, look_ahead, plus, shaping
 from stackjax.learners._coupled import Anticipating
-from stackjax.protocols import Action, Calls, Game, View, partial_gradient
+from stackjax.protocols import Action, Calls, Game, View
 
 
 class LOLA(Anticipating):
@@ -50,14 +50,17 @@ class LOLA(Anticipating):
     ) -> Action:
         """The own gradient, the shaping term and, if it is in, the look-ahead."""
         z, eta = arrays(actions), self.other_step(n)
-        shaped = plus(partial_gradient(game, player, z), eta, shaping(game, player, z))
-        return plus(shaped, eta, look_ahead(game, player, z, field(game, z))) if self.lookahead else shaped
+        v = field(game, z)
+        shaped = plus(v[player], eta, shaping(game, player, z, v, eta))
+        return plus(shaped, eta, look_ahead(game, player, z, v, eta)) if self.lookahead else shaped
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient a player, and a Hessian-vector product for each other player's shaping and for the look-ahead.
 
-        Without the look-ahead the only gradient is that of the own payoff, in all actions.
+        Without the look-ahead the only gradient is that of the own payoff, in all actions, unless the others' steps end
+        at bounds.
         """
         players = len(view.game.spaces)
-        gradients = players if self.lookahead else 1
+        bounded = any(space.bounded for j, space in enumerate(view.game.spaces) if j != view.player)
+        gradients = players if self.lookahead or bounded else 1
         return Calls(gradients=gradients, hessian_vector_products=players - 1 + int(self.lookahead))

@@ -15,7 +15,8 @@ class LookAhead(Anticipating):
     The direction is `grad_i f_i + eta sum_j (d grad_i f_i / d z_j) grad_j f_j`, summed over the others j: Zhang &
     Lesser (2010, Multi-Agent Learning with Policy Prediction), in the first-order form `(I - eta H_o) xi` of Letcher et
     al. (2019, Stable Opponent Shaping), who minimise. It takes the others' steps as given, and doesn't shape them, and
-    keeps the fixed points of simultaneous ascent.
+    keeps the fixed points of simultaneous ascent. At the bounds of the others' spaces it reckons with their projected
+    steps.
 
     **Arguments:**
 
@@ -42,7 +43,8 @@ class LookAhead(Anticipating):
         """The own gradient and the look-ahead."""
         z = arrays(actions)
         v = field(game, z)
-        return plus(v[player], self.other_step(n), look_ahead(game, player, z, v))
+        eta = self.other_step(n)
+        return plus(v[player], eta, look_ahead(game, player, z, v, eta))
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient a player, and a Hessian-vector product."""

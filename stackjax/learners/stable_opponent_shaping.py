@@ -55,8 +55,8 @@ class StableOpponentShaping(Anticipating):
         """Look-ahead and a share of shaping."""
         z, eta = arrays(actions), self.other_step(n)
         v = field(game, z)
-        u = tuple(plus(v[i], eta, look_ahead(game, i, z, v)) for i in range(len(z)))
-        chi = tuple(shaping(game, i, z) for i in range(len(z)))
+        u = tuple(plus(v[i], eta, look_ahead(game, i, z, v, eta)) for i in range(len(z)))
+        chi = tuple(shaping(game, i, z, v, eta) for i in range(len(z)))
         overlap = inner(chi, u)
         eta = jnp.asarray(eta).astype(overlap.dtype)
         agree = overlap >= 0

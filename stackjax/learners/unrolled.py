@@ -14,10 +14,11 @@ from stackjax.protocols import Action, Calls, Game, View, level_of, partial_grad
 class Unrolled(Anticipating):
     """Ascent along the total derivative of its payoff through `depth` gradient steps of all later players. Coupled.
 
-    The direction is `d/dx f_1(x, y_depth(x))` with `y_{k+1} = y_k + other_step grad_y f_2(x, y_k)`, from the y that was
-    played; all players of later levels step at once, each along its own payoff, and aren't projected. Metz et al.
-    (2017, Unrolled Generative Adversarial Networks). With more and more steps that converge it tends to the direction
-    of `HierarchicalAscent`, at the best response. A player without later ones follows its own gradient.
+    The direction is `d/dx f_1(x, y_depth(x))` with `y_{k+1} = project(y_k + other_step grad_y f_2(x, y_k))`, from the y
+    that was played; all players of later levels step at once, each along its own payoff, and at a bound the derivative
+    goes through the projection. Metz et al. (2017, Unrolled Generative Adversarial Networks). With more and more steps
+    that converge it tends to the direction of `HierarchicalAscent`, at the best response. A player without later ones
+    follows its own gradient.
 
     **Arguments:**
 
@@ -26,7 +27,8 @@ class Unrolled(Anticipating):
       gradient.
     - `depth`: how many, at least 1, static. None at all would be `GradientAscent`.
 
-    **Raises:** `ValueError` or `TypeError` that names the argument.
+    **Raises:** `ValueError` or `TypeError` that names the argument; a `ValueError` from `play` where others have
+    constraints beside their spaces, which gradient steps don't keep.
     """
 
     depth: int = eqx.field(static=True)
@@ -61,9 +63,8 @@ class Unrolled(Anticipating):
 
             def ascend(y: tuple[Action, ...], _: None) -> tuple[tuple[Action, ...], None]:
                 at = joint(y)
-                return tuple(
-                    plus(own, eta, partial_gradient(game, j, at)) for j, own in zip(later, y, strict=True)
-                ), None
+                ends = (plus(own, eta, partial_gradient(game, j, at)) for j, own in zip(later, y, strict=True))
+                return tuple(_projected(game, j, end) for j, end in zip(later, ends, strict=True)), None
 
             y, _ = jax.lax.scan(ascend, tuple(z[j] for j in later), None, length=self.depth)
             return game.payoffs(*joint(y))[player]
@@ -74,6 +75,11 @@ class Unrolled(Anticipating):
         """A gradient of the own payoff; one and, on the way back, a Hessian-vector product for each unrolled step."""
         unrolled = self.depth * len(_later(view.game, view.player))
         return Calls(gradients=1 + unrolled, hessian_vector_products=unrolled)
+
+
+def _projected(game: Game, player: int, action: Action) -> Action:
+    space = game.spaces[player]
+    return space.project(action) if space.bounded else action
 
 
 def _later(game: Game, player: int) -> tuple[int, ...]:
