@@ -1,6 +1,6 @@
 """The optimal strategy to commit to in a bimatrix game, mixed or pure: exactly, by linear programmes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -14,8 +14,12 @@ from stackjax.schedules import concrete
 Ties: TypeAlias = Literal["strong", "weak"]
 Floats: TypeAlias = NDArray[np.float64]
 
-#: What counts as a tie, in payoffs that are scaled to a range of 1.
+#: What counts as a tie of expected payoffs, of the mean absolute difference that the strategy mixes.
 TOLERANCE = 1e-9
+_TIED = 1e-13  # what counts as a tie of two payoffs in a row, of the largest difference between their columns
+_ROUNDING = 16 * np.finfo(np.float64).eps  # of the payoffs themselves
+_ACCURACY = 1e-11  # of a linear programme's solution, to which it is refined, also of what is mixed
+_REFINEMENTS = 5  # of it, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,20 +74,24 @@ def optimal_commitment(U1: Any, U2: Any, ties: Ties = "strong") -> Commitment:
 
     **Returns:** a `Commitment`. Among equally good ones: first one that is attained, then the lowest reply.
 
-    **Raises:** `TypeError` or `ValueError` that names the argument; `RuntimeError` if the solver, SciPy's HiGHS, fails.
+    **Raises:** `TypeError` or `ValueError` that names the argument; `RuntimeError` if the solver, SciPy's HiGHS, fails,
+    or finds nothing that can be verified.
 
-    Tolerance: payoffs are scaled to a range of 1 (the follower's: of the differences within a row) and are tied if they
-    differ by at most `TOLERANCE` = 1e-9. `X(j)` has no interior if no x makes j better than each of the others by more
-    than that, measured by the largest difference between the two columns.
+    Tolerance: the follower's payoffs are compared pair by pair, each pair of columns on its own scale, so that a payoff
+    of -1e10, say, for what is forbidden blurs no other choice. In a row two of them are tied if they differ by at most
+    1e-13 of the largest difference between their columns (but of no more than the row's range), or by their rounding.
+    With a strategy x two columns with the differences d are tied if `|x'd|` is at most `TOLERANCE` = 1e-9 of `x'|d|`,
+    and `X(j)` has no interior if no x makes j better than each of the others by more than that. Values of the leader
+    are equally good if they differ by at most 1e-9 of `x'|u - value|`, u being its payoffs in that column. What is
+    returned has been verified, in these terms, with the payoffs as they were given; what fails is passed over.
 
     >>> from stackjax.equilibria import optimal_commitment
     >>> print(optimal_commitment([[2, 4], [1, 3]], [[1, 0], [0, 1]]))
     leader's value 3.5, follower's value 0.5, strong ties
     leader plays 0: 0.5, 1: 0.5; follower replies 1
     """
-    game = _Scaled.of(U1, U2, ties)
-    solve = _strong if ties == "strong" else _weak
-    strategy, reply, attained = solve(game.leader, list(_regions(game.follower)))
+    game = _Game.of(U1, U2, ties)
+    strategy, reply, attained = (_strong if ties == "strong" else _weak)(game, list(game.regions()))
     return game.commitment(strategy, reply, ties, attained)
 
 
@@ -97,26 +105,26 @@ def pure_commitment(U1: Any, U2: Any, ties: Ties = "strong") -> Commitment:
     >>> pure_commitment([[2, 4], [1, 3]], [[1, 0], [0, 1]]).leader_value
     3.0
     """
-    game = _Scaled.of(U1, U2, ties)
-    best = game.follower == 0
+    game = _Game.of(U1, U2, ties)
+    best = np.stack([game.leads(int(j))[row] <= 0 for row, j in enumerate(np.argmax(game.follower, axis=1))])
     if ties == "strong":
         worth = np.where(best, game.leader, -np.inf).max(axis=1)
     else:
         worth = np.where(best, game.leader, np.inf).min(axis=1)
-    row = _first(worth >= worth.max() - TOLERANCE)
-    reply = _first(best[row] & (np.abs(game.leader[row] - worth[row]) <= TOLERANCE))
+    row = _first(worth >= worth.max() - _ROUNDING * np.abs(worth))
+    reply = _first(best[row] & (np.abs(game.leader[row] - worth[row]) <= _ROUNDING * np.abs(worth[row])))
     return game.commitment(np.eye(len(worth))[row], reply, ties, True)
 
 
-class _Scaled(NamedTuple):
-    """A game with its scaled payoffs: the leader's in [0, 1], the follower's minus the best ones in their row."""
+class _Game(NamedTuple):
+    """A game with its payoffs times powers of two, which changes no digit: the largest of a player's is about 1."""
 
     payoffs: tuple[Floats, Floats]
     leader: Floats
     follower: Floats
 
     @classmethod
-    def of(cls, U1: Any, U2: Any, ties: str) -> "_Scaled":
+    def of(cls, U1: Any, U2: Any, ties: str) -> "_Game":
         if ties not in ("strong", "weak"):
             raise ValueError(f"ties: expected 'strong' or 'weak', got {ties!r}")
         if not concrete((U1, U2)):
@@ -125,167 +133,284 @@ class _Scaled(NamedTuple):
             )
         matrices = payoff_matrices((U1, U2), ("U1", "U2"), np.asarray)
         u1, u2 = (np.asarray(u, np.float64) for u in matrices)
-        return cls((u1, u2), _scaled(u1, np.min), _snapped(_scaled(u2, np.max, axis=1, keepdims=True)))
+        return cls((u1, u2), *(np.ldexp(u, -int(np.frexp(np.max(np.abs(u)))[1])) for u in (u1, u2)))
+
+    def leads(self, j: int) -> Floats:
+        """By how much column j is better for the follower than each column in each row, 0 where they are tied."""
+        leads = self.follower[:, [j]] - self.follower
+        return np.where(np.abs(leads) <= self._tied(j, leads), 0.0, leads)
+
+    def _tied(self, j: int, leads: Floats) -> Floats:
+        """How much ties may differ by."""
+        v = self.follower
+        span = np.minimum(np.max(np.abs(leads), axis=0), np.ptp(v, axis=1)[:, None])
+        tied = np.maximum(_TIED * span, _ROUNDING * np.maximum(np.abs(v[:, [j]]), np.abs(v)))
+        # Nothing but rounding, of what the row's payoffs were computed from, in every row.
+        noise = _ROUNDING * np.max(np.abs(v), axis=1, keepdims=True)
+        return np.where(np.all(np.abs(leads) <= noise, axis=0), noise, tied)
+
+    def regions(self) -> "Iterator[_Region]":
+        seen = np.zeros(self.follower.shape[1], bool)
+        for j in range(len(seen)):
+            if seen[j]:
+                continue
+            leads = self.leads(j)
+            alike = ~np.any(leads, axis=0)
+            seen |= alike
+            scaled = leads[:, ~alike] / np.max(np.abs(leads[:, ~alike]), axis=0)
+            yield _Region(np.flatnonzero(alike), np.flatnonzero(~alike), scaled)
+
+    def is_best(self, x: Floats, j: int) -> bool:
+        """Whether column j is a best reply to x, from the payoffs themselves."""
+        leads = self.follower[:, [j]] - self.follower
+        return bool(np.all(x @ leads >= -(TOLERANCE * (x @ np.abs(leads)) + x @ self._tied(j, leads))))
+
+    def worth(self, x: Floats, j: Any) -> Any:
+        """The leader's expected payoffs for x and a column, or columns."""
+        return x @ self.leader[:, j]
+
+    def resolution(self, x: Floats, j: int) -> float:
+        """What counts as a tie of the leader's expected payoffs there."""
+        u = self.leader[:, j]
+        return float(TOLERANCE * (x @ np.abs(u - x @ u)) + 2 * _ROUNDING * (x @ np.abs(u)))
 
     def commitment(self, strategy: Floats, reply: int, ties: Ties, attained: bool) -> Commitment:
+        if not self.is_best(strategy, reply):
+            raise RuntimeError(
+                "the follower's reply that was found isn't its best; the payoffs differ too much in scale"
+            )
         value, follower_value = (float(strategy @ u[:, reply]) for u in self.payoffs)
         return Commitment(value, follower_value, strategy, reply, ties, attained)
-
-
-def _scaled(u: Floats, reference: Any, **axis: Any) -> Floats:
-    """`u` minus its `reference`, over the largest of these differences; 0 where they are but rounding."""
-    magnitude = np.max(np.abs(u))
-    u = u / (magnitude if magnitude > 0 else 1.0)
-    differences = u - reference(u, **axis)
-    largest = np.max(np.abs(differences))
-    scaled: Floats = differences / largest if largest > 8 * np.finfo(np.float64).eps else np.zeros_like(u)
-    return scaled
-
-
-def _snapped(v: Floats) -> Floats:
-    """Tied payoffs of a row, the larger ones of which decide, made equal: from here on ties in a row are exact."""
-    snapped = np.empty_like(v)
-    for row, order, into in zip(v, np.argsort(v, axis=1), snapped, strict=True):
-        ends = np.append(np.diff(row[order]) > TOLERANCE, True)  # the last, largest of each group
-        into[order] = row[order][ends][np.append(0, np.cumsum(ends)[:-1])]
-    return snapped
 
 
 class _Region(NamedTuple):
     """Where some columns, which are worth the same to the follower, are best replies: the x with `x' leads >= 0`."""
 
     columns: NDArray[np.intp]
-    rivals: list[NDArray[np.intp]]  # the other columns, those together that are worth the same
+    rivals: NDArray[np.intp]  # the other columns
     leads: Floats  # [A, rivals], each rival's divided by the largest
 
     def has_interior(self) -> bool:
-        if not self.rivals or self.leads.min(axis=1).max() > TOLERANCE:  # in a row already
+        if not self.rivals.size or np.any(np.all(self.leads > 0, axis=1)):  # in a row already
             return True
         rows, rivals = self.leads.shape
         margin = np.append(np.zeros(rows), 1.0)
         found = _maximise(margin, at_most_zero=np.column_stack([-self.leads.T, np.ones(rivals)]), free=1)
-        return found is not None and bool(margin @ found.x > TOLERANCE)
+        return found is not None and not np.any(self.tied(_strategy(found.x[:-1])))
+
+    def tied(self, x: Floats) -> NDArray[np.bool_]:
+        """Which rivals are as good a reply to an x of the region (or better)."""
+        tied: NDArray[np.bool_] = x @ self.leads <= TOLERANCE * (x @ np.abs(self.leads))
+        return tied
 
     def replies(self, x: Floats) -> NDArray[np.intp]:
         """The columns that are best replies to an x of the region."""
-        tied = [rival for rival, lead in zip(self.rivals, x @ self.leads, strict=True) if lead <= TOLERANCE]
-        return np.concatenate([self.columns, *tied])
+        return np.concatenate([self.columns, self.rivals[self.tied(x)]])
 
 
-def _regions(v: Floats) -> Iterator[_Region]:
-    kinds, kind = np.unique(v, axis=1, return_inverse=True)
-    members = [np.flatnonzero(kind == i) for i in range(kinds.shape[1])]
-    for i, columns in enumerate(members):
-        leads = np.delete(kinds[:, [i]] - kinds, i, axis=1)
-        yield _Region(columns, members[:i] + members[i + 1 :], leads / np.max(np.abs(leads), axis=0))
-
-
-def _strong(u: Floats, regions: list[_Region]) -> tuple[Floats, int, bool]:
-    found: list[tuple[float, int, Floats]] = []
+def _strong(game: _Game, regions: list[_Region]) -> tuple[Floats, int, bool]:
+    found: list[tuple[float, float, int, Floats]] = []
     best = -np.inf
     for region in regions:
         for j in region.columns:
-            if np.max(u[:, j]) < best - TOLERANCE:  # not even if the follower always replied j
+            u = game.leader[:, j]
+            if np.max(u) < best - _ROUNDING * abs(best):  # not even if the follower always replied j
                 continue
-            solution = _maximise(u[:, j], at_most_zero=-region.leads.T)
-            if solution is not None:
-                x = _strategy(solution.x)
-                found.append((float(x @ u[:, j]), int(j), x))
+            solution = _maximise(_centred(u), at_most_zero=-region.leads.T)
+            if solution is None:
+                continue
+            x = _strategy(solution.x)
+            if game.is_best(x, int(j)):
+                found.append((float(x @ u), game.resolution(x, int(j)), int(j), x))
                 best = max(best, found[-1][0])
     if not found:
         raise RuntimeError("optimal_commitment: the solver found no strategy of the leader to which any reply is best")
-    reply, strategy = min(((j, x) for value, j, x in found if value >= best - TOLERANCE), key=lambda pair: pair[0])
-    return strategy, reply, True
+    first = min(_nearly_best(found, key=lambda f: f[:2]), key=lambda f: f[2])
+    return first[3], first[2], True
 
 
-def _weak(u: Floats, regions: list[_Region]) -> tuple[Floats, int, bool]:
-    found: list[tuple[float, _Region, Any]] = []
+def _weak(game: _Game, regions: list[_Region]) -> tuple[Floats, int, bool]:
+    found: list[tuple[float, float, _Region, Floats]] = []
     best = -np.inf
     for region in regions:
-        ours = u[:, region.columns]
-        if np.min(np.max(ours, axis=0)) < best - TOLERANCE or not region.has_interior():
+        ours = game.leader[:, region.columns]
+        if np.min(np.max(ours, axis=0)) < best - _ROUNDING * abs(best) or not region.has_interior():
             continue
         # over (x, t): t is what the worst of the columns yields
-        worst = np.column_stack([-ours.T, np.ones(len(region.columns))])
+        worst = np.column_stack([-_centred(ours).T, np.ones(len(region.columns))])
         replies = np.column_stack([-region.leads.T, np.zeros(len(region.rivals))])
-        solution = _maximise(np.append(np.zeros(len(u)), 1.0), at_most_zero=np.concatenate([worst, replies]), free=1)
+        solution = _maximise(np.append(np.zeros(len(ours)), 1.0), at_most_zero=np.concatenate([worst, replies]), free=1)
         if solution is None:
             raise RuntimeError("optimal_commitment: the solver contradicts itself on whether a region is empty")
-        found.append((float(solution.x[-1]), region, solution))
-        best = max(best, found[-1][0])
+        x = _strategy(solution.x[:-1])
+        reply = _worst(game, region, x)
+        if game.is_best(x, reply):
+            found.append((float(game.worth(x, reply)), game.resolution(x, reply), region, x))
+            best = max(best, found[-1][0])
     if not found:
         raise RuntimeError("optimal_commitment: the solver found no reply whose region has an interior")
 
-    optima = sorted((f for f in found if f[0] >= best - TOLERANCE), key=lambda f: f[1].columns[0])
-    for _, region, solution in optima:
-        attaining = _attaining(u, region, solution)
+    optima = sorted(_nearly_best(found, key=lambda f: f[:2]), key=lambda f: f[2].columns[0])
+    for value, resolution, region, x in optima:
+        attaining = _attaining(game, region, x, value, resolution)
         if attaining is not None:
-            return attaining, _worst(u, region, attaining), True
-    _, region, solution = optima[0]
-    strategy = _strategy(solution.x[:-1])
-    return strategy, _worst(u, region, strategy), False
+            return attaining, _worst(game, region, attaining), True
+    _, _, region, x = optima[0]
+    return x, _worst(game, region, x), False
 
 
-def _worst(u: Floats, region: _Region, x: Floats) -> int:
-    values = x @ u[:, region.columns]
-    return int(region.columns[_first(values <= values.min() + TOLERANCE)])
+def _nearly_best(found: list[Any], key: Callable[[Any], tuple[float, float]]) -> list[Any]:
+    """Those whose values differ from the best one by no more than either resolution, or are better."""
+    best, resolution = key(max(found, key=key))
+    return [each for each in found if key(each)[0] >= best - max(resolution, key(each)[1])]
 
 
-def _attaining(u: Floats, region: _Region, solution: Any) -> Floats | None:
+def _worst(game: _Game, region: _Region, x: Floats) -> int:
+    values = game.worth(x, region.columns)
+    least = int(np.argmin(values))
+    return int(region.columns[_first(values <= values[least] + game.resolution(x, region.columns[least]))])
+
+
+def _attaining(game: _Game, region: _Region, vertex: Floats, value: float, resolution: float) -> Floats | None:
     """An optimum of the region's programme that yields as much if ties go against the leader; None if there is none.
 
     Rivals that are tied at all optima must yield the value too. That may leave optima at which more rivals are tied,
     and so on. When no more come, an optimum at which none of the other rivals is tied decides.
     """
-    vertex, value = _strategy(solution.x[:-1]), solution.x[-1]
 
     def yields_it(x: Floats) -> bool:
-        return bool(np.min(x @ u[:, region.replies(x)]) >= value - TOLERANCE)
+        replies = region.replies(x)
+        short = value - game.worth(x, replies)
+        return all(s <= max(resolution, game.resolution(x, j)) for s, j in zip(short, replies, strict=True))
 
     if yields_it(vertex):
         return vertex
     always = np.zeros(len(region.rivals), bool)
     while True:
-        must = np.concatenate([region.columns, *(r for r, a in zip(region.rivals, always, strict=True) if a)])
-        optima = np.concatenate([value - u[:, must].T, -region.leads.T])
+        must = np.concatenate([region.columns, region.rivals[always]])
+        enough = value - resolution / 100 - game.leader[:, must]  # a bit less, lest rounding leave nothing
+        optima = np.concatenate([enough.T, -region.leads.T])
         found: list[Floats] = []
         tied = always.copy()
         for rival, lead in enumerate(region.leads.T):
-            if tied[rival] or any(x @ lead > TOLERANCE for x in found):
+            if tied[rival] or any(not region.tied(x)[rival] for x in found):
                 continue
             solution = _maximise(lead, at_most_zero=optima)
             if solution is None:
                 return None
             found.append(_strategy(solution.x))
-            tied[rival] = found[-1] @ lead <= TOLERANCE
+            tied[rival] = region.tied(found[-1])[rival]
         if (tied == always).all():
             break
         always = tied
     if not found:  # all rivals are tied at all optima that are left
-        solution = _maximise(np.zeros(len(u)), at_most_zero=optima)
+        solution = _maximise(np.zeros(len(vertex)), at_most_zero=optima)
         if solution is None:
             return None
         found.append(_strategy(solution.x))
     inside = _strategy(np.mean(found, axis=0))
-    return inside if yields_it(inside) else None
+    return inside if yields_it(inside) and game.is_best(inside, _worst(game, region, inside)) else None
 
 
-def _maximise(objective: Floats, *, at_most_zero: Floats, free: int = 0) -> Any | None:
-    """SciPy's solution over the simplex, which `free` unbounded variables follow; None if there is no such point."""
+def _centred(u: Floats) -> Floats:
+    """Payoffs minus the smallest in size, over the largest: what is common to all goes, no digit of the small ones."""
+    centred = u - u.flat[np.argmin(np.abs(u))]
+    scaled: Floats = centred / (np.max(np.abs(centred)) or 1.0)
+    return scaled
+
+
+class _Solution(NamedTuple):
+    x: Floats
+    multipliers: Floats  # of the inequalities
+
+
+def _maximise(objective: Floats, *, at_most_zero: Floats, free: int = 0) -> _Solution | None:
+    """The solution over the simplex, which `free` unbounded variables follow; None if there is no such point.
+
+    The solver is exact to 1e-10 of the largest number in a row: too little where numbers of other sizes decide. Where
+    that shows, in an inequality or in the distance to the dual bound, the difference is solved for on its own scale
+    (Gleixner, Steffy and Wolter, "Iterative refinement for linear programming", 2016).
+    """
     rows = len(objective) - free
-    solution = linprog(
-        -objective,
-        A_ub=at_most_zero,
-        b_ub=np.zeros(len(at_most_zero)),
-        A_eq=np.append(np.ones(rows), np.zeros(free))[None],
-        b_eq=[1.0],
-        bounds=[(0.0, 1.0)] * rows + [(None, None)] * free,
-        method="highs",
-        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},  # its least
-    )
+    largest = np.max(np.abs(at_most_zero), axis=1, keepdims=True, initial=0.0)
+    rules = at_most_zero / np.where(largest > 0, largest, 1.0)
+    c = objective / (np.max(np.abs(objective)) or 1.0)
+    lower = np.append(np.zeros(rows), np.full(free, -np.inf))
+    found = _solve(c, rules, np.zeros(len(rules)), 1.0, lower)
+    zoom = steep = 1.0
+    for _ in range(_REFINEMENTS):
+        if found is None:
+            return None
+        x, multipliers = _cleaned(found.x, rules, rows), np.maximum(found.multipliers, 0.0)
+        found = _Solution(x, multipliers)
+        reduced = c - multipliers @ rules
+        level = float(np.max(reduced[:rows]))
+        sizes = np.abs(c) + multipliers @ np.abs(rules)
+        off, gap = float(np.max(_violations(rules, x), initial=0.0)), level - float(c @ x)
+        if gap <= _ACCURACY * (np.abs(c) @ np.abs(x) + np.max(sizes[:rows][x[:rows] > 0])):
+            gap = 0.0
+        if not off and not gap:
+            return found
+        zoom = max(zoom, 1 / off) if off else zoom
+        steep = max(steep, 1 / gap) if gap else steep
+        reduced[:rows] -= level
+        at = np.append(x[:rows], np.zeros(free))
+        try:
+            change = _solve(
+                steep * reduced,
+                rules,
+                -zoom * (rules @ x),
+                zoom * (1 - np.sum(x[:rows])),
+                lower - zoom * at,
+                steep * multipliers,
+            )
+        except RuntimeError:
+            return found
+        if change is None:
+            return None if off else found
+        found = _Solution(x + change.x / zoom, multipliers + change.multipliers / steep)
+    return found
+
+
+def _solve(
+    c: Floats, rules: Floats, limits: Floats, total: float, lower: Floats, slopes: Floats | None = None
+) -> _Solution | None:
+    """SciPy's, of `max c'x + slopes' rules x` with `rules x <= limits`.
+
+    Those x that have a `lower` bound add up to `total`. The slopes aren't added to c, beside which they may be large,
+    but belong to variables `rules x` of their own.
+    """
+    sums = np.isfinite(lower).astype(float)[None]
+    bounds = [(low if np.isfinite(low) else None, None) for low in lower]
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # its least
+    if slopes is None:
+        given = {"A_ub": rules, "b_ub": limits, "A_eq": sums, "b_eq": [total]}
+    else:
+        c = np.append(c, slopes)
+        bounds += [(None, limit) for limit in limits]
+        equal = np.block([[sums, np.zeros((1, len(rules)))], [rules, -np.eye(len(rules))]])
+        given = {"A_eq": equal, "b_eq": np.append(total, np.zeros(len(rules)))}
+    solution = linprog(-c, **given, bounds=bounds, method="highs", options=options)
     if solution.status not in (0, 2):
         raise RuntimeError(f"optimal_commitment: the solver failed on a linear programme: {solution.message}")
-    return solution if solution.status == 0 else None
+    if solution.status == 2:
+        return None
+    multipliers = -(solution.ineqlin.marginals if slopes is None else solution.eqlin.marginals[1:])
+    return _Solution(solution.x[: len(lower)], multipliers)
+
+
+def _violations(rules: Floats, x: Floats) -> Floats:
+    """By how much x breaks the rules that it breaks by more than rounding; 0 for the others."""
+    over = rules @ x
+    return np.where(over > _ACCURACY * (np.abs(rules) @ np.abs(x)), over, 0.0)
+
+
+def _cleaned(x: Floats, rules: Floats, rows: int) -> Floats:
+    """Without probabilities that are but rounding, unless a rule needs them."""
+    x = np.append(np.maximum(x[:rows], 0.0), x[rows:])
+    x = x / np.sum(x[:rows])
+    clean = np.append(np.where(x[:rows] < 1e-14, 0.0, x[:rows]), x[rows:])
+    return clean if np.max(_violations(rules, clean), initial=0.0) <= np.max(_violations(rules, x), initial=0.0) else x
 
 
 def _strategy(x: Floats) -> Floats:

@@ -165,6 +165,104 @@ def test_the_lowest_index_of_what_is_equally_good(ties):
     assert pure_commitment(np.ones((3, 4)), np.eye(3, 4)[:, ::-1], ties).leader_strategy.tolist() == [1, 0, 0]
 
 
+# Payoffs of very different sizes
+
+FORBIDDEN = -1e10
+
+
+def test_a_forbidden_reply_blurs_no_tie():
+    U1, U2 = [[2, 4, -9], [1, 3, -9]], [[1, 0, FORBIDDEN], [0, 1, FORBIDDEN]]
+    strong, weak = (optimal_commitment(U1, U2, ties) for ties in RULES)
+    np.testing.assert_allclose(strong.leader_strategy, [1 / 2, 1 / 2], rtol=0, atol=1e-12)
+    assert strong.leader_value == weak.leader_value == pytest.approx(3.5, abs=1e-12)
+    assert (strong.attained, weak.attained, strong.follower_action) == (True, False, 1)
+    assert [pure_commitment(U1, U2, ties).leader_value for ties in RULES] == [3, 3]
+
+
+def normal_games(seed, games):
+    rng = np.random.default_rng(seed)
+    for _ in range(games):
+        yield rng, *rng.normal(size=(2, *rng.integers(2, 5, size=2)))
+
+
+def check_same(U1, U2, V1, V2, places=1.0):
+    """That the second game is worth what the first is, times `places`."""
+    for ties, method in itertools.product(RULES, METHODS):
+        plain, found = method(U1, U2, ties), method(V1, V2, ties)
+        assert found.leader_value / places == pytest.approx(plain.leader_value, abs=1e-7)
+        assert found.attained == plain.attained
+        x, leads = found.leader_strategy, V2[:, [found.follower_action]] - V2
+        assert (x @ leads >= -1e-9 * (x @ np.abs(leads))).all()  # of the entries that it mixes
+
+
+def test_forbidden_replies_change_nothing():
+    """Anywhere, and whatever the leader would be paid, be it a fortune."""
+    for rng, U1, U2 in normal_games(12, 200):
+        at = rng.integers(U1.shape[1] + 1)
+        forbidden = FORBIDDEN * rng.uniform(0.5, 2, size=len(U1)) ** rng.integers(2)
+        pays = rng.normal(size=len(U1)) * 10.0 ** rng.integers(0, 11)
+        check_same(U1, U2, np.insert(U1, at, pays, axis=1), np.insert(U2, at, forbidden, axis=1))
+
+
+def test_forbidden_rows_of_the_leader_change_nothing():
+    for rng, U1, U2 in normal_games(13, 25):
+        at = rng.integers(len(U1) + 1)
+        row = FORBIDDEN * np.ones(U1.shape[1]), rng.normal(size=U1.shape[1])
+        check_same(U1, U2, *(np.insert(U, at, new, axis=0) for U, new in zip((U1, U2), row, strict=True)))
+
+
+def test_large_and_small_units_and_large_offsets_change_nothing():
+    for n, (rng, U1, U2) in enumerate(normal_games(14, 24)):
+        units = 10.0 ** np.array([[-10, 10], [10, -10], [10, 10], [-10, -10]])[n % 4]
+        check_same(U1, U2, units[0] * U1, units[1] * U2, units[0])
+        check_same(U1, U2, U1, U2 + 1e6 * rng.normal(size=(len(U2), 1)))  # what the follower is paid whatever it does
+
+
+@pytest.mark.parametrize(
+    ("U1", "U2", "value"),
+    [  # The follower's alternatives in row 1, of the sizes of 1, decide; in row 0 one of them is forbidden, or two are.
+        ([[2, 4, 9], [1, 3, 9]], [[1, 0, FORBIDDEN], [0, 1, 0.5]], 3.5),
+        ([[1, 0, 5], [0, 3, 5]], [[1, 0.5, FORBIDDEN], [0, FORBIDDEN, -1]], 1),
+        ([[0, 4], [3, 0]], [[1e-10, 0], [0, 1e10]], 4),  # 1e-20 of row 1 suffices to induce column 1
+        ([[0, 1], [3, 4]], [[FORBIDDEN, 0], [0.25, 0]], 4),  # 2.5e-11 of row 0 here, which costs about as much
+        ([[2, 4], [1, 3], [FORBIDDEN, FORBIDDEN]], [[1, 0], [0, 1], [0, 1]], 3.5),
+        ([[2, 4, 1e10], [1, 3, 1e10]], [[1, 0, 0], [0, 1, 0.4]], 3.5),
+    ],
+)
+def test_sizes_that_differ_within_rows(U1, U2, value):
+    for ties in RULES:
+        found = optimal_commitment(U1, U2, ties)
+        assert found.leader_value == pytest.approx(value, abs=1e-9)
+        if ties == "strong":
+            x, leads = found.leader_strategy, np.array(U2)[:, [found.follower_action]] - np.array(U2)
+            assert (x @ leads >= -1e-9 * (x @ np.abs(leads))).all()
+
+
+def test_two_rows_exactly_where_replies_are_forbidden_in_some_rows():
+    """Values against exact arithmetic; small probabilities, of 1e-10, may decide which replies can be induced."""
+    small = 0
+    for rng, U1, U2 in normal_games(15, 100):
+        U1, U2 = U1[:2], np.where(rng.random((2, U1.shape[1])) < 0.3, FORBIDDEN, U2[:2])
+        exact = TwoRows(*([[Fraction(x) for x in row] for row in U.tolist()] for U in (U1, U2)))
+        for ties in RULES:
+            found = optimal_commitment(U1, U2, ties)
+            assert found.leader_value == pytest.approx(float(exact.commitment(ties)[0]), abs=1e-9)
+            small += 0 < found.leader_strategy.min() < 1e-8
+    assert small > 5
+
+
+def test_a_reply_that_is_not_best_is_not_returned(monkeypatch):
+    """With a solver that is wrong: the second row, to which column 1 is the best reply, whatever it is asked."""
+    monkeypatch.setattr(
+        commitment, "_maximise", lambda *_, **__: commitment._Solution(np.array([0.0, 1.0]), np.zeros(1))
+    )
+    found = optimal_commitment([[2, 4], [1, 3]], [[1, 0], [0, 1]])
+    assert (found.follower_action, found.leader_value) == (1, 3)
+    with pytest.raises(RuntimeError, match="no strategy of the leader to which any reply is best"):
+        monkeypatch.setattr(commitment._Game, "is_best", lambda *_: False)
+        optimal_commitment([[2, 4], [1, 3]], [[1, 0], [0, 1]])
+
+
 # Brute force
 
 
