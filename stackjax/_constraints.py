@@ -89,13 +89,17 @@ def _check(game: Game, player: int, name: str, actions: tuple[Any, ...]) -> None
             )
 
 
-def has_constraints(game: Game) -> bool:
-    """Whether a game could constrain any player: it, or the game that it wraps, says so."""
-    inner = game
-    while isinstance(getattr(inner, "game", None), Game):
-        inner = inner.game  # type: ignore[attr-defined]
-    methods = (type(inner).inequalities, Game.inequalities), (type(inner).equalities, Game.equalities)
-    return any(own is not base for own, base in methods)
+def has_constraints(game: Game, dtype: Any = jnp.float32) -> bool:
+    """Whether the game constrains any player beside its space."""
+    if type(game).inequalities is Game.inequalities and type(game).equalities is Game.equalities:
+        return False
+    found: list[bool] = []
+
+    def of_anybody(*actions: Action) -> None:
+        found.append(any(is_constrained(game, i, actions) for i in range(len(actions))))
+
+    jax.eval_shape(of_anybody, *(space.struct(dtype) for space in game.spaces))
+    return found[0]
 
 
 def violations(game: Game, actions: tuple[Action, ...], dtype: Any) -> Float[Array, " players"]:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from stackjax._constraints import has_constraints, of_game
+from stackjax._dependence import Traced
 from stackjax.protocols import Game, Learner, Signal, View, same_structure
 from stackjax.schedules import concrete
 from stackjax.spaces import Space
@@ -286,12 +288,32 @@ def _requirements(shared: list[Array], mapped: list[Array], *, layout: Layout, d
             if action is not None:
                 outside = f"start: player {i}: the action lies outside its space {type(space).__name__}"
                 found[outside] = space.contains(action)
+                found |= _own_constraints(game, i, action, dtype)
             view = View(learners[i], game, i, action, dtype)
             for text, holds in learners[i].requires(view).items():
                 found[f"player {i}, {type(learners[i]).__name__}: {text}"] = jnp.all(jnp.asarray(holds))
         return found
 
     return jax.vmap(check)(mapped) if mapped else check(mapped)
+
+
+def _own_constraints(game: Game, player: int, action: Any, dtype: Any) -> dict[str, Any]:
+    """That a start keeps those constraints of the game that depend on the player's own action alone."""
+    if not has_constraints(game, dtype):
+        return {}
+    blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), tuple(space.struct(dtype) for space in game.spaces))
+    joint = (*blank[:player], action, *blank[player + 1 :])
+    depends = Traced(lambda *z: of_game(game, player, z, dtype), *joint)
+    if any(depends.depends(*(j != player for j in range(len(joint))))):
+        return {}
+    size = _largest(action)
+    kept = of_game(game, player, joint, dtype).violation <= jnp.sqrt(jnp.finfo(dtype).eps) * jnp.maximum(1, size)
+    return {f"start: player {player}: the action doesn't keep the player's own constraints": kept}
+
+
+def _largest(action: Any) -> Any:
+    """The largest entry, in absolute value."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(x), initial=0) for x in jax.tree.leaves(action)]))
 
 
 def structure(game: Game, learners: tuple[Learner, ...]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from stackjax._careful import carefully
+from stackjax._constraints import has_constraints
 from stackjax._dependence import Traced
 from stackjax._derivatives import where_differentiable
 from stackjax._players import Players, check_dictionary, check_payoffs, check_same
@@ -329,7 +330,9 @@ class _OneReplicate:
             c = c._replace(status=jnp.where((c.status == OK) & ~jnp.isfinite(c.payoffs[0]), NON_FINITE, c.status))
         failed = c.status != OK
         c = c._replace(failed_at=jnp.where((c.failed_at < 0) & failed, end, c.failed_at))
-        strategies = players.strategies(c.states) if self.recording.strategies or self.recording.metrics else ()
+        constrained = has_constraints(players.game, players.dtype)
+        wanted = self.recording.strategies or self.recording.metrics or constrained
+        strategies = players.strategies(c.states) if wanted else ()
         sums = c.payoffs if self.recording.payoffs else ()
         if self.finite and self.recording.payoffs == "exact":
             counts = c.visits.astype(players.dtype)[None]
@@ -343,7 +346,7 @@ class _OneReplicate:
             "actions": c.actions,
             "payoffs": jnp.stack(means) if means else None,
             "metrics": jax.tree.map(jnp.asarray, metrics),
-            "reports": players.reports(c.states),
+            "reports": players.reports(c.states) if not constrained else players.violated(c.states, strategies),
             "block_visits": c.visits.reshape([arms_of(space) for space in players.game.spaces])
             if self.recording.visits
             else None,

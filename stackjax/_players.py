@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
+from stackjax._constraints import is_constrained, of_game
 from stackjax._noise import BEFORE, computed_once, round_key
 from stackjax._wrapped import RealisedGame
 from stackjax.arms import count
@@ -92,6 +93,15 @@ class Players:
         for i, report in enumerate(found):
             check_dictionary(f"player {i}, {type(self.learners[i]).__name__}.report", report)
         return found
+
+    def violated(self, states: tuple[Any, ...], strategies: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
+        """The reports, with the `violation` of the strategies for every player that the game constrains."""
+        found = []
+        for i, report in enumerate(self.reports(states)):
+            if is_constrained(self.game, i, strategies):
+                report = report | {"violation": of_game(self.game, i, strategies, self.dtype).violation}
+            found.append(report)
+        return tuple(found)
 
     def round(self, t: Any, replicate: Array, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """Play round `t`: the new states, actions, payments, oracle calls, and whether an arm was out of bounds.

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from stackjax import _batch, _derivatives, _entry, _loop, _players
+from stackjax._constraints import check_constraints
 from stackjax._noise import stream_words
 from stackjax.phases import check_phases
 from stackjax.protocols import Game, Learner
@@ -168,6 +169,7 @@ def _prepared(
 
     dtype = _entry.common_float(game, start)
     layout, shared, mapped = _entry.lay_out(game, learners, start, in_axes, dtype, ids.size if batched else None)
+    check_constraints(game, dtype)
     _entry.check_values(layout, shared, mapped, dtype)
     points = record.points(begin, begin + rounds)
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))

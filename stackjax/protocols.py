@@ -222,7 +222,19 @@ class View:
         None without any. In the last level they don't depend on what it hasn't seen.
         """
         self._need(Signal.OWN_PAYOFF, "view.constraints")
-        return tuple(f(self.player, actions) for f in (self._game.inequalities, self._game.equalities))  # type: ignore[return-value]
+        return self._game.inequalities(self.player, actions), self._game.equalities(self.player, actions)  # type: ignore[arg-type]
+
+    @property
+    def is_constrained(self) -> bool:
+        """Whether the game constrains it beside its space (`Signal.OWN_PAYOFF`)."""
+        actions = tuple(space.struct(self.dtype) for space in self._game.spaces)
+        found: list[bool] = []
+
+        def both(*actions: Action) -> None:
+            found.append(any(values is not None for values in self.constraints(actions)))
+
+        jax.eval_shape(both, *actions)
+        return found[0]
 
     @property
     def dynamics(self) -> Dynamics:

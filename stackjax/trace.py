@@ -102,7 +102,8 @@ class Trace(eqx.Module):
       finite shows, and ends a replicate only with the state of a learner that uses it); NaN once a replicate
       failed.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
-    - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`.
+    - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`; of a player that the game
+      constrains also the largest `violation` of its constraints by the strategies, in the constraints' units.
     - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
     - `state`: the learners' final states; `key`, `ids [replicates]`: what `play(resume=trace)` goes on with.
     - `visits`: of a game of arms, how often each joint action was played since round 0, `[replicates, K, A, B]`; None

@@ -1,14 +1,15 @@
 """Active constraints: what vanishes at an answer that bounds or constraints hold, and in which directions it moves."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Scalar
 
 from stackjax._cones import nonnegative_multipliers, shortest_change, without_rows
-from stackjax._constraints import is_constrained, of_player
+from stackjax._constraints import Constraints, is_constrained, of_player
 from stackjax.protocols import Action, Game
 from stackjax.spaces import FreeDirections, weak
 
@@ -42,15 +43,34 @@ def held_constraints(
     constraint is reached if its value is, in the units of the action, within the 0.4th power of the resolution of the
     action's size or 1: within 6e-7 in float64 and 2e-3 in float32.
     """
-    own, unravel = ravel_pytree(actions[player])
+
+    def constraints(action: Action) -> Constraints:
+        return of_player(game, player, (*actions[:player], action, *actions[player + 1 :]))
+
+    values, rows, nu, reached, signed = _multipliers(constraints, actions[player], slope)
+    return values, rows, signed | (nu * jnp.linalg.norm(rows, axis=1) > weak(slope)), reached
+
+
+def first_order_residual(
+    payoff: Callable[[Action], Scalar], constraints: Callable[[Action], Constraints], action: Action
+) -> Scalar:
+    """What the multipliers leave of the payoff's gradient, or the largest violation: 0 at a constrained maximum."""
+    slope = ravel_pytree(jax.grad(payoff)(action))[0]
+    _, rows, nu, _, _ = _multipliers(constraints, action, slope)
+    return jnp.maximum(jnp.max(jnp.abs(slope - rows.T @ nu)), constraints(action).violation)
+
+
+def _multipliers(constraints: Callable[[Action], Constraints], action: Action, slope: Float[Array, " d"]) -> Any:
+    """Values, derivatives, multipliers (no derivatives), which are reached, and which are equalities."""
+    own, unravel = ravel_pytree(action)
 
     def values_at(y: Float[Array, " d"]) -> Float[Array, " n"]:
-        return of_player(game, player, (*actions[:player], unravel(y), *actions[player + 1 :])).all
+        return constraints(unravel(y)).all
 
     values, rows = values_at(own), jax.jacrev(values_at)(own)
-    signed: Any = jnp.asarray(of_player(game, player, actions).signed)
+    signed: Any = jnp.asarray(constraints(action).signed)
     value, row, y = jax.lax.stop_gradient((values, rows, own))
     near = jnp.finfo(y.dtype).eps ** 0.4 * jnp.maximum(1, jnp.max(jnp.abs(y), initial=0.0))
     reached = signed | (value >= -near * jnp.linalg.norm(row, axis=1))
     nu = nonnegative_multipliers(row, jax.lax.stop_gradient(slope), reached, signed)
-    return values, rows, signed | (nu * jnp.linalg.norm(row, axis=1) > weak(slope)), reached
+    return values, rows, nu, reached, signed

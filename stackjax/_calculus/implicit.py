@@ -1,12 +1,13 @@
 """The implicit function theorem: how the level below answers, and the total derivative along its answer.
 
 At a bound or an active constraint an answer moves along its free directions alone. With the orthogonal projection P to
-these, the rows G of the active constraints' derivatives in y and their values c, what vanishes at a follower's answer is
-`F = P grad_y f2 - G^+ c`. At the answer its Jacobian is `F_y = P L_yy - (I - P)` and `F_x = P L_yx - G^+ c_x`, L the
+these, the rows G of the active constraints' derivatives in y and their values c, what vanishes at a follower's answer
+is `F = P grad_y f2 - G^+ c`. At the answer its Jacobian is `F_y = P L_yy - (I - P)` and `F_x = P L_yx - G^+ c_x`, L the
 Lagrangian: the system of the active constraints' first-order conditions with its multipliers eliminated. A product with
 it costs one with `L_yy`, and `P F_y' P - (I - P)` is symmetric where `L_yy` is.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -86,14 +87,12 @@ def total_derivative_of(
     grad_x, grad_y = jax.grad(lambda x, y: paid(*joint(x, y)), argnums=(0, 1))(x, y)
     _, pull, free = jax.vjp(conditions, x, y, has_aux=True)
     inside = all(each is None for each in free)
-    ends = [0]
-    for j in below:
-        ends.append(ends[-1] + game.spaces[j].size)
+    ends = list(itertools.accumulate(game.spaces[j].size for j in below))[:-1]
 
     def project(v: Float[Array, " d2"]) -> Float[Array, " d2"]:
         """To the free directions of all followers."""
-        parts = [v[a:b] for a, b in zip(ends, ends[1:], strict=False)]
-        return jnp.concatenate([p if f is None else f.project(p) for p, f in zip(parts, free, strict=True)])
+        parts = zip(jnp.split(v, ends), free, strict=True)
+        return jnp.concatenate([part if each is None else each.project(part) for part, each in parts])
 
     def product(u: Float[Array, " d2"]) -> Float[Array, " d2"]:
         if inside:

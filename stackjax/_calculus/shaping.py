@@ -45,7 +45,7 @@ def without(joint: Joint, player: int) -> tuple[Action | None, ...]:
 
 
 def driven(game: Game, player: int, action: Action, velocity: Action, step: Any) -> tuple[Action, Any]:
-    """How a gradient step moves the player's action, over the step: `(project(action + step velocity) - action) / step`.
+    """How a gradient step moves the player's action: `(project(action + step velocity) - action) / step`.
 
     And the map from a gradient at its end back to one of its velocity. Where the space has no boundary these are the
     velocity itself and the identity.

@@ -20,6 +20,7 @@ from stackjax.games.mixture import MixtureGAN as MixtureGAN
 from stackjax.games.noisy import Noisy as Noisy
 from stackjax.games.oracle import Oracle as Oracle
 from stackjax.games.oracle import OracleGame as OracleGame
+from stackjax.games.penalized import Penalized as Penalized
 from stackjax.games.planar import Hamiltonian as Hamiltonian
 from stackjax.games.planar import Tandem as Tandem
 from stackjax.games.planar import ZeroSumPolynomial as ZeroSumPolynomial

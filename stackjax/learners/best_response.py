@@ -1,18 +1,28 @@
 """The follower that answers at once: an oracle of the best response."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
-from stackjax._calculus.response import best_reply
+from stackjax._calculus.active import first_order_residual
+from stackjax._calculus.response import best_reply, constrained_reply, joint_reply
+from stackjax._constraints import Constraints, flat
 from stackjax.arms import best
-from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View
-from stackjax.schedules import as_number, number
-from stackjax.spaces import Arms
+from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, level_of
+from stackjax.schedules import as_number, number, whole
+from stackjax.spaces import Arms, Polytope
+
+
+class AnswerState(NamedTuple):
+    """The last answer, and the residual of its first-order conditions if it was a programme's (else None)."""
+
+    action: Action
+    residual: Scalar | None
 
 
 class BestResponse(Learner):
@@ -20,60 +30,150 @@ class BestResponse(Learner):
 
     In closed form where the game gives one (`Game.best_response`), else by a numerical search that starts from its last
     action: BFGS (Optimistix) where the space has no boundary, else projected gradient ascent, whose step for coordinate
-    j is in a `Box` `1 / sum_k |H_jk|`, H the Hessian, and in other spaces the smallest of these. The search finds a
-    local maximum, which is the best response where the payoff is concave. BFGS has also converged where rounding hides
-    what a step along the gradient could still gain. If it doesn't converge the action is NaN, so that the replicate
-    ends with that status and no made-up answer is played.
+    j is in a `Box` `1 / sum_k |H_jk|`, H the Hessian, and in other spaces the smallest of these. Where the game
+    constrains the player, and in a `Polytope`, an interior-point method solves the programme, and the trace's reports
+    have the `residual` of its first-order conditions (with multipliers; violations included). The search finds a local
+    maximum, which is the best response where the payoff is concave and the constraints are convex; `starts` searches
+    from other points, too. BFGS has also converged where rounding hides what a step along the gradient could still
+    gain. If it doesn't converge, as where the constraints can't be met, the action is NaN, so that the replicate ends
+    with that status and no made-up answer is played.
+
+    **Several players who move together** answer with an equilibrium among themselves if each is a
+    `BestResponse(joint=True)`: by their first-order conditions together, verified (the conditions hold, and nobody's
+    payoff curves upwards), else NaN. It is coupled, and starts from 0 in every round, projected, so that all find the
+    same one.
 
     **Arguments:**
+
+    - `joint`: whether it answers together with the others of its level (static; default no).
+    - `starts`: how many points a search starts from: its last action, and random ones of its space (static; default 1).
+      The best of their ends is played.
 
     - `tolerance`: of the search, relative and absolute, in the units of the action; default: the square root of the
       floating-point resolution.
     - `max_steps`: of the search (default 1000).
 
     **Raises:** `ValueError` from `play` for a player whose payoff depends on actions that it can't have seen: those of
-    players who move together with it or later.
+    players who move together with it (unless `joint`) or later.
     """
 
     tolerance: Any = eqx.field(default=None, converter=as_number)
     max_steps: int = eqx.field(static=True, default=1000)
-    wants = Signal.OWN_PAYOFF | Signal.COMMITMENT
+    joint: bool = eqx.field(static=True, default=False)
+    starts: int = eqx.field(static=True, default=1)
+
+    @property
+    def wants(self) -> Signal:
+        """Its own payoff function; jointly the others', too."""
+        return (Signal.GAME if self.joint else Signal.OWN_PAYOFF) | Signal.COMMITMENT
 
     def __check_init__(self) -> None:
+        if not isinstance(self.joint, bool):
+            raise TypeError(f"joint: expected True or False, got {self.joint!r}")
+        whole("starts", self.starts)
         if self.tolerance is not None:
             number(self.tolerance, "tolerance", 0.0)
         number(self.max_steps, "max_steps", 1, open_low=False)
 
-    def init(self, view: View, key: PRNGKeyArray) -> Action:
+    def init(self, view: View, key: PRNGKeyArray) -> AnswerState:
         """Where the first search starts: the start, or a sample of the space."""
-        return view.space.project(view.first_action(key))
+        residual = jnp.zeros((), view.dtype) if self._is_programme(view) else None
+        return AnswerState(view.space.project(view.first_action(key)), residual)
 
-    def act(self, view: View, state: Action, noise: Noise, seen: Seen) -> Action:
+    def draw(self, view: View, key: PRNGKeyArray) -> Noise:
+        """Other points to start from; `()` for none."""
+        if self.starts == 1 or self.joint or isinstance(view.space, Arms):
+            return ()
+        return jax.vmap(lambda k: view.space.sample(k, view.dtype))(jax.random.split(key, self.starts - 1))
+
+    def act(self, view: View, state: AnswerState, noise: Noise, seen: Seen) -> Action:
         """The best response to the actions seen."""
+        if self.joint:
+            return self._together(view, seen)
         check_last(view, seen, "BestResponse")
         answer = view.best_response(seen.actions)
-        return self._search(view, state, seen) if answer is None else answer
+        return self._search(view, state.action, noise, seen) if answer is None else answer
 
-    def update(self, view: View, state: Action, noise: Noise, signals: Signals) -> Action:
+    def update(self, view: View, state: AnswerState, noise: Noise, signals: Signals) -> AnswerState:
         """The next search starts from this round's answer."""
-        return signals.own
+        if state.residual is None:
+            return AnswerState(signals.own, None)
+
+        def payoff(action: Action) -> Scalar:
+            return view.payoff_function(*_with(signals.actions, view.player, action))
+
+        def constraints(action: Action) -> Constraints:
+            return _constraints(view, signals.actions, action)
+
+        return AnswerState(signals.own, first_order_residual(payoff, constraints, signals.own))
+
+    def report(self, view: View, state: AnswerState) -> dict[str, Any]:
+        """The `residual` of the first-order conditions at the last answer, if it was a programme's."""
+        return {} if state.residual is None else {"residual": state.residual}
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """One solve."""
         return Calls(solves=1)
 
-    def _search(self, view: View, state: Action, seen: Seen) -> Action:
+    def _is_programme(self, view: View) -> bool:
+        """Whether the search is for the solution of a programme: there are constraints, or the space is a polytope."""
+        if self.joint or isinstance(view.space, Arms):
+            return False
+        return isinstance(view.space, Polytope) or view.is_constrained
+
+    def _search(self, view: View, last: Action, noise: Noise, seen: Seen) -> Action:
         if isinstance(view.space, Arms):
             return best(of_each_arm(view.payoff_function, view, seen))
-        dtype = jax.tree.leaves(state)[0].dtype
+        dtype = jax.tree.leaves(last)[0].dtype
         tolerance: Any = jnp.sqrt(jnp.finfo(dtype).eps) if self.tolerance is None else self.tolerance
+        programme = self._is_programme(view)
 
         def payoff(action: Action) -> Scalar:
-            joint = list(seen.actions)
-            joint[view.player] = action
-            return view.payoff_function(*joint)
+            return view.payoff_function(*_with(seen.actions, view.player, action))
 
-        return best_reply(payoff, view.space, state, tolerance, self.max_steps)
+        def from_(guess: Action) -> Action:
+            if not programme:
+                return best_reply(payoff, view.space, guess, tolerance, self.max_steps)
+            constraints = functools.partial(_constraints, view, seen.actions)
+            found = constrained_reply(payoff, constraints, guess, tolerance, self.max_steps)
+            return view.space.project(found)
+
+        if isinstance(noise, tuple) and noise == ():
+            return from_(last)
+        guesses = jax.tree.map(lambda a, others: jnp.concatenate([a[None], others]), last, noise)
+        ends = jax.vmap(from_)(guesses)
+        paid = jax.vmap(payoff)(ends)
+        most = jnp.argmax(jnp.where(jnp.isnan(paid), -jnp.inf, paid))
+        return jax.tree.map(lambda x: x[most], ends)
+
+    def _together(self, view: View, seen: Seen) -> Action:
+        game = view.game
+        level = game.levels[level_of(game, view.player)]
+        if level != game.levels[-1] or len(game.levels) == 1:
+            raise ValueError(
+                f"joint: expected the last of several levels, got player {view.player} in the levels {game.levels}"
+            )
+        for j in level:
+            if isinstance(game.spaces[j], Arms):
+                raise ValueError(
+                    f"joint: expected actions to differentiate by, player {j} chooses from {game.spaces[j]}"
+                )
+        origin = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), [s.struct(view.dtype) for s in game.spaces])
+        actions = tuple(game.spaces[j].project(origin[j]) if a is None else a for j, a in enumerate(seen.actions))
+        tolerance: Any = jnp.sqrt(jnp.finfo(view.dtype).eps) if self.tolerance is None else self.tolerance
+        return joint_reply(game, level, actions, tolerance, self.max_steps)[level.index(view.player)]
+
+
+def _with(actions: tuple[Any, ...], player: int, action: Action) -> tuple[Any, ...]:
+    return (*actions[:player], action, *actions[player + 1 :])
+
+
+def _constraints(view: View, actions: tuple[Any, ...], action: Action) -> Constraints:
+    """The player's own, of its space and of the game."""
+    dtype = jax.tree.leaves(action)[0].dtype
+    of_game = view.constraints(_with(actions, view.player, action))
+    of_space = view.space.inequalities(action), view.space.equalities(action)
+    return Constraints(*(jnp.concatenate([a, flat(b, dtype)]) for a, b in zip(of_space, of_game, strict=True)))
 
 
 def check_last(view: View, seen: Seen, name: str) -> None:
@@ -82,7 +182,7 @@ def check_last(view: View, seen: Seen, name: str) -> None:
     if unseen:
         raise ValueError(
             f"{name}: player {view.player} can't see the actions of players {unseen}, who don't move before it; a best "
-            "response is for a player alone in the last level"
+            "response is for a player alone in the last level, or BestResponse(joint=True) for all in it"
         )
 
 

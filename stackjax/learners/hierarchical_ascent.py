@@ -35,14 +35,13 @@ class HierarchicalMemory(NamedTuple):
 
     **Attributes:** `optimizer`, the memory of the learner's Optax optimiser; the `effort` of an iterative solve;
     `weakly_active`, how many bounds and constraints followers reached without pressing against them; the `multipliers`
-    of the player's own constraints, and how far it was beyond them (`violation`).
+    of the player's own constraints.
     """
 
     optimizer: Any
     effort: Effort | None
     weakly_active: Int[Array, ""] | None
     multipliers: Constraints | None
-    violation: Scalar | None
 
 
 class HierarchicalAscent(Coupled):
@@ -63,10 +62,11 @@ class HierarchicalAscent(Coupled):
     that a slow follower's bound counts once it gets there.
 
     **The player's own constraints** of the game (`Game.inequalities`, `equalities`) may involve the followers' answers.
-    They are met in the limit, by the augmented Lagrangian (Hestenes, 1969; Powell, 1969): instead of its payoff f it
-    climbs `f - sum_j (max(0, lambda_j + rho g_j)^2 - lambda_j^2) / (2 rho) - mu' h - rho |h|^2 / 2`, with the
-    multiplier steps `lambda <- max(0, lambda + rho g)` and `mu <- mu + rho h` in every round. Its `violation` is in the
-    reports.
+    They are met in the limit, by a saddle point of the augmented Lagrangian (Arrow, Hurwicz & Uzawa, 1958; Hestenes,
+    1969; Powell, 1969): instead of its payoff f it climbs
+    `f - sum_j (max(0, lambda_j + rho g_j)^2 - lambda_j^2) / (2 rho) - mu' h - rho |h|^2 / 2`, while the multipliers
+    take steps of the same size, `lambda <- max(0, lambda + step(n) g)` and `mu <- mu + step(n) h` (`rho / 10` with an
+    optimiser). The `violation` of its strategy is in the trace's reports.
 
     **Arguments:**
 
@@ -130,8 +130,7 @@ class HierarchicalAscent(Coupled):
         own = constraints_of(view, view.player)
         multipliers = None if own is None else Constraints(*(jnp.zeros(each.shape, view.dtype) for each in own))
         weakly_active = jnp.int32(0) if _can_be_held(view) else None
-        violation = None if own is None else jnp.zeros((), view.dtype)
-        return state._replace(memory=HierarchicalMemory(state.memory, effort, weakly_active, multipliers, violation))
+        return state._replace(memory=HierarchicalMemory(state.memory, effort, weakly_active, multipliers))
 
     def update(self, view: View, state: AscentState, noise: Noise, signals: Signals) -> AscentState:
         """One step; what the next one starts from is remembered."""
@@ -140,7 +139,7 @@ class HierarchicalAscent(Coupled):
         old = state.memory
         direction, answered = self._derived(view.game, view.player, signals.actions, state)
         after = self._stepped(view, state._replace(memory=old.optimizer), noise, direction)
-        effort, weakly_active, multipliers, violation = old.effort, old.weakly_active, old.multipliers, old.violation
+        effort, weakly_active, multipliers = old.effort, old.weakly_active, old.multipliers
         if answered is not None and effort is not None:
             solution = answered.solution
             past = Past(*map(newest_first, effort.past, (solution.x, answered.image)))
@@ -149,27 +148,25 @@ class HierarchicalAscent(Coupled):
             weakly_active = answered.weakly_active
         if multipliers is not None:
             own = of_game(view.game, view.player, signals.actions, view.dtype)
-            rho = jnp.asarray(self.penalty, view.dtype)
+            step = jnp.asarray(self.penalty / 10 if self.step is None else self.step(state.n)).astype(view.dtype)
             multipliers = Constraints(
-                jnp.maximum(0, multipliers.inequalities + rho * own.inequalities),
-                multipliers.equalities + rho * own.equalities,
+                jnp.maximum(0, multipliers.inequalities + step * own.inequalities),
+                multipliers.equalities + step * own.equalities,
             )
-            violation = own.violation
-        memory = HierarchicalMemory(after.memory, effort, weakly_active, multipliers, violation)
-        return after._replace(memory=memory)
+        return after._replace(memory=HierarchicalMemory(after.memory, effort, weakly_active, multipliers))
 
     def report(self, view: View, state: AscentState) -> dict[str, Any]:
-        """Of the last round: `iterations` and relative `residual` of an iterative solve; `weakly_active`; `violation`.
+        """Of the last round: `iterations` and relative `residual` of an iterative solve; `weakly_active`.
 
         Each where there is such a thing.
         """
         if not self._remembers(view):
             return {}
         memory = state.memory
-        found = {"weakly_active": memory.weakly_active, "violation": memory.violation}
+        found = {} if memory.weakly_active is None else {"weakly_active": memory.weakly_active}
         if memory.effort is not None:
             found |= {"iterations": memory.effort.iterations, "residual": memory.effort.residual}
-        return {name: value for name, value in found.items() if value is not None}
+        return found
 
     def requires(self, view: View) -> dict[str, Any]:
         """A solver for this hierarchy's system, spaces with a tangent, and a positive first step."""
@@ -208,7 +205,7 @@ class HierarchicalAscent(Coupled):
     ) -> tuple[Action, Answered | None]:
         solver = self._iterative(game, player)
         known = state is not None and isinstance(state.memory, HierarchicalMemory)
-        memory = state.memory if state is not None and known else HierarchicalMemory((), None, None, None, None)
+        memory = state.memory if state is not None and known else HierarchicalMemory((), None, None, None)
         warm = memory.effort is not None and solver is not None and solver.history
         past = memory.effort.past if memory.effort is not None and warm else None
         paid = functools.partial(self._augmented, game, player, memory.multipliers)
