@@ -269,6 +269,11 @@ class Box(Space):
         inside = (action >= low - slack) & (action <= high + slack)
         return jnp.all(inside & jnp.isfinite(action) if self._open else inside)
 
+    def near(self, action: Array, limit: float) -> Bool[Array, ""]:
+        """Whether the box contains the action and, where a bound is infinite, no coordinate is beyond `limit`."""
+        inside = self.contains(action)
+        return inside & _all(lambda leaf: jnp.abs(leaf) <= limit, action) if self._open else inside
+
     @property
     def _open(self) -> bool:
         """Whether a bound is, or could be, infinite."""
@@ -382,15 +387,7 @@ class Simplex(Space):
     def project(self, action: Array) -> Array:
         """The nearest probability vectors; NaN if an entry isn't finite."""
         action = _floating(action)
-        with jax.numpy_dtype_promotion("standard"):  # Optax divides by integers there
-            if not self.shape:
-                nearest = optax.projections.projection_simplex(action)
-            else:
-                # A shift changes nothing but rounding, of which far points would have too much, row by row.
-                rows = jnp.reshape(action - jnp.max(action, -1, keepdims=True), (-1, self.n))
-                rows = jax.vmap(optax.projections.projection_simplex)(rows)
-                nearest = jnp.reshape(rows / jnp.sum(rows, -1, keepdims=True), action.shape)
-        return jnp.where(_finite(action), nearest, jnp.nan)
+        return jnp.where(_finite(action), _nearest_probabilities(action), jnp.nan)
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether the entries are non-negative and every vector's sum 1, to four units of rounding an entry."""
@@ -518,6 +515,10 @@ class Polytope(Space):
         rows, bounds = self._rows(action.dtype)
         return jnp.all(rows @ action <= bounds + self._slack(action)) & _finite(action)
 
+    def near(self, action: Array, limit: float) -> Bool[Array, ""]:
+        """Whether the polytope contains the action and no coordinate is beyond `limit`: it may go on for ever."""
+        return self.contains(action) & _all(lambda leaf: jnp.abs(leaf) <= limit, action)
+
     def free(self, action: Array, gradient: Array) -> FreeDirections:
         """Those along which no bound changes that the gradient presses against."""
         action, gradient = jax.lax.stop_gradient((_floating(action), _floating(gradient)))
@@ -574,6 +575,28 @@ class Arms(Space):
     def dimension(self) -> int:
         """None."""
         return 0
+
+
+@jax.custom_jvp
+def _nearest_probabilities(action: Float[Array, "*shape n"]) -> Float[Array, "*shape n"]:
+    with jax.numpy_dtype_promotion("standard"):  # Optax divides by integers there
+        if action.ndim == 1:
+            nearest: Array = optax.projections.projection_simplex(action)
+            return nearest
+        # A shift changes nothing but rounding, of which far points would have too much, row by row.
+        rows = jnp.reshape(action - jnp.max(action, -1, keepdims=True), (-1, action.shape[-1]))
+        rows = jax.vmap(optax.projections.projection_simplex)(rows)
+        return jnp.reshape(rows / jnp.sum(rows, -1, keepdims=True), action.shape)
+
+
+@_nearest_probabilities.defjvp
+def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    """Along the entries that stay positive, whose sum stays 1."""  # Optax' own rule is traced too late for the types
+    nearest = _nearest_probabilities(*primals)
+    positive = nearest > 0
+    along = jnp.where(positive, tangents[0], 0)
+    count = jnp.sum(positive, -1, keepdims=True).astype(along.dtype)
+    return nearest, jnp.where(positive, along - jnp.sum(along, -1, keepdims=True) / count, 0)
 
 
 def _helmert(n: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from stackjax.equilibria import implicit_gradient
 from stackjax.games import from_payoffs
 from stackjax.learners import HierarchicalAscent
 from stackjax.learners._ascent import AscentState
-from stackjax.learners.hierarchical_ascent import SolveMemory, newest_first
+from stackjax.learners.hierarchical_ascent import Effort, HierarchicalMemory, newest_first
 from stackjax.protocols import Game, partial_gradient
 from stackjax.solvers import CG, BiCGStab, Dense
 from stackjax.spaces import Euclidean
@@ -188,7 +188,7 @@ def warm(game: Game, steps: int) -> Callable:
 
     def direction(game: Game, x: Any, y: Any, past: Any) -> Any:
         learner = HierarchicalAscent(1.0, solver=CG(tolerance=NEVER, max_steps=steps, history=len(past.solutions)))
-        memory = SolveMemory((), past, jnp.int32(0), jnp.float32(0))
+        memory = HierarchicalMemory((), Effort(past, jnp.int32(0), jnp.float32(0)), None, None)
         return learner.direction(game, 0, (x, y), state=AscentState(x, jnp.int32(0), memory))
 
     return compiled(direction, game)
@@ -316,8 +316,11 @@ def _round_after_round(repetitions: int, tolerance: float = 1e-4, rounds: int = 
     solver = CG(tolerance=tolerance, max_steps=300)
 
     def step(game: Game, x: Any, y: Any, past: Past) -> Any:
-        direction, (solution, image) = total_derivative(game, 0, (x, y), 0.0, solver.solve, past)
-        return direction, Past(*map(newest_first, past, (solution.x, image))), (solution.iterations, solution.residual)
+        direction, answered = total_derivative(game, 0, (x, y), 0.0, solver.solve, past)
+        assert answered is not None  # there is a follower
+        solution = answered.solution
+        past = Past(*map(newest_first, past, (solution.x, answered.image)))
+        return direction, past, (solution.iterations, solution.residual)
 
     one = compiled(step, problem.game)
     past, errors, iterations, calls = Past(*[jnp.zeros((solver.history, 1000))] * 2), [], [], {}

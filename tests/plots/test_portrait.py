@@ -84,7 +84,8 @@ def test_marks_are_merged_and_named():
         (31, 34, "Nash"),
         (46, 26, "Stackelberg"),
     ]
-    assert _plane.marks(CournotDuopoly(costs=(0.0, 80.0)), None) == []  # one firm stays out: NaN
+    assert [mark.kind for mark in _plane.marks(CournotDuopoly(costs=(0.0, 80.0)), None)] == ["Nash and Stackelberg"]
+    assert _plane.marks(TorusLocation(phi=(0.1, 0.2)), None) == []  # none is known
     pairs = [((np.pi, 0.0), "Nash"), ((-np.pi, np.zeros(1)), "Stackelberg"), ((1.0, 0.0), "neither")]
     found = _plane.marks(TorusLocation(), pairs)
     assert [mark.kind for mark in found] == ["Nash and Stackelberg", "neither"]

@@ -54,10 +54,20 @@ def quadratic_terms(Q1: ArrayLike, Q2: ArrayLike, b1: ArrayLike, b2: ArrayLike, 
     return QuadraticTerms((Q1 + Q1.T) / 2, (Q2 + Q2.T) / 2, np.asarray(b1, float), np.asarray(b2, float), d1)
 
 
-def hierarchical_direction(terms: QuadraticTerms, x: ArrayLike, y: ArrayLike, damping: float = 0.0) -> Array:
-    """Eq. 6 with its erratum: D = grad_x f1 - H_yx' (H_yy - damping I)^-T grad_y f1 (printed: grad_y f2)."""
-    damped = terms.H_yy - damping * np.eye(len(terms.H_yy))
-    return terms.grad_x_f1(x, y) - terms.H_yx.T @ np.linalg.solve(damped.T, terms.grad_y_f1(x, y))
+def hierarchical_direction(
+    terms: QuadraticTerms, x: ArrayLike, y: ArrayLike, damping: float = 0.0, box_y: Box | None = None
+) -> Array:
+    """Eq. 6 with its erratum: D = grad_x f1 - H_yx' (H_yy - damping I)^-T grad_y f1 (printed: grad_y f2).
+
+    At the bounds of a box the follower's coordinates that its gradient holds there don't answer: without their rows
+    and columns.
+    """
+    free = np.ones(len(terms.H_yy), bool)
+    if box_y is not None:
+        slope, (low, high) = terms.grad_y_f2(x, y), (np.asarray(side, float) for side in box_y)
+        free = ~((y <= low) & (slope < 0) | (y >= high) & (slope > 0))
+    damped = (terms.H_yy - damping * np.eye(len(free)))[np.ix_(free, free)]
+    return terms.grad_x_f1(x, y) - terms.H_yx[free].T @ np.linalg.solve(damped.T, terms.grad_y_f1(x, y)[free])
 
 
 def two_timescale(
@@ -89,7 +99,7 @@ def two_timescale(
     x, y = np.array(x0, float), np.array(y0, float)
     xs, ys = [], []
     for n in range(rounds):
-        direction = hierarchical_direction(terms, x, y, damping) if hierarchical else terms.grad_x_f1(x, y)
+        direction = hierarchical_direction(terms, x, y, damping, box_y) if hierarchical else terms.grad_x_f1(x, y)
         x_next = project(x + leader_step(n) * (direction + noise_x[n]), box_x)
         y_next = project(y + follower_step(n) * (terms.grad_y_f2(x, y) + noise_y[n]), box_y)
         x, y = x_next, y_next
