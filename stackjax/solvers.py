@@ -87,7 +87,9 @@ class CG(Iterative):
 
     Hestenes & Stiefel (1952). Iterations grow with the square root of the Hessian's condition number. Where the Hessian
     isn't negative definite the residual may stay large, which the reports tell, or the method break down, which gives
-    NaN. Where it is singular and grad_y f1 isn't in its range there is no solution to find: damping makes one.
+    NaN. Where it is singular and grad_y f1 isn't in its range there is no solution to find: damping makes one. That is
+    told, by NaN, where the iterations break down, believe to be there, or have taken four times as many steps as there
+    are unknowns, and leave more than a tenth of the right-hand side all the same.
 
     **Arguments:**
 

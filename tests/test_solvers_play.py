@@ -231,12 +231,13 @@ def test_a_bad_follower_ends_its_replicate_alone(x64, among_bad):
     assert among_bad.status[0] == Status.OK and among_bad.status[1] == Status.NON_FINITE
 
 
-def test_where_there_is_no_solution_the_report_says_so(x64, among_bad):
-    """The true residual, to the rounding of the large numbers that CG makes there."""
+def test_where_there_is_no_solution_the_status_says_so(x64, among_bad):
+    """The indefinite system has one, which CG finds here; the report is its true residual."""
+    assert np.asarray(among_bad.status).tolist() == [Status.OK, Status.NON_FINITE, Status.NON_FINITE, Status.OK]
     ours, true = among_bad.reports[0]["residual"][:, -1], left(among_bad, GOOD, *BAD)
-    played = among_bad.status == Status.OK
-    assert played.sum() > 1 and (true[played] > 0.1).any()
+    played = np.asarray(among_bad.status == Status.OK)
     np.testing.assert_allclose(ours[played], true[played], rtol=0.5)
+    assert (true[played] < 1e-6).all()
 
 
 def test_an_optimiser_keeps_its_own_memory(x64):

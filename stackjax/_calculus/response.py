@@ -91,8 +91,8 @@ def joint_reply(
     By their first-order conditions, with multipliers, in the equations of Fischer (1992): `a + b = sqrt(a^2 + b^2)` for
     a multiplier a and what is left to its constraint b. Levenberg and Marquardt's steps, and at the end Newton's on the
     active constraints, which take bounds to the last bit. (Spelled out, as both phases are one loop that way, which
-    compiles in less than half of the time of Optimistix' method and a second loop.) It is verified: the conditions hold, and
-    along its free directions nobody's payoff curves upwards.
+    compiles in less than half of the time of Optimistix' method and a second loop.) It is verified: the conditions
+    hold, and along its free directions nobody's payoff curves upwards.
     """
     own, unravel = ravel_pytree(tuple(actions[j] for j in players))
     dtype, d = own.dtype, own.size

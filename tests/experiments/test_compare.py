@@ -237,7 +237,8 @@ def test_arguments_of_other_types_are_named(options, message):
 def test_the_memory_of_a_comparison_is_estimated(duopoly, monkeypatch):
     """The estimate is what the dataset takes, up to what there is once a replicate; half of the memory is allowed."""
     check = sys.modules[experiments.compare.__module__].check_memory
-    recorded = sum(v.nbytes for v in duopoly.data_vars.values() if "rounds" in v.dims)
+    reported = {"weakly_active_0"}  # what learners report is left out
+    recorded = sum(v.nbytes for name, v in duopoly.data_vars.items() if "rounds" in v.dims and name not in reported)
     for pages, fits in ((2 * recorded, True), (2 * recorded - 2, False)):
         monkeypatch.setattr("os.sysconf", lambda name, pages=pages: pages if name == "SC_PHYS_PAGES" else 1)
         if fits:
