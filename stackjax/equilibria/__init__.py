@@ -17,6 +17,9 @@ from stackjax.equilibria.finite import dominated as dominated
 from stackjax.equilibria.finite import dominated_by_mixtures as dominated_by_mixtures
 from stackjax.equilibria.finite import nash_equilibria as nash_equilibria
 from stackjax.equilibria.finite import pure_nash as pure_nash
+from stackjax.equilibria.global_search import GlobalStackelberg as GlobalStackelberg
+from stackjax.equilibria.global_search import Jump as Jump
+from stackjax.equilibria.global_search import global_stackelberg as global_stackelberg
 from stackjax.equilibria.implicit import implicit_gradient as implicit_gradient
 from stackjax.equilibria.induced import InducedNash as InducedNash
 from stackjax.equilibria.induced import induced_nash as induced_nash
