@@ -1,6 +1,7 @@
 """Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
 
 from stackjax.games import bandit_instances as bandit_instances
+from stackjax.games import bilevel_problems as bilevel_problems
 from stackjax.games import incentives as incentives
 from stackjax.games.adversarial import CovarianceGAN as CovarianceGAN
 from stackjax.games.adversarial import DiracGAN as DiracGAN
