@@ -17,14 +17,17 @@ Vector = Float[Array, " d"]
 #: Steps of a solve, at most, where nobody says otherwise.
 MAX_STEPS = 100
 _HALVINGS = 20  # of a step that doesn't get on
+_PATIENCE = 3  # such steps in a row
+_ROUNDS = 4  # each in the units of where the one before has ended
 
 
 class Optimum(NamedTuple):
     """Where a programme's first-order conditions hold, with `cost' + nu' g' + mu' h' = 0`.
 
     **Attributes:** `x`; the multipliers `nu` >= 0 of the inequalities and `mu` of the equalities; `residual`: the
-    largest violation of a condition, relative to the sizes of gradients and constraints; `iterations`; `converged`:
-    whether the residual is within the tolerance. Where it isn't, x is the last iterate, and no solution.
+    largest violation of a condition, relative to the gradients there and to the terms that cancel in it (of a
+    constraint: to 1, if x is smaller); `iterations`; `converged`: whether the residual is within the tolerance. Where
+    it isn't, x is the last iterate, and no solution.
     """
 
     x: Vector
@@ -35,8 +38,16 @@ class Optimum(NamedTuple):
     converged: Bool[Array, ""]
 
 
+class _Units(NamedTuple):
+    """What makes x, the gradient of the cost and those of the constraints about 1."""
+
+    length: Scalar
+    cost: Scalar
+    rows: Float[Array, " n"]
+
+
 class _Values(NamedTuple):
-    """A cost and constraints with their derivatives at a point, in the programme's own units."""
+    """A cost and constraints with their derivatives at a point, in units of the programme's own."""
 
     cost: Scalar
     slope: Vector
@@ -47,17 +58,36 @@ class _Values(NamedTuple):
     hessian: Float[Array, "d d"]
 
 
-class _Iterate(NamedTuple):
+class _Point(NamedTuple):
+    """An iterate `x` (in units), slacks and multipliers."""
+
     x: Vector
     s: Float[Array, " m"]
     nu: Float[Array, " m"]
     mu: Float[Array, " p"]
+
+
+class _Iterate(NamedTuple):
+    at: _Point
     barrier: Scalar
     penalty: Scalar
     error: Scalar
     values: _Values
-    count: Int[Array, ""]
+    steps: Int[Array, ""]
     stuck: Int[Array, ""]
+
+
+class _Round(NamedTuple):
+    """The end of a solve in some units, and the units and the residual there. Multipliers in the caller's units."""
+
+    x: Vector
+    nu: Float[Array, " m"]
+    mu: Float[Array, " p"]
+    units: _Units
+    residual: Scalar
+    steps: Int[Array, ""]
+    rounds: Int[Array, ""]
+    again: Bool[Array, ""]
 
 
 def minimise(
@@ -73,26 +103,79 @@ def minimise(
     A primal-dual interior-point method (Nocedal & Wright, 2006, Numerical Optimization, ch. 19): Newton steps on the
     conditions with a barrier that fades, in which the Hessian's negative curvature is turned round, and a line search
     on the l1 merit function. At the end Newton's method on the conditions of the active constraints alone takes it to
-    rounding, where they are independent. Not differentiable. `tolerance` of the residual; default: the square root of
-    the resolution.
+    rounding, where it can. Cost and constraints are taken relative to their derivatives at the start; where these are
+    others at the end, and the conditions don't hold relative to those, once more from there. Not differentiable.
+    `tolerance` of the residual; default: the square root of the resolution.
     """
     dtype = start.dtype
-    eps = jnp.finfo(dtype).eps
-    tolerance = jnp.sqrt(eps) if tolerance is None else jnp.asarray(tolerance, dtype)
+    eps = float(jnp.finfo(dtype).eps)
+    tolerance = jnp.asarray(eps**0.5 if tolerance is None else tolerance, dtype)
     first = constraints(start)
     m, p = first.inequalities.size, first.equalities.size
 
-    rows = jax.jacfwd(lambda x: constraints(x).all)(start)
-    steep = jnp.max(jnp.abs(jax.grad(cost)(start)), initial=0.0)
-    unit = 1 / jnp.clip(jnp.nan_to_num(steep), 1.0, None)
-    lengths = jnp.max(jnp.abs(rows), axis=1, initial=0.0)
-    weights = 1 / jnp.clip(jnp.nan_to_num(lengths), 1.0, None)
+    def functions(x: Vector) -> Float[Array, " n"]:
+        return jnp.concatenate([jnp.reshape(jnp.asarray(cost(x), dtype), (1,)), *constraints(x)])
 
-    def scaled(x: Vector) -> tuple[Scalar, Array, Array]:
-        found = constraints(x)
-        return unit * cost(x), weights[:m] * found.inequalities, weights[m:] * found.equalities
+    def measured(x: Vector, nu: Array, mu: Array, curved: float) -> tuple[_Units, Scalar]:
+        """The units at x, the Hessians weighed by `curved` beside the gradients; and the residual in these."""
+        values, slopes, hessians = functions(x), jax.jacfwd(functions)(x), jax.hessian(functions)(x)
+        length = jnp.max(jnp.abs(x), initial=1.0)
+        straight, bent = jnp.max(jnp.abs(slopes), 1, initial=0.0), jnp.max(jnp.abs(hessians), (1, 2), initial=0.0)
+        steep = jnp.maximum(length * straight, curved * length**2 * bent)
+        scale = 1 / jnp.where((steep > 0) & jnp.isfinite(steep), jnp.maximum(steep, 1e-8), 1)
+        # Relative to the terms that cancel, line by line: what grows without end in one must not hide another.
+        slope, rows = scale[0] * length * slopes[0], scale[1:, None] * length * slopes[1:]
+        found, multipliers = scale[1:] * length * values[1:], jnp.concatenate([nu, mu]) * scale[0] / scale[1:]
+        dual = (slope + rows.T @ multipliers) / jnp.maximum(1, jnp.abs(rows).T @ jnp.abs(multipliers))
+        relative = found / jnp.maximum(1, jnp.abs(rows) @ jnp.abs(x))
+        s, nu = jnp.maximum(-relative[:m], 0), multipliers[:m]
+        parts = [dual, jnp.maximum(relative[:m], 0), relative[m:], s * nu / jnp.maximum(1, nu)]
+        error = jnp.max(jnp.stack([jnp.max(jnp.abs(part), initial=0.0) for part in parts]))
+        return _Units(length, scale[0], scale[1:]), jnp.where(jnp.isfinite(error), error, jnp.inf)
 
-    def at(x: Vector, nu: Array, mu: Array) -> _Values:
+    def round_from(last: _Round) -> _Round:
+        units = last.units
+
+        def scaled(x: Vector) -> tuple[Scalar, Array, Array]:
+            found = functions(units.length * x)
+            g, h = jnp.split(units.rows * found[1:], [m])
+            return units.cost * found[0], g, h
+
+        x, nu, mu, count = _solve(scaled, last.x / units.length, (m, p), tolerance, max_steps, last.steps)
+        x, small = units.length * x, units.rows / units.cost
+        nu, mu = nu * small[:m], mu * small[m:]
+        new, residual = measured(x, nu, mu, 1e3 * eps**0.5)
+        better = (residual < last.residual) | (last.rounds == 0)
+        x, nu, mu, residual = jax.tree.map(
+            lambda a, b: jnp.where(better, a, b), (x, nu, mu, residual), (last.x, last.nu, last.mu, last.residual)
+        )
+        changes = [jnp.abs(jnp.log(jnp.ravel(a / b))) for a, b in zip(new, units, strict=True)]
+        again = better & (residual > tolerance) & (jnp.max(jnp.concatenate(changes)) > 1) & jnp.all(jnp.isfinite(x))
+        return _Round(x, nu, mu, new, residual, count, last.rounds + 1, again)
+
+    def going(last: _Round) -> Bool[Array, ""]:
+        return last.again & (last.rounds < _ROUNDS) & (last.steps < max_steps)
+
+    no_nu, no_mu = jnp.zeros(m, dtype), jnp.zeros(p, dtype)
+    units, residual = measured(start, no_nu, no_mu, 1.0)
+    begin = _Round(start, no_nu, no_mu, units, residual, jnp.int32(0), jnp.int32(0), jnp.asarray(True))
+    end = jax.lax.while_loop(going, round_from, begin)
+    return Optimum(end.x, end.nu, end.mu, end.residual, end.steps, end.residual <= tolerance)
+
+
+def _solve(
+    scaled: Callable[[Vector], tuple[Scalar, Array, Array]],
+    start: Vector,
+    sizes: tuple[int, int],
+    tolerance: Any,
+    max_steps: Any,
+    count: Any,
+) -> tuple[Vector, Array, Array, Int[Array, ""]]:
+    """x, nu, mu of cost, inequalities and equalities `scaled(x)`, in these units, and the number of steps so far."""
+    dtype, (m, p) = start.dtype, sizes
+    eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
+
+    def values_at(x: Vector, nu: Array, mu: Array) -> _Values:
         def lagrangian(x: Vector) -> Scalar:
             c, g, h = scaled(x)
             return c + nu @ g + mu @ h
@@ -100,113 +183,129 @@ def minimise(
         (c, g, h), (slope, by_g, by_h) = scaled(x), jax.jacrev(scaled)(x)
         return _Values(c, slope, g, h, by_g, by_h, jax.hessian(lagrangian)(x))
 
-    def error_of(v: _Values, s: Array, nu: Array, mu: Array, barrier: Any) -> Scalar:
-        dual = v.slope + v.by_g.T @ nu + v.by_h.T @ mu
-        size = jnp.maximum(1, (jnp.sum(jnp.abs(nu)) + jnp.sum(jnp.abs(mu))) / (100.0 * max(1, m + p)))
-        parts = [dual / size, v.g + s, v.h, (s * nu - barrier) / size]
+    def error_of(v: _Values, z: _Point, barrier: Any) -> Scalar:
+        dual = v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu
+        length = jnp.max(jnp.abs(z.x), initial=1.0)
+        size = jnp.maximum(1, (jnp.sum(z.nu) + jnp.sum(jnp.abs(z.mu))) / (100.0 * max(1, m + p)))
+        parts = [dual / size, (v.g + z.s) / length, v.h / length, (z.s * z.nu - barrier) / size]
         return jnp.max(jnp.stack([jnp.max(jnp.abs(part), initial=0.0) for part in parts]))
 
-    def merit(x: Vector, s: Array, barrier: Any, penalty: Any) -> Scalar:
-        c, g, h = scaled(x)
+    def merit(values: tuple[Scalar, Array, Array], s: Array, barrier: Any, penalty: Any) -> Scalar:
+        c, g, h = values
         broken = jnp.sum(jnp.abs(g + s)) + jnp.sum(jnp.abs(h))
         return c - barrier * jnp.sum(jnp.log(s)) + penalty * broken
 
-    def step(z: _Iterate) -> _Iterate:
-        v = z.values
+    def newton(v: _Values, z: _Point, barrier: Any) -> _Point:
+        """The step on the conditions with the barrier."""
         dual, r_g = v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu, v.g + z.s
-        centre = z.s * z.nu - z.barrier
-        ratio = z.nu / z.s
-        curvature = v.hessian + (v.by_g.T * ratio) @ v.by_g
+        centre = z.s * z.nu - barrier
+        curvature = v.hessian + v.by_g.T @ ((z.nu / z.s)[:, None] * v.by_g)
         right = -dual - v.by_g.T @ ((z.nu * r_g - centre) / z.s)
         # Along the equalities' rows the curvature doesn't matter: made positive there, what is left decides.
         strong = jnp.maximum(jnp.max(jnp.abs(curvature)), 1)
         curvature, right = curvature + strong * v.by_h.T @ v.by_h, right - strong * v.by_h.T @ v.h
         values, vectors = jnp.linalg.eigh((curvature + curvature.T) / 2)
-        floor = jnp.maximum(jnp.max(jnp.abs(values)) * eps, jnp.finfo(dtype).tiny)
-        values = jnp.maximum(jnp.abs(values), floor)
+        values = jnp.maximum(jnp.abs(values), jnp.maximum(jnp.max(jnp.abs(values)) * eps, tiny))
 
-        def solve(b: Array) -> Array:
-            return vectors @ ((vectors.T @ b).T / values).T
+        def solve(b: Float[Array, "d k"]) -> Float[Array, "d k"]:
+            return vectors @ ((vectors.T @ b) / values[:, None])
 
-        dx = solve(right)
-        dmu = jnp.zeros_like(z.mu)
+        dx, dmu = solve(right[:, None])[:, 0], jnp.zeros_like(z.mu)
         if p:
             across = solve(v.by_h.T)
-            schur = v.by_h @ across
-            schur = schur + 8 * eps * jnp.maximum(jnp.trace(schur), jnp.finfo(dtype).tiny) * jnp.eye(p, dtype=dtype)
-            dmu = jnp.linalg.solve(schur, v.by_h @ dx + v.h)
+            sizes, basis = jnp.linalg.eigh(v.by_h @ across)
+            # Of equalities that depend on each other the least multipliers.
+            kept = sizes > 32 * p * eps * jnp.max(sizes) + tiny
+            dmu = basis @ jnp.where(kept, basis.T @ (v.by_h @ dx + v.h) / jnp.where(kept, sizes, 1), 0)
             dx = dx - across @ dmu
         ds = -r_g - v.by_g @ dx
-        dnu = (-centre - z.nu * ds) / z.s
+        return _Point(dx, ds, (-centre - z.nu * ds) / z.s, dmu)
 
-        keep = jnp.maximum(0.99, 1 - z.barrier).astype(dtype)
+    def step(it: _Iterate) -> _Iterate:
+        z, v, barrier = it.at, it.values, it.barrier
+        by = newton(v, z, barrier)
+        keep = jnp.maximum(0.99, 1 - barrier).astype(dtype)
 
         def room(value: Array, change: Array) -> Scalar:
             limit = jnp.where(change < 0, -keep * value / jnp.where(change < 0, change, 1), 1)
             return jnp.minimum(1, jnp.min(limit, initial=1.0))
 
-        most, most_nu = room(z.s, ds), room(z.nu, dnu)
-        largest = jnp.max(jnp.abs(jnp.concatenate([z.nu + most_nu * dnu, z.mu + dmu])), initial=0.0)
-        penalty = jnp.maximum(z.penalty, 2 * largest)
-        here = merit(z.x, z.s, z.barrier, penalty)
-        broken = jnp.sum(jnp.abs(r_g)) + jnp.sum(jnp.abs(v.h))
-        slope = v.slope @ dx - z.barrier * jnp.sum(ds / z.s) - penalty * broken
-        enough = 1e-4 * jnp.minimum(slope, 0)
+        most, most_nu = room(z.s, by.s), room(z.nu, by.nu)
+        broken = jnp.sum(jnp.abs(v.g + z.s)) + jnp.sum(jnp.abs(v.h))
+        falls = v.slope @ by.x - barrier * jnp.sum(by.s / z.s)
+        bends = jnp.maximum(by.x @ v.hessian @ by.x, 0) + jnp.sum(z.nu / z.s * by.s**2)
+        # The merit function's model goes down along the step (Nocedal & Wright, 18.36).
+        least = (falls + bends / 2) / (0.9 * jnp.where(broken > 0, broken, 1))
+        penalty = jnp.where(broken > 64 * eps, jnp.maximum(it.penalty, 1.5 * least), it.penalty)
+        here = merit((v.cost, v.g, v.h), z.s, barrier, penalty)
+        enough = 1e-4 * jnp.minimum(falls - penalty * broken, 0)
         allowance = 16 * eps * jnp.maximum(jnp.abs(here), 1)
+
+        def along(share: Any) -> tuple[Vector, Array, Scalar]:
+            x = z.x + share * by.x
+            values = scaled(x)
+            # A constraint that is kept has its own slack: its curvature costs no step.
+            s = jnp.where(-values[1] > (1 - keep) * z.s, -values[1], z.s + share * by.s)
+            return x, s, merit(values, s, barrier, penalty)
 
         def worse(carry: Any) -> Bool[Array, ""]:
             share, halvings = carry
-            there = merit(z.x + share * dx, z.s + share * ds, z.barrier, penalty)
-            return ~(there <= here + share * enough + allowance) & (halvings < _HALVINGS)
+            return ~(along(share)[2] <= here + share * enough + allowance) & (halvings < _HALVINGS)
 
         share, halvings = jax.lax.while_loop(worse, lambda c: (c[0] / 2, c[1] + 1), (most, jnp.int32(0)))
-        x, s = z.x + share * dx, z.s + share * ds
-        nu, mu = z.nu + most_nu * dnu, z.mu + dmu * jnp.where(halvings < _HALVINGS, 1, share)
+        found = halvings < _HALVINGS
+        x, s, _ = along(share)
+        nu, mu = z.nu + most_nu * by.nu, z.mu + by.mu * jnp.where(found, 1, share)
         # Multipliers stay near the central path, lest a bad step spoil all those that follow.
-        nu = jnp.clip(nu, z.barrier / (1e10 * s), 1e10 * z.barrier / s)
-        s = jnp.maximum(s, jnp.where(-scaled(x)[1] > 0, -scaled(x)[1], 0) * (halvings < _HALVINGS))
-        new = at(x, nu, mu)
-        inner = error_of(new, s, nu, mu, z.barrier)
-        lowest = tolerance / 20
-        lower = jnp.maximum(lowest, jnp.minimum(z.barrier / 5, z.barrier**1.5))
-        barrier = jnp.where(inner <= 10 * z.barrier, lower, z.barrier)
-        error = error_of(new, s, nu, mu, 0)
-        stuck = jnp.where((halvings >= _HALVINGS) | ~jnp.isfinite(error), z.stuck + 1, 0)
-        return _Iterate(x, s, nu, mu, barrier, penalty, error, new, z.count + 1, stuck)
+        nu = jnp.clip(nu, barrier / (1e10 * s), 1e10 * barrier / s)
+        new = values_at(x, nu, mu)
+        at = _Point(x, s, nu, mu)
+        lower = jnp.maximum(tolerance / 20, jnp.minimum(barrier / 5, barrier**1.5))
+        lower = jnp.where(error_of(new, at, barrier) <= 10 * barrier, lower, barrier)
+        error = error_of(new, at, 0)
+        moved = _Iterate(at, lower, penalty, error, new, it.steps + 1, jnp.where(found, 0, it.stuck + 1))
+        stay = it._replace(steps=it.steps + 1, stuck=jnp.int32(_PATIENCE))  # it would only fail again
+        return jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(error), a, b), moved, stay)
 
-    def going(z: _Iterate) -> Bool[Array, ""]:
-        return (z.error > tolerance) & (z.count < max_steps) & (z.stuck < 3)
+    def going(it: _Iterate) -> Bool[Array, ""]:
+        return (it.error > tolerance) & (it.steps < max_steps) & (it.stuck < _PATIENCE)
 
-    barrier, no_mu = jnp.asarray(0.1, dtype), jnp.zeros(p, dtype)
-    v = at(start, jnp.zeros(m, dtype), no_mu)
+    barrier, one, far = (jnp.asarray(number, dtype) for number in (0.1, 1.0, jnp.inf))
+    v = values_at(start, jnp.zeros(m, dtype), jnp.zeros(p, dtype))
     s = jnp.maximum(-v.g, 0.01).astype(dtype)
-    one, far = jnp.asarray(1.0, dtype), jnp.asarray(jnp.inf, dtype)
-    begin = _Iterate(start, s, barrier / s, no_mu, barrier, one, far, v, jnp.int32(0), jnp.int32(0))
-    end = jax.lax.while_loop(going, step, begin)
+    begin = _Point(start, s, barrier / s, jnp.zeros(p, dtype))
+    end = jax.lax.while_loop(going, step, _Iterate(begin, barrier, one, far, v, count, jnp.int32(0)))
+    active = end.at.nu > end.at.s
 
-    def residual_of(v: _Values, nu: Array, mu: Array) -> Scalar:
-        error = error_of(v, jnp.maximum(-v.g, 0), nu, mu, 0)
+    def residual_of(v: _Values, z: _Point) -> Scalar:
+        error = error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
         return jnp.where(jnp.isfinite(error), error, jnp.inf)
 
     def polish(carry: Any) -> Any:
-        x, nu, mu, error, v, active, count, _ = carry
-        # The active constraints' multipliers and the others' values are 0: one square system.
-        rows = jnp.where(active[:, None], v.by_g, 0)
-        top = jnp.concatenate([v.hessian, v.by_g.T, v.by_h.T], 1)
-        middle = jnp.concatenate(
-            [rows, jnp.diag(jnp.where(active, 0.0, 1.0).astype(dtype)), jnp.zeros((m, p), dtype)], 1
+        z, v, best, error, times, misses = carry
+        # The active constraints' multipliers and the others' values are 0: one square system, regular by a little.
+        little = 32 * eps
+        own = jnp.diag(jnp.where(active, -little, 1.0).astype(dtype))
+        columns = jnp.concatenate([jnp.where(active[:, None], v.by_g, 0), v.by_h])
+        corner = jax.scipy.linalg.block_diag(own, -little * jnp.eye(p, dtype=dtype))
+        top = jnp.concatenate([v.hessian + little * jnp.eye(z.x.size, dtype=dtype), v.by_g.T, v.by_h.T], 1)
+        left = jnp.concatenate(
+            [v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu, jnp.where(active, v.g, z.nu), v.h],
         )
-        bottom = jnp.concatenate([v.by_h, jnp.zeros((p, m + p), dtype)], 1)
-        left = jnp.concatenate([v.slope + v.by_g.T @ nu + v.by_h.T @ mu, jnp.where(active, v.g, nu), v.h])
-        change = jnp.linalg.solve(jnp.concatenate([top, middle, bottom]), -left)
-        new = x + change[: x.size], jnp.maximum(nu + change[x.size : x.size + m], 0), mu + change[x.size + m :]
-        v_new = at(*new)
-        error_new = residual_of(v_new, *new[1:])
+        change = jnp.linalg.solve(jnp.concatenate([top, jnp.concatenate([columns, corner], 1)]), -left)
+        dx, dnu, dmu = jnp.split(change, [z.x.size, z.x.size + m])
+        new = _Point(z.x + dx, z.s, jnp.maximum(z.nu + dnu, 0), z.mu + dmu)
+        v_new = values_at(new.x, new.nu, new.mu)
+        error_new = residual_of(v_new, new)
         better = error_new < error
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), (*new, error_new, v_new), (x, nu, mu, error, v))
-        return *kept, active, count + 1, better
+        best, error = jax.tree.map(lambda a, b: jnp.where(better, a, b), (new, error_new), (best, error))
+        return new, v_new, best, error, times + 1, misses + jnp.where(better, 0, 1)
 
-    error = residual_of(end.values, end.nu, end.mu)
-    carry = (end.x, end.nu, end.mu, error, end.values, end.nu > end.s, jnp.int32(0), error <= 1e4 * tolerance)
-    x, nu, mu, error, *_ = jax.lax.while_loop(lambda c: c[-1] & (c[-2] < 8) & (c[3] > eps), polish, carry)
-    return Optimum(x, nu * weights[:m] / unit, mu * weights[m:] / unit, error, end.count, error <= tolerance)
+    def polishing(carry: Any) -> Bool[Array, ""]:
+        *_, error, times, misses = carry
+        return (error > eps) & (error <= 1e4 * tolerance) & (times < 8) & (misses < 2)
+
+    error = residual_of(end.values, end.at)
+    carry = (end.at, end.values, end.at, error, jnp.int32(0), jnp.int32(0))
+    _, _, z, *_ = jax.lax.while_loop(polishing, polish, carry)
+    return z.x, z.nu, z.mu, end.steps
