@@ -11,7 +11,9 @@ from jaxtyping import Array, Float
 
 from stackjax._calculus.implicit import hierarchical_direction
 from stackjax._calculus.linear import solve_lapack
+from stackjax._calculus.programme import minimise
 from stackjax._calculus.response import best_reply
+from stackjax._constraints import Constraints, of_player
 from stackjax.protocols import Action, Game, partial_gradient
 from stackjax.spaces import Euclidean
 
@@ -93,7 +95,7 @@ def in_float64(tree: Any) -> Any:
     return jax.tree.map(cast, tree)
 
 
-def _derivatives(game: Tangent, u: Float[Array, " d"]) -> Float[Array, "players d"]:
+def derivatives(game: Tangent, u: Float[Array, " d"]) -> Float[Array, "players d"]:
     """Of every payoff in all coordinates; one by one, lest one payoff's NaN spread to the others."""
 
     def own(i: int) -> Array:
@@ -111,7 +113,7 @@ def _evaluate(game: Game, actions: tuple[Action, ...]) -> Local:
         return value, jacobian
 
     payoffs = jnp.stack([jnp.asarray(p) for p in at.payoffs(*at.split(zero))])
-    return Local(payoffs, *with_value(at.gradient), *with_value(at.total_gradient), _derivatives(at, zero))
+    return Local(payoffs, *with_value(at.gradient), *with_value(at.total_gradient), derivatives(at, zero))
 
 
 @eqx.filter_jit
@@ -135,7 +137,7 @@ def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "3 player
     """
     at = Tangent(game, actions)
     zero = at.zero()
-    here = _derivatives(at, zero)
+    here = derivatives(at, zero)
     sizes = [
         jnp.full(space.dimension, jnp.max(jnp.abs(ravel_pytree(action)[0]), initial=1.0))
         for space, action in zip(game.spaces, at.center, strict=True)
@@ -146,7 +148,7 @@ def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "3 player
         unit = jnp.zeros_like(zero).at[b].set(1.0)
 
         def slope(step: Array) -> Any:
-            return (_derivatives(at, step * unit) - here) / step
+            return (derivatives(at, step * unit) - here) / step
 
         ahead, behind = (jax.vmap(slope)(sign * scale[b] * steps) for sign in (1.0, -1.0))  # [steps, players, d]
         four = jnp.stack([ahead[:-1], ahead[1:], behind[:-1], behind[1:]])
@@ -156,14 +158,35 @@ def roughness(game: Game, actions: tuple[Action, ...]) -> Float[Array, "3 player
 
 
 @eqx.filter_jit
-def replies(game: Game, player: int, actions: tuple[Action, ...], starts: Any, max_steps: int) -> tuple[Any, Any]:
-    """Local best responses of a player, searched from its action and from `starts`, and their payoffs."""
+def replies(
+    game: Game, player: int, actions: tuple[Action, ...], starts: Any, max_steps: int, *, constrained: bool = False
+) -> tuple[Any, Any]:
+    """Local best responses of a player, searched from its action and from `starts`, and their payoffs.
+
+    Within its space, and within its constraints if it is `constrained` beyond that; NaN where a search has no end.
+    """
 
     def payoff(action: Action) -> Any:
         return game.payoffs(*actions[:player], action, *actions[player + 1 :])[player]
 
     guesses = jax.tree.map(lambda a, s: jnp.concatenate([a[None], s]), actions[player], starts)
-    found = jax.vmap(lambda guess: best_reply(payoff, game.spaces[player], guess, 1e-10, max_steps))(guesses)
+
+    def constrained_reply(guess: Action) -> Action:
+        start, unravel = ravel_pytree(guess)
+
+        def constraints(flat: Float[Array, " d"]) -> Constraints:
+            return of_player(game, player, (*actions[:player], unravel(flat), *actions[player + 1 :]))
+
+        best = minimise(lambda flat: -payoff(unravel(flat)), constraints, start, tolerance=1e-9)
+        kept: Action = unravel(jnp.where(best.converged, best.x, jnp.nan))
+        return kept
+
+    def reply(guess: Action) -> Action:
+        if constrained:
+            return constrained_reply(guess)
+        return best_reply(payoff, game.spaces[player], guess, 1e-10, max_steps)
+
+    found = jax.vmap(reply)(guesses)
     return found, jax.vmap(payoff)(found)
 
 

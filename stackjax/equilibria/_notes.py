@@ -1,33 +1,148 @@
 """What makes a verdict doubtful, in sentences."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jaxtyping import PRNGKeyArray
 
+from stackjax._constraints import is_constrained
 from stackjax.equilibria import _local
+from stackjax.equilibria._boundary import Boundary, Side, more
+from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
+from stackjax.equilibria._text import numbers
 from stackjax.protocols import Action, Game
 
+_MANY = 6  # constraints beyond that aren't named
 _SAME = 1e-4  # replies nearer than this to each other are one
 _EQUAL = 1e-9  # payoffs that differ by less, relative to their size, are equal
 
 
-def outside_or_at_the_edge(
-    game: Game, actions: tuple[Action, ...], roles: tuple[str, ...], outside: list[int], margin: float
+def violated(boundary: Boundary | None, roles: tuple[str, ...], outside: Iterable[int]) -> list[str]:
+    """Constraints that aren't kept, but for the bounds of spaces of which an action is known to be outside."""
+    if boundary is None:
+        return []
+    found = []
+    for k in np.flatnonzero(boundary.violations):
+        player, words, _ = boundary.constraints[k]
+        if player not in outside or words.startswith(("inequality", "equality")):
+            found.append(f"{roles[player]} violates its {words} by {abs(boundary.values[k]):.3g}")
+    return found
+
+
+def at_the_boundary(boundary: Boundary | None, roles: tuple[str, ...]) -> list[str]:
+    """Actions at their spaces' boundaries."""
+    found = []
+    for i, role in enumerate(roles):
+        words = [c.words for c in _active(boundary) if c.player == i and not c.equality]
+        bounds = [w for w in words if not w.startswith("inequality")]
+        if bounds:
+            found.append(f"{role}'s action is at the boundary of its space: {_some(bounds)}")
+    return found
+
+
+def _active(boundary: Boundary | None) -> list[Constraint]:
+    return [] if boundary is None else [boundary.constraints[k] for k in np.flatnonzero(boundary.active)]
+
+
+def _some(words: Sequence[str]) -> str:
+    shown = list(words[:_MANY]) + ([f"{len(words) - _MANY} more"] if len(words) > _MANY else [])
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def is_kink(boundary: Boundary) -> bool:
+    """Whether a value's derivatives differ from side to side."""
+    return any(_jump(boundary, i) > boundary.stackelberg.limits[i] for i in {s.player for s in boundary.sides})
+
+
+def _jump(boundary: Boundary, player: int) -> float:
+    """How far its total derivatives to all sides are apart."""
+    found = np.array([s.derivative for s in boundary.sides if s.player == player])
+    return float(np.max(np.linalg.norm(found - found[0], axis=1), initial=0.0)) if len(found) > 1 else 0.0
+
+
+def first_order(
+    residual: float,
+    limit: float,
+    role: str,
+    first: str,
+    boundary: Boundary | None,
+    player: int,
+    sides: list[Side],
 ) -> list[str]:
-    """Actions that aren't inside their spaces."""
-    found = [f"{roles[i]}'s action is outside of its space" for i in outside]
-    for i, (space, action) in enumerate(zip(game.spaces, actions, strict=True)):
-        if i in outside or not space.bounded:
-            continue
-        moves = np.concatenate([np.eye(space.dimension), -np.eye(space.dimension)]) * margin
-        if moves.size and not all(np.asarray(jax.vmap(lambda u: space.contains(space.move(action, u)))(moves))):  # noqa: B023  (called at once)
-            found.append(
-                f"{roles[i]}'s action is at the boundary of its space, where an equilibrium needn't be a critical point"
-            )
+    """Why the first-order condition doesn't hold."""
+    if np.isnan(residual):
+        return [f"{role}'s {first} isn't defined here"]
+    if residual <= limit:
+        return []
+    measure = f"{residual:.3g} (tolerance {limit:.3g})"
+    if len(sides) > 1:
+        assert boundary is not None  # there are sides
+        worst = max(sides, key=lambda s: s.residual)
+        return [f"{role}'s value rises {_where(boundary, worst)}: its {first} leaves a norm of {measure}"]
+    active = [c.words for c in _active(boundary) if c.player == player]
+    if active:
+        return [
+            f"{role}'s {first} isn't balanced by its active constraints ({_some(active)}): a norm of {measure} is left"
+        ]
+    return [f"{role}'s {first} isn't 0: its norm is {measure}"]
+
+
+def second_order(
+    spectrum: np.ndarray,
+    curved: bool | None,
+    role: str,
+    second: str,
+    boundary: Boundary | None,
+    player: int,
+    sides: list[Side],
+) -> list[str]:
+    """Why the second-order condition doesn't hold."""
+    if spectrum.size and np.all(np.isnan(spectrum)):
+        return [f"{role}'s {second} isn't defined here"]
+    if curved:
+        return []
+    where = ", where no constraint with a multiplier holds it" if _active(boundary) else ""
+    most = f"its largest eigenvalue{where} is {np.max(spectrum, initial=-np.inf):.3g}"
+    if curved is None:
+        return [f"{role}'s {second} may not be negative in all directions that its constraints leave open: {most}"]
+    return [f"{role}'s {second} isn't negative definite: {most}"]
+
+
+def _where(boundary: Boundary, side: Side) -> str:
+    """A side in words."""
+    loose = {k for s in boundary.sides if s.player == side.player for k in s.held}
+    names = {k: boundary.constraints[k].words for k in loose}
+    held, free = [names[k] for k in sorted(side.held)], [names[k] for k in sorted(loose - set(side.held))]
+    parts = [
+        f"{_some(words)} {'is' if len(words) == 1 else 'are'} {state}"
+        for words, state in ((held, "held"), (free, "free"))
+        if words
+    ]
+    return f"on the side where {' and '.join(parts)}"
+
+
+def sides(boundary: Boundary | None, roles: tuple[str, ...], equilibrium: bool) -> list[str]:
+    """What the weakly active constraints of later levels make of a value."""
+    found = []
+    for i in [] if boundary is None else sorted({s.player for s in boundary.sides}):
+        assert boundary is not None  # there are sides
+        mine = [s for s in boundary.sides if s.player == i]
+        loose = sorted({k for s in mine for k in s.held}) or list(boundary.loose)
+        names = [f"{roles[boundary.constraints[k].player]}'s {boundary.constraints[k].words}" for k in loose]
+        weak = f"{_some(names)} {'is' if len(names) == 1 else 'are'} weakly active"
+        if len(mine) == 1:
+            found.append(f"{weak}: {roles[i]}'s derivatives are those of the side where nothing of that is held")
+        elif _jump(boundary, i) <= boundary.stackelberg.limits[i]:
+            found.append(f"{weak}: {roles[i]}'s value has one second derivative for each side")
+        else:
+            kind = ": a local maximum by its one-sided derivatives" if equilibrium else ""
+            shown = "; ".join(f"{numbers(s.derivative)} {_where(boundary, s)}" for s in mine[:_MANY])
+            found.append(f"a kink of {roles[i]}'s value{kind}: {weak}, and the total derivative is {shown}")
     return found
 
 
@@ -65,6 +180,7 @@ def follower_curvature(
     spectra: tuple[np.ndarray, ...],
     roles: tuple[str, ...],
     curvature: float,
+    boundary: Boundary | None,
 ) -> list[str]:
     """Followers whose Hessian is singular or not negative definite, with residuals."""
     found = []
@@ -75,10 +191,17 @@ def follower_curvature(
         if values.max() < -least:
             continue
         residual = float(np.linalg.norm(local.gradient[own[j]]))
+        if boundary is not None:
+            if boundary.nash.curved[j]:
+                continue
+            residual = float(boundary.nash.residuals[j])
         at = f"eigenvalues from {values.min():.3g} to {values.max():.3g}, residual of its gradient {residual:.3g}"
         if np.abs(values).min() <= least:
             # Is there a w with H_yy' w = grad_y f1 at all?
             hessian, right = local.jacobian[own[j], own[j]], local.derivatives[0][own[j]]
+            if boundary is not None:  # along what isn't held
+                free, block = boundary.nash.bases[j], boundary.nash.full[own[j], own[j]]
+                hessian, right = free.T @ block @ free, free.T @ right
             w = np.linalg.lstsq(hessian.T, right, rcond=None)[0]
             misfit = float(np.linalg.norm(hessian.T @ w - right))
             found.append(
@@ -93,14 +216,22 @@ def follower_curvature(
 
 
 def joint_response(
-    levels: list[int], own: list[slice], local: Local, roles: tuple[str, ...], curvature: float
+    levels: list[int],
+    own: list[slice],
+    local: Local,
+    roles: tuple[str, ...],
+    curvature: float,
+    boundary: Boundary | None,
 ) -> list[str]:
     """Players of one level whose conditions together are singular, though each one's Hessian may not be."""
     for level in sorted(set(levels) - {0}):
         members = [j for j, each in enumerate(levels) if each == level]
         block = slice(own[members[0]].start, own[members[-1]].stop)
         matrix = local.total_jacobian[block, block]
-        if len(members) < 2 or not np.all(np.isfinite(matrix)):
+        if boundary is not None:
+            free = scipy.linalg.block_diag(*(boundary.stackelberg.bases[j] for j in members))
+            matrix = free.T @ boundary.stackelberg.full[block, block] @ free
+        if len(members) < 2 or not matrix.size or not np.all(np.isfinite(matrix)):
             continue
         values = np.linalg.svd(matrix, compute_uv=False)
         if values.min() <= curvature * max(1.0, float(values.max())):
@@ -122,7 +253,8 @@ def other_replies(
     space = game.spaces[player]
     keys = jax.random.split(jax.random.key(0) if key is None else key, starts)
     guesses = jax.vmap(lambda k: space.sample(k, jnp.float64))(keys)
-    points, payoffs = _local.replies(game, player, actions, guesses, max_steps)
+    constrained = is_constrained(game, player, actions)
+    points, payoffs = _local.replies(game, player, actions, guesses, max_steps, constrained=constrained)
     payoffs, here = np.asarray(payoffs), float(local.payoffs[player])
     found: list[tuple[int, Any, float]] = []
     for n in np.argsort(-np.where(np.isfinite(payoffs), payoffs, -np.inf), kind="stable"):
@@ -141,7 +273,7 @@ def about_replies(others: tuple[tuple[int, Any, float], ...], local: Local, role
     player, best, payoff = others[0]
     here = float(local.payoffs[player])
     shown = " ".join(np.array2string(np.asarray(x), precision=4) for x in jax.tree.leaves(best))
-    if payoff > here + _EQUAL * max(1.0, abs(here)):
+    if more(payoff, here):
         return [
             f"{roles[player]}'s action is a best response only locally: {shown} pays it {payoff:.6g} instead of "
             f"{here:.6g}"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stackjax.equilibria.search import Found
 
 _MANY = 6  # more numbers than that are shown as a range
+_MOST = 12  # active constraints that are listed
 
 
 def numbers(values: Any) -> str:
@@ -52,6 +53,7 @@ def certificate(found: "Certificate") -> str:
     widths = [max(len(row[c]) for row in rows) for c in range(len(rows[0]))]
     lines = [f"{found.game} at ({at}):", f"  {verdict}"]
     lines += ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines += _active(found)
     if found.advantage is not None:
         lines.append(f"  {found.roles[0]}'s advantage over Nash: {_advantage(found)}")
     ratio = "" if found.timescale == 1 else f", timescale {found.timescale:g}"
@@ -62,6 +64,20 @@ def certificate(found: "Certificate") -> str:
     lines += [f"  note: {note}" for note in found.notes]
     lines.append(f"  tolerances: {found.tolerance:g} for residuals, {found.curvature:g} for curvature (relative)")
     return "\n".join(lines)
+
+
+def _active(found: "Certificate") -> list[str]:
+    """The active constraints with their multipliers, one a line."""
+    pairs = list(zip(found.active[::2], found.active[1::2], strict=True))
+    lines = ["  active constraints:"] if pairs else []
+    for nash, stackelberg in pairs[:_MOST]:
+        shown = [
+            f"{c.multiplier + 0.0:.4g}, weakly active" if c.weakly_active else f"{c.multiplier:.4g}"
+            for c in (nash, stackelberg)
+        ]
+        multiplier = shown[0] if shown[0] == shown[1] else f"{shown[0]} (Nash), {shown[1]} (Stackelberg)"
+        lines.append(f"    {found.roles[nash.player]}'s {nash.constraint}: multiplier {multiplier}")
+    return lines + ([f"    and {len(pairs) - _MOST} more"] if len(pairs) > _MOST else [])
 
 
 def _advantage(found: "Certificate") -> str:
@@ -86,7 +102,8 @@ def table(found: "Found") -> str:
         at = "(" + ", ".join(action(a) for a in c.actions) + ")"
         advantage = "" if c.advantage is None else _advantage(c)
         paid = (f"{p + 0.0:.6g}" for p in c.payoffs)  # no negative zeros
-        rows.append((at, *paid, c.kind, _rest(c.simultaneous), _rest(c.hierarchical), advantage))
+        kind = c.kind if c.better_reply is None else f"{c.kind} (the follower answers better elsewhere)"
+        rows.append((at, *paid, kind, _rest(c.simultaneous), _rest(c.hierarchical), advantage))
     widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines = lines if found.critical else []

@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from stackjax._entry import check_levels
-from stackjax.equilibria import _local
+from stackjax.equilibria import _boundary, _conditions, _local
+from stackjax.equilibria._boundary import ActiveConstraint
+from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
 from stackjax.protocols import Action, Game, level_of, same_structure
 from stackjax.schedules import number
@@ -27,6 +29,10 @@ class Dynamics:
     **Attributes:** `jacobian` of F `[d, d]`, in coordinates of the spaces' tangents, in order of play; its
     `eigenvalues` `[d]`, complex, by ascending real part; `stable`: whether all real parts are negative; `at_rest`:
     whether F vanishes, to the certificate's tolerance. Where F isn't at rest, stability says nothing.
+
+    Where constraints are active, F is ascent that is projected to the directions in which it can move, and d the number
+    of directions that no constraint with a multiplier holds: what is held stays, under small disturbances too, and has
+    no row.
     """
 
     jacobian: np.ndarray
@@ -42,16 +48,22 @@ class Certificate:
     **Attributes:**
 
     - `actions`; `payoffs` `[players]`.
-    - `nash_residuals` `[players]`: norms of the partial gradients of the players' own payoffs. `own_spectra`: for each
-      player the eigenvalues, ascending, of the Hessian of its own payoff in its own action.
-    - `stackelberg_residuals` `[players]`: norms of the total derivatives along the response of later levels.
-      `total_spectra`: for each player the eigenvalues of the total Hessian, the one of `x -> f_i(x, r(x))`; in the last
-      level both are the own ones.
+    - `nash_residuals` `[players]`: norms of the partial gradients of the players' own payoffs, of what the multipliers
+      of active constraints leave of them. `own_spectra`: for each player the eigenvalues, ascending, of the Hessian of
+      its own payoff in its own action; where constraints are active, of its Lagrangian, along the directions in which
+      no constraint with a multiplier holds it, and none if there is no such direction.
+    - `stackelberg_residuals` `[players]`: norms of the total derivatives along the response of later levels, again of
+      what multipliers leave. `total_spectra`: for each player the eigenvalues of the total Hessian, the one of
+      `x -> f_i(x, r(x))`, or of the Lagrangian's; in the last level both are the own ones. Where that value has a kink,
+      the side with the largest residual, and the one with the largest eigenvalue.
+    - `active`: an `ActiveConstraint` for each constraint that is reached, once with the multiplier that it has in the
+      Nash conditions and once with that of the Stackelberg conditions.
     - `is_nash`, `is_stackelberg`; `why_not_nash`, `why_not_stackelberg`: sentences, none if it is one.
     - `simultaneous`, `hierarchical`: the `Dynamics` of the partial and of the total derivatives.
-    - `advantage`: the leader's payoff here minus its payoff at the best known Nash equilibrium, None if none is known.
+    - `advantage`: the leader's payoff here minus its payoff at the best known Nash equilibrium, None if none is known,
+      and if the follower has a better answer elsewhere, as the leader wouldn't be paid that.
     - `other_replies`: other local best responses that pay the last level's players at least as much, as tuples (player,
-      action, payoff).
+      action, payoff). `better_reply`: the best of them if it pays more than the action that is certified, else None.
     - `notes`: sentences about what makes the verdict doubtful.
     - `tolerance`, `curvature`, `timescale`: as given to `certify`.
     """
@@ -74,6 +86,7 @@ class Certificate:
     timescale: float
     roles: tuple[str, ...] = field(repr=False)
     game: str = field(repr=False)
+    active: tuple[ActiveConstraint, ...] = ()
 
     @property
     def is_nash(self) -> bool:
@@ -90,6 +103,12 @@ class Certificate:
         """One of "Nash and Stackelberg", "Nash", "Stackelberg" and "neither"."""
         kinds = [name for name, is_it in (("Nash", self.is_nash), ("Stackelberg", self.is_stackelberg)) if is_it]
         return " and ".join(kinds) or "neither"
+
+    @property
+    def better_reply(self) -> tuple[int, Any, float] | None:
+        """What would pay a player of the last level more than its action, which is a best response only locally."""
+        best = next(iter(self.other_replies), None)
+        return best if best is not None and _boundary.more(best[2], float(self.payoffs[best[0]])) else None
 
     def __str__(self) -> str:
         """The certificate as text."""
@@ -115,8 +134,22 @@ def certify(
     and its total Hessian is negative definite; in the last level these are the partial gradient and the own Hessian.
     With a leader and a follower: `D = grad_x f1 - H_yx^T H_yy^-T grad_y f1 = 0`, `grad_y f2 = 0`, `H_yy < 0` and the
     Hessian of `x -> f1(x, r(x))`, which is `D_x + D_y dr/dx`, negative definite. (Definition 4 of Fiez et al., 2019,
-    lacks the follower's second-order condition, and takes `D_x` for the total Hessian.) Both definitions are local, and
-    about points inside their spaces.
+    lacks the follower's second-order condition, and takes `D_x` for the total Hessian.) Both definitions are local.
+
+    *At bounds and constraints*, those of the spaces and those of the game, gradients needn't vanish: they are
+    non-negative multiples of the gradients of the constraints that are reached (of any sign for equalities), and the
+    Hessian of the Lagrangian is negative on the critical cone, the directions that keep every constraint with a
+    multiplier and enter none of those that are *weakly active*, reached without a multiplier (Nocedal & Wright, 2006,
+    Numerical Optimization, Theorem 12.6). That is sufficient for a strict local maximum; at a vertex at which all
+    directions are held nothing is left to check. The followers' response moves along what they hold, and takes their
+    multipliers along. A leader whose own constraints depend on the followers' actions keeps to them as they answer.
+
+    Where a constraint of a follower is weakly active, the leader's value `x -> f1(x, r(x))` has one-sided derivatives:
+    on each side some of those constraints are held and the others free. The point is a differential Stackelberg
+    equilibrium here if the leader satisfies these conditions on every side, which includes *kinks*, at which its value
+    falls to all sides at first order, such as a firm that sells just enough to keep another out. That goes beyond the
+    definition by derivatives, and the notes say so. It is undecided, and no equilibrium, if more than four constraints
+    are weakly active, or with more than two levels.
 
     The stability of the two dynamics is reported and decides nothing: in general-sum games a stable hierarchical
     dynamic needn't be at an equilibrium, nor an equilibrium stable.
@@ -129,12 +162,14 @@ def certify(
     - `game`; `actions`: one a player, in order of play, in the shapes of the spaces.
     - `tolerance`: the largest norm of a first-order residual that counts as 0, in units of payoff per action. To it is
       added what rounding the actions to the type in which they are given can account for (float32 results would
-      otherwise never pass).
+      otherwise never pass). A multiplier counts as 0 up to the same. Constraints are reached, and kept, to 1e-6 times
+      the largest coordinate (or 1), or that rounding if it is more.
     - `curvature`: an eigenvalue of a Hessian counts as negative below `-curvature max(1, largest |eigenvalue|)`.
     - `timescale`: tau > 0, the ratio of the steps of each level and of the level before it, in both dynamics: the rows
       of level l are multiplied by `tau^l`.
     - `replies`: if the action of a player who is alone in the last level is a best response locally, others are
-      searched from so many starts (0: none); `key` draws them (default: `jax.random.key(0)`).
+      searched from so many starts (0: none), within its space and its constraints; `key` draws them (default:
+      `jax.random.key(0)`).
     - `nash`: the joint action to which the leader's payoff is compared; default: the known Nash equilibrium that is
       best for it.
 
@@ -149,7 +184,7 @@ def certify(
         eps = max([_eps(x) for x in jax.tree.leaves(actions)], default=0.0)
         local = differentiated(game, lambda: _local.evaluate(wide, at))
         known = known_payoffs(wide) if nash is None else [_payoffs(wide, prepared(game, nash, "nash")[1])]
-        options = Options(tolerance, curvature, timescale, replies, eps, key)
+        options = Options(tolerance, curvature, timescale, replies, eps, key, _conditions.described(wide))
         return certificate(game, wide, at, local, known, options)
 
 
@@ -162,6 +197,7 @@ class Options(NamedTuple):
     replies: int
     eps: float
     key: Any
+    constraints: tuple[Constraint, ...]
 
 
 def _eps(x: Any) -> float:
@@ -202,10 +238,10 @@ def check_actions(game: Game, actions: tuple[Action, ...], name: str = "actions"
             raise ValueError(f"{name}: player {i}: expected an action of shape {shapes[0]}, got {shapes[1]}")
 
 
-def differentiated(game: Game, evaluate: Any) -> Any:
-    """The result of `evaluate`, on the host; what can't be differentiated is reported with the player."""
+def differentiated(game: Game, evaluate: Any, *, host: bool = True) -> Any:
+    """The result of `evaluate`, brought to the host; what can't be differentiated is reported with the player."""
     try:
-        return jax.tree.map(np.asarray, evaluate())
+        return jax.tree.map(np.asarray, evaluate()) if host else evaluate()
     except NotImplementedError:
         raise
     except Exception as error:  # a user's payoff may raise anything; it goes on, with the player if that can be told
@@ -255,11 +291,27 @@ def roles_of(game: Game) -> tuple[str, ...]:
     return tuple(f"player {i}" for i in range(len(game.spaces)))
 
 
+class _Judged(NamedTuple):
+    """The two sets of conditions as verdicts are made of them: all but `jacobian` and `owners` with one entry a player.
+
+    `curved`: whether the second-order condition holds, None if that is undecided.
+    """
+
+    residuals: np.ndarray
+    limits: np.ndarray
+    spectra: tuple[np.ndarray, ...]
+    curved: tuple[bool | None, ...]
+    jacobian: np.ndarray
+    owners: np.ndarray
+
+
 def certificate(
     game: Game, wide: Game, actions: tuple[Any, ...], local: Local, nash: list[np.ndarray], options: Options
 ) -> Certificate:
     """The certificate of a joint action from the derivatives there. Inside `jax.enable_x64(True)`."""
-    tolerance, curvature, timescale, replies, eps, key = options
+    from stackjax.equilibria import _notes
+
+    tolerance, curvature, timescale, replies, eps, key, constraints = options
     levels, roles = [level_of(game, i) for i in range(len(game.spaces))], roles_of(game)
     ends = np.cumsum([space.dimension for space in game.spaces])
     own = [slice(end - space.dimension, end) for end, space in zip(ends, game.spaces, strict=True)]
@@ -282,77 +334,98 @@ def certificate(
             return np.full_like(matrix, np.nan)
         return matrix + local.total_jacobian[own[i], later] @ answer
 
-    own_spectra = tuple(spectrum(local.jacobian[o, o]) for o in own)
-    total_spectra = tuple(spectrum(total_hessian(i)) for i in range(len(own)))
-    residuals = np.asarray([np.linalg.norm(local.gradient[o]) for o in own])
-    total_residuals = np.asarray([np.linalg.norm(local.total[o]) for o in own])
-
     size = max([1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in jax.tree.leaves(actions))])
+    edge = max(_EDGE, 4 * eps) * size
+    boundary = None
+    if constraints:
+        tolerances = _boundary.Tolerances(tolerance, curvature, edge, eps * size)
+        boundary = differentiated(
+            wide, lambda: _boundary.examine(wide, actions, local, levels, constraints, tolerances), host=False
+        )
 
     def allowed(jacobian: np.ndarray) -> np.ndarray:
         rounding = eps * size * np.sum(np.where(np.isfinite(jacobian), np.abs(jacobian), 0.0), axis=1)
         return tolerance + np.asarray([np.linalg.norm(rounding[o]) for o in own])
 
-    limits = allowed(local.jacobian), allowed(local.total_jacobian)
-
     def negative(values: np.ndarray) -> bool:
         return bool(np.all(values < -curvature * max(1.0, float(np.max(np.abs(values), initial=0.0)))))
 
-    outside = [i for i, s in enumerate(wide.spaces) if not bool(s.contains(actions[i]))]
+    def inside(gradient: np.ndarray, jacobian: np.ndarray, hessians: list[np.ndarray]) -> _Judged:
+        spectra = tuple(spectrum(h) for h in hessians)
+        residuals = np.asarray([np.linalg.norm(gradient[o]) for o in own])
+        return _Judged(residuals, allowed(jacobian), spectra, tuple(negative(s) for s in spectra), jacobian, everyone)
+
+    everyone = np.repeat(np.arange(len(own)), [space.dimension for space in game.spaces])
+    if boundary is None:
+        judged = (
+            inside(local.gradient, local.jacobian, [local.jacobian[o, o] for o in own]),
+            inside(local.total, local.total_jacobian, [total_hessian(i) for i in range(len(own))]),
+        )
+    else:
+        judged = tuple(  # type: ignore[assignment]
+            _Judged(c.residuals, c.limits, c.spectra, c.curved, c.jacobian, c.owners)
+            for c in (boundary.nash, boundary.stackelberg)
+        )
+    nash_, stackelberg_ = judged
+
+    bounded = any(space.bounded for space in wide.spaces)
+    apart = np.asarray(_conditions.apart(wide, actions)) if bounded else np.zeros(len(own))
+    outside = {int(i): float(apart[i]) for i in np.flatnonzero(apart > edge)}
+    unfit = [f"{roles[i]}'s action is outside of its space, by {a:.3g}" for i, a in outside.items()]
+    unfit += _notes.violated(boundary, roles, outside)
+    unpaid = [
+        f"{role}'s payoff isn't finite here" for role, p in zip(roles, local.payoffs, strict=True) if not np.isfinite(p)
+    ]
     why: list[list[str]] = []
-    for norms, limit, spectra, words in (
-        (residuals, limits[0], own_spectra, ("gradient", "own Hessian")),
-        (total_residuals, limits[1], total_spectra, ("total derivative", "total Hessian")),
-    ):
-        reasons = [f"{roles[i]}'s action is outside of its space" for i in outside]
+    for each, words in zip(judged, (("gradient", "own Hessian"), ("total derivative", "total Hessian")), strict=True):
+        reasons = [*unfit, *unpaid]
         for i, role in enumerate(roles):
             # The last level has no response to take along.
-            first, second = ("gradient", "own Hessian") if levels[i] == max(levels) else words
-            if np.isnan(norms[i]):
-                reasons.append(f"{role}'s {first} isn't defined here")
-            elif norms[i] > limit[i]:
-                reasons.append(f"{role}'s {first} isn't 0: its norm is {norms[i]:.3g} (tolerance {limit[i]:.3g})")
-            if np.all(np.isnan(spectra[i])) and spectra[i].size:
-                reasons.append(f"{role}'s {second} isn't defined here")
-            elif not negative(spectra[i]):
-                most = spectra[i].max()
-                reasons.append(f"{role}'s {second} isn't negative definite: its largest eigenvalue is {most:.3g}")
+            last_level = levels[i] == max(levels)
+            first, second = ("gradient", "own Hessian") if last_level else words
+            sides = [] if boundary is None or each is nash_ else [s for s in boundary.sides if s.player == i]
+            reasons += _notes.first_order(each.residuals[i], each.limits[i], role, first, boundary, i, sides)
+            reasons += _notes.second_order(each.spectra[i], each.curved[i], role, second, boundary, i, sides)
+            if boundary is not None and each is stackelberg_ and i in boundary.undecided:
+                reasons.append(f"{role}'s value has too many sides here to decide whether it is at its maximum")
         why.append(reasons)
 
-    def dynamics(norms: np.ndarray, limit: np.ndarray, jacobian: np.ndarray) -> Dynamics:
-        speeds = np.concatenate([np.full(s.dimension, timescale ** levels[i]) for i, s in enumerate(game.spaces)])
-        jacobian = speeds[:, None] * jacobian
+    def dynamics(each: _Judged) -> Dynamics:
+        speeds = np.asarray([timescale ** levels[i] for i in each.owners])
+        jacobian = speeds[:, None] * each.jacobian
         finite = bool(np.all(np.isfinite(jacobian)))
         values = np.sort_complex(np.linalg.eigvals(jacobian)) if finite else np.full(len(jacobian), np.nan + 0j)
-        rest = bool(np.all(norms <= limit))
+        kinked = boundary is not None and each is stackelberg_ and _notes.is_kink(boundary)
+        rest = bool(np.all(each.residuals <= each.limits)) and not unfit and not unpaid and not kinked
         return Dynamics(jacobian, values.astype(complex), finite and bool(np.all(values.real < 0)), rest)
 
-    from stackjax.equilibria import _notes
-
     others: tuple[tuple[int, Any, float], ...] = ()
-    notes = _notes.outside_or_at_the_edge(wide, actions, roles, outside, _EDGE)
+    notes = [f"{roles[i]}'s action is outside of its space" for i in outside]
+    notes += _notes.at_the_boundary(boundary, roles)
     rough = _notes.kinks(wide, actions, local, roles, _KINK) if ends[-1] <= _SMOOTH_UP_TO else []
     notes += rough
-    notes += _notes.follower_curvature(levels, own, local, own_spectra, roles, curvature)
-    notes += _notes.joint_response(levels, own, local, roles, curvature)
+    notes += _notes.follower_curvature(levels, own, local, nash_.spectra, roles, curvature, boundary)
+    notes += _notes.joint_response(levels, own, local, roles, curvature, boundary)
+    notes += _notes.sides(boundary, roles, not why[1])
     last = [i for i, level in enumerate(levels) if level == max(levels)]
-    if replies and len(last) == 1 and len(levels) > 1 and not outside and not rough:
+    if replies and len(last) == 1 and len(levels) > 1 and not unfit and not rough:
         (j,) = last
-        if residuals[j] <= limits[0][j] and negative(own_spectra[j]):
+        if nash_.residuals[j] <= nash_.limits[j] and nash_.curved[j]:
             others = _notes.other_replies(wide, j, actions, local, replies, _SEARCH, key)
             notes += _notes.about_replies(others, local, roles)
+    counts = nash and not (others and _boundary.more(others[0][2], float(local.payoffs[others[0][0]])))
     return Certificate(
         actions=actions,
         payoffs=np.asarray(local.payoffs),
-        nash_residuals=residuals,
-        own_spectra=own_spectra,
-        stackelberg_residuals=total_residuals,
-        total_spectra=total_spectra,
+        nash_residuals=nash_.residuals,
+        own_spectra=nash_.spectra,
+        stackelberg_residuals=stackelberg_.residuals,
+        total_spectra=stackelberg_.spectra,
         why_not_nash=tuple(why[0]),
         why_not_stackelberg=tuple(why[1]),
-        simultaneous=dynamics(residuals, limits[0], local.jacobian),
-        hierarchical=dynamics(total_residuals, limits[1], local.total_jacobian),
-        advantage=float(local.payoffs[0] - max(p[0] for p in nash)) if nash else None,
+        simultaneous=dynamics(nash_),
+        hierarchical=dynamics(stackelberg_),
+        advantage=float(local.payoffs[0] - max(p[0] for p in nash)) if counts else None,
         other_replies=others,
         notes=tuple(notes),
         tolerance=float(tolerance),
@@ -360,4 +433,5 @@ def certificate(
         timescale=float(timescale),
         roles=roles,
         game=type(game).__name__,
+        active=_boundary.listed(boundary),
     )

@@ -1,5 +1,7 @@
 """The search finds all equilibria that are known, each once, and nothing that isn't one."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,8 +91,13 @@ def test_the_printout_is_a_table(torus):
 
 
 def test_a_zero_sum_game(x64):
+    """Inside of the square; two more equilibria are held by its upper and its lower side."""
     entries = GOLDEN["zero_sum_fiez2020"]["critical"]
-    check(find(examples.zero_sum_fiez2020(), KEY, 512), entries, entries)
+    found = find(examples.zero_sum_fiez2020(), KEY, 512)
+    check(dataclasses.replace(found, critical=tuple(c for c in found.critical if not c.active)), entries, entries)
+    held = [c for c in found.equilibria if c.active]
+    assert [c.kind for c in held] == ["Nash and Stackelberg"] * 2
+    assert sorted(float(c.actions[1]) for c in held) == [-15.0, 15.0]
 
 
 def random_quadratic(dims, levels=None):
@@ -153,9 +160,11 @@ def follower(x, y):
 
 
 def test_only_what_lies_in_the_space_is_found():
+    """And 0, where the leader's bound holds it on its way to -1."""
     found = find(pair(leader, follower, BOXES), KEY, 64)
-    np.testing.assert_allclose(points(found.critical), [[1.0, 0.5], [3.0, 1.5]], rtol=0, atol=1e-6)
-    assert [c.kind for c in found.equilibria] == ["Nash and Stackelberg"]
+    np.testing.assert_allclose(points(found.critical), [[0.0, 0.0], [1.0, 0.5], [3.0, 1.5]], rtol=0, atol=1e-6)
+    assert [c.kind for c in found.equilibria] == ["Nash and Stackelberg"] * 2
+    assert [bool(c.active) for c in found.equilibria] == [False, True]
 
 
 def test_starts_may_be_given():
