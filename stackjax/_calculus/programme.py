@@ -275,7 +275,6 @@ def _solve(
     s = jnp.maximum(-v.g, 0.01).astype(dtype)
     begin = _Point(start, s, barrier / s, jnp.zeros(p, dtype))
     end = jax.lax.while_loop(going, step, _Iterate(begin, barrier, one, far, v, count, jnp.int32(0)))
-    active = end.at.nu > end.at.s
 
     def residual_of(v: _Values, z: _Point) -> Scalar:
         error = error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
@@ -283,27 +282,27 @@ def _solve(
 
     def polish(carry: Any) -> Any:
         z, v, best, error, times, misses = carry
-        # The active constraints' multipliers and the others' values are 0: one square system, regular by a little.
-        little = 32 * eps
+        # The active constraints' values and the others' multipliers are 0: one square system, regular by a little.
+        little, active = 32 * eps, z.nu + v.g > 0
         own = jnp.diag(jnp.where(active, -little, 1.0).astype(dtype))
         columns = jnp.concatenate([jnp.where(active[:, None], v.by_g, 0), v.by_h])
         corner = jax.scipy.linalg.block_diag(own, -little * jnp.eye(p, dtype=dtype))
         top = jnp.concatenate([v.hessian + little * jnp.eye(z.x.size, dtype=dtype), v.by_g.T, v.by_h.T], 1)
-        left = jnp.concatenate(
-            [v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu, jnp.where(active, v.g, z.nu), v.h],
-        )
+        left = jnp.concatenate([v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu, jnp.where(active, v.g, z.nu), v.h])
         change = jnp.linalg.solve(jnp.concatenate([top, jnp.concatenate([columns, corner], 1)]), -left)
         dx, dnu, dmu = jnp.split(change, [z.x.size, z.x.size + m])
-        new = _Point(z.x + dx, z.s, jnp.maximum(z.nu + dnu, 0), z.mu + dmu)
-        v_new = values_at(new.x, new.nu, new.mu)
-        error_new = residual_of(v_new, new)
+        # One that turns out negative, or broken, changes sides in the next step.
+        new = _Point(z.x + dx, z.s, z.nu + dnu, z.mu + dmu)
+        valid = new._replace(nu=jnp.maximum(new.nu, 0))
+        v_new = values_at(new.x, valid.nu, new.mu)
+        error_new = residual_of(v_new, valid)
         better = error_new < error
-        best, error = jax.tree.map(lambda a, b: jnp.where(better, a, b), (new, error_new), (best, error))
+        best, error = jax.tree.map(lambda a, b: jnp.where(better, a, b), (valid, error_new), (best, error))
         return new, v_new, best, error, times + 1, misses + jnp.where(better, 0, 1)
 
     def polishing(carry: Any) -> Bool[Array, ""]:
         *_, error, times, misses = carry
-        return (error > eps) & (error <= 1e4 * tolerance) & (times < 8) & (misses < 2)
+        return (error > eps) & (error <= 1e4 * tolerance) & (times < 8) & (misses < 3)
 
     error = residual_of(end.values, end.at)
     carry = (end.at, end.values, end.at, error, jnp.int32(0), jnp.int32(0))
