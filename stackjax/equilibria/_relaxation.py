@@ -19,6 +19,7 @@ from stackjax.protocols import Action, Game
 
 #: By how much the products of multipliers and slacks may be above 0, from solve to solve.
 RELAXATIONS = (1.0, 1e-1, 1e-2, 1e-4, 1e-6, 1e-8)
+_BEYOND = 1e-7  # by how much an answer must be better than another one
 _FEASIBLE = 1e-6  # violations of conditions that are let pass, relative to the gradients where there are such
 
 
@@ -46,8 +47,9 @@ def relaxed(
 
     - `game`: two players, one leader and one follower; payoffs with three derivatives.
     - `starts`: one action a player with a leading axis.
-    - `answers`: actions of the follower with two leading axes, one row of them for each start. The follower's action
-      must pay it at least as much as each: cuts that keep the leader from sham answers. Default: none.
+    - `answers`: actions of the follower with two leading axes, one row of them for each start, NaN for none. The
+      follower's action must pay it more than each other one of them that is open to it: cuts that keep the leader from
+      sham answers. Default: none.
     - `relaxations`: tau, in the product of the units of multiplier and constraint.
     - `max_steps` of each solve.
 
@@ -106,7 +108,18 @@ def _from(
     def better(z: Array) -> Array:
         x, y, *_ = parts(z)
         here = follower_cost(x, y)
-        return jax.vmap(lambda other: here + jnp.asarray(game.payoffs(of_x(x), other)[1]))(cuts)
+
+        def one(other: Any) -> Any:
+            other = ravel_pytree(other)[0]
+            there = jnp.all(jnp.isfinite(other))
+            other = jnp.where(there, other, y)
+            apart = jnp.sum(jnp.square(other - y))
+            c = kept(x, other)
+            outside = jnp.sum(jnp.square(jnp.maximum(c.inequalities, 0))) + jnp.sum(jnp.square(c.equalities))
+            less = here - follower_cost(x, other) + _BEYOND * apart / (1 + apart) - 1e4 * outside
+            return jnp.where(there, less, -1.0)
+
+        return jax.vmap(one)(cuts)
 
     def solve(z: Array, tau: Any, held: Array, last: Any) -> Any:
         def constraints(z: Array) -> Any:
@@ -118,7 +131,7 @@ def _from(
                 jnp.where(last & held, -1, g),
                 jnp.where(last & ~held, -1, -nu),
                 jnp.where(last, -1, -nu * g - tau),
-                better(z) - jnp.sqrt(jnp.finfo(z.dtype).eps),
+                better(z),
             ]
             equalities = [leader.equalities, slope, h, jnp.where(last, jnp.where(held, g, nu), 0)]
             return type(follower)(jnp.concatenate(inequalities), jnp.concatenate(equalities))
@@ -150,7 +163,9 @@ def _from(
         tau, last = options
         _, follower, _ = conditions(z)
         found = solve(z, tau, parts(z)[2] > -follower.inequalities, last)
-        fine = jnp.all(jnp.isfinite(found.x)) & (~last | (violation(found.x) <= jnp.maximum(_FEASIBLE, violation(z))))
+        # A solve that fails may run away: the next one starts where the last good one ended.
+        closer = violation(found.x) <= jnp.where(last, jnp.maximum(_FEASIBLE, violation(z)), violation(z))
+        fine = jnp.all(jnp.isfinite(found.x)) & (closer | (found.converged & ~last))
         return jnp.where(fine, found.x, z), None
 
     taus = jnp.append(relaxations, 0.0)

@@ -27,6 +27,7 @@ _POOL = 16  # random actions of the follower for each start that is taken from t
 _FINEST = 1e-10  # relative to the range of a coordinate
 _KEPT = 1e-7  # a constraint that is violated by less is kept
 _JUMPS = 8  # at most
+_AGREED = 3  # searches that end with the same payoff show it, where none of them converges
 _APART = 1e-3  # answers that differ by more, relative to their sizes, may be on both sides of a jump
 _NEAR = 1e-6  # of a range: so near to a jump is at it
 _STEPS = 60  # of a search for an answer
@@ -428,6 +429,10 @@ def _best_of(
 ) -> _Best:
     finite = jnp.isfinite(second) & jnp.isfinite(first) & (over <= _KEPT)
     ok = finite & converged
+    # Without a constraint qualification no search ends where first-order conditions hold: then agreement counts.
+    highest = jnp.max(jnp.where(finite, second, -jnp.inf))
+    agreed = finite & (second >= highest - 1e-6 * jnp.maximum(1, jnp.abs(highest)))
+    ok = jnp.where(jnp.any(ok) | (jnp.sum(agreed) < _AGREED), ok, agreed)
     value = jnp.max(jnp.where(ok, second, -jnp.inf))
     slack = tolerance * jnp.maximum(1, jnp.abs(value))
     # A search that didn't converge but came to something better shows that the best isn't known.
@@ -578,7 +583,7 @@ class _Search:
             return
         chosen = np.resize(chosen, count)
         u, y = self.known.u[chosen], self.known.answers.y[chosen]
-        cuts = np.repeat(y[:, None], 2, 1)
+        cuts = np.full((count, 2, y.shape[1]), np.nan)
         for _ in range(rounds):
             wanted = _stacked(self.of_y, cuts.reshape(-1, cuts.shape[-1]))
             wanted = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), wanted)
@@ -637,8 +642,14 @@ class _Search:
                 fitted = True
                 self.fit(width)
             width *= shrink
-            if self.d == 2 and width < 1e-7:
+            if self.d == 2 and (width < 1e-7 or (width < 1e-2 and self.is_polished())):
                 break
+
+    def is_polished(self) -> bool:
+        """Whether nothing is better than a point where conditions hold to rounding."""
+        best = self.known.answers.leader[self.known.order[0]]
+        wrong = 2 * self.tolerance * max(1.0, abs(best))
+        return any(self.known.good[i] and self.known.answers.leader[i] >= best - wrong for i in self.polished)
 
     def fit(self, width: float) -> None:
         """The vertex of the parabola through the values around the best action, where that is a parabola."""

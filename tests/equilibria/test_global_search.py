@@ -225,16 +225,16 @@ class Plane(Game):
 
 def test_leaders_of_two_dimensions():
     # y = min(x0 + x1, 1): at the kink x0 + x1 = 1, as near to the target (.2, 0) as may be.
-    found = global_stackelberg(Plane(np.array([0.2, 0.0])), KEY, grid=12)
+    found = global_stackelberg(Plane(np.array([0.2, 0.0])), KEY)
     assert np.asarray(found.actions[0]) == pytest.approx([0.6, 0.4], abs=1e-6)
     assert float(found.actions[1]) == pytest.approx(1, abs=1e-6)
     # Beyond the line x0 = x1 / 4 the answer is near 1, before it near -1, and jumps there.
-    found = global_stackelberg(Plane(np.array([-0.7, 0.5]), 1.0), KEY, grid=12)
+    found = global_stackelberg(Plane(np.array([-0.7, 0.5]), 1.0), KEY)
     x = np.asarray(found.actions[0])
     assert x[0] == pytest.approx(x[1] / 4, abs=1e-5)
     nearest = np.array([1.0, 4.0]) * (np.array([-0.7, 0.5]) @ [1.0, 4.0]) / 17
     assert x == pytest.approx(nearest, abs=5e-3)  # values along the line are flat there
-    assert found.payoffs[0] == pytest.approx(-np.sum((nearest - [-0.7, 0.5]) ** 2) - 4, abs=1e-5)
+    assert found.payoffs[0] == pytest.approx(-np.sum((nearest - [-0.7, 0.5]) ** 2) - 4, abs=5e-5)
     assert found.certificate.actions[0].shape == (2,)
 
 
