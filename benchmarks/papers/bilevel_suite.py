@@ -1,0 +1,291 @@
+"""A public collection of bilevel problems, by our methods: `python -m benchmarks.papers.bilevel_suite --problems F`.
+
+F is a JSON file of formulas (`problems`: each with costs and constraints of leader and follower, a start, and the best
+known costs). Ties are strong (optimistic). A problem counts as solved by a method if the leader's cost is the best
+known one to 1e-3 (relative, or of 1) or better, both players' constraints are kept to 1e-6, and the follower's answer
+is globally best, which SciPy checks from the formulas alone. Methods:
+
+- `global_stackelberg`, for leaders of one or two dimensions;
+- `relaxation`: 64 random actions of the leader with globally best answers; from the best 16, local optima against the
+  follower's first-order conditions (Scholtes), whose answers are searched globally again; sham ones are cut off;
+- `find`: critical points of the hierarchical direction from 64 random starts, the best that passes;
+- `play`: hierarchical ascent against a best response, from 16 random starts.
+
+Whatever comes out is written to `benchmarks/results/bilevel_suite.json` and `bilevel_suite.png`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.papers.bilevel_suite_check import FEASIBLE, bounds, check
+from benchmarks.papers.bilevel_suite_figure import draw
+from benchmarks.papers.bilevel_suite_problems import FormulaGame, Problem, games, read
+from benchmarks.reporting import RESULTS, row, write
+from stackjax import Record, play
+from stackjax.equilibria import _local, find, global_stackelberg
+from stackjax.equilibria.global_search import _drawn, _Search
+from stackjax.learners import BestResponse, HierarchicalAscent
+
+COMMAND = "python -m benchmarks.papers.bilevel_suite --problems FILE"
+TIES = 1e-9  # relative, or of 1: answers are tied whose payoffs to the follower are so near
+GAP = 1e-3  # relative, or of 1
+WIDE = 20.0  # times the start's size, or 1: where a leader without bounds is searched, to both sides of the start
+ROUNDS, REPLICATES = 1000, 16  # of `play`
+Point = tuple[np.ndarray, np.ndarray]
+
+
+def limits(problem: Problem, wide: float = WIDE) -> tuple[np.ndarray, np.ndarray | None]:
+    """Between which the leader is searched, and the follower's starts are drawn (None: by its space)."""
+    x, y = bounds(problem)
+    start = problem.start or tuple(np.zeros(n) for n in problem.dims)
+    around = [np.stack([s - wide * np.maximum(1, abs(s)), s + wide * np.maximum(1, abs(s))], 1) for s in start]
+    x, y = (np.where(np.isfinite(own), own, far) for own, far in zip((x, y), around, strict=True))
+    for pairs in (x, y):  # a coordinate that has one value only is given some room
+        flat = pairs[:, 1] - pairs[:, 0] < 1e-9
+        pairs[flat] += np.array([-1e-6, 1e-6])
+    return x, y
+
+
+def by_global_search(problem: Problem, game: FormulaGame) -> list[Point]:
+    """One point."""
+    x, y = limits(problem)
+    found = global_stackelberg(game, jax.random.key(0), limits=x, follower_limits=y, tolerance=TIES)
+    return [(found.actions[0], found.actions[1])]
+
+
+def by_relaxation(problem: Problem, game: FormulaGame, count: int = 16) -> list[Point]:
+    """One point, if any."""
+    x, y = limits(problem)
+    wide = _local.in_float64(game)
+    drawn = _drawn(wide.spaces[1], jax.random.key(0), 8, y)
+    search = _Search(wide, x, drawn, 8, TIES, True)
+    search.bounds = limits(problem, 1e4)[0]  # local searches may go further than the points that they start from
+    search.neighbours = 3  # of the leader's actions, whatever its dimension
+    points = np.random.default_rng(0).uniform(*x.T, (64, problem.dims[0]))
+    if problem.start is not None:
+        points[0] = np.clip(problem.start[0], *x.T)
+    search.evaluate(points)
+    search.polish(count, rounds=3)
+    best = search.known.order[0]
+    if not search.known.answers.found[best]:
+        return []
+    return [(search.known.u[best], search.known.answers.y[best])]
+
+
+def by_find(problem: Problem, game: FormulaGame) -> list[Point]:
+    """The critical points of the hierarchical direction."""
+    x, y = limits(problem)
+    rng = np.random.default_rng(0)
+    starts = rng.uniform(*x.T, (64, len(x))), rng.uniform(*y.T, (64, len(y)))
+    if problem.start is not None:
+        starts[0][0], starts[1][0] = problem.start
+    found = find(game, jax.random.key(0), starts, replies=0)
+    points = [c.actions for c in (*found.stackelberg, *found.critical_hierarchical)]
+    points.sort(key=lambda z: float(problem.evaluate(0, *z)))
+    return points[:8]
+
+
+def by_play(problem: Problem, game: FormulaGame) -> list[Point]:
+    """Where each replicate ends."""
+    x, y = limits(problem)
+    rng = np.random.default_rng(0)
+    starts = [rng.uniform(*pairs.T, (REPLICATES, len(pairs))) for pairs in (x, y)]
+    if problem.start is not None:
+        starts[0][0], starts[1][0] = problem.start
+    fading = optax.exponential_decay(0.3, transition_steps=ROUNDS, decay_rate=1e-5)
+    trace = play(
+        game,
+        HierarchicalAscent(optimizer=optax.adam(fading)),
+        BestResponse(starts=2),
+        key=jax.random.key(0),
+        rounds=ROUNDS,
+        replicates=REPLICATES,
+        start=tuple(starts),
+        record=Record.final(),
+    )
+    ends = [np.asarray(a).reshape(REPLICATES, -1) for a in trace.actions]
+    points = [z for z, status in zip(zip(*ends, strict=True), np.asarray(trace.status), strict=True) if status == 0]
+    points.sort(key=lambda z: float(problem.evaluate(0, *z)))
+    return points[:8]
+
+
+#: Name: a function of a problem and its game that returns points, the most promising first, and for which problems.
+METHODS: dict[str, tuple[Callable[[Problem, FormulaGame], list[Point]], Callable[[Problem], bool]]] = {
+    "global_stackelberg": (by_global_search, lambda p: p.dims[0] <= 2),
+    "relaxation": (by_relaxation, lambda p: True),
+    "find": (by_find, lambda p: True),
+    "play": (by_play, lambda p: True),
+}
+
+
+def judged(problem: Problem, points: list[Point]) -> dict[str, Any]:
+    """The best of the points that pass, else the first, and why it doesn't."""
+    if not points:
+        return {"solved": False, "why": "nothing was found"}
+    verdicts = []
+    for x, y in points:
+        if not (np.all(np.isfinite(x)) and np.all(np.isfinite(y))):
+            continue
+        found = check(problem, np.asarray(x, float), np.asarray(y, float))
+        found |= {"x": np.asarray(x).tolist(), "y": np.asarray(y).tolist()}
+        why = []
+        if not found["violation"] <= FEASIBLE:
+            why.append(f"constraints are violated by {found['violation']:.2g}")
+        if not found["follower_best"]:
+            why.append(f"the follower could have {found['follower_could']:.9g} at this action of the leader's")
+        found["valid"] = not why
+        best = problem.best[0]
+        if best is None:
+            why.append("no best value is known")
+            found["gap"] = None
+        else:
+            found["gap"] = (found["leader_cost"] - best) / max(1.0, abs(best))
+            if found["gap"] > GAP:
+                why.append(f"the leader's cost is {found['gap']:.2g} above the best known one, relatively")
+        found["solved"], found["why"] = not why, "; ".join(why)
+        verdicts.append(found)
+    if not verdicts:
+        return {"solved": False, "why": "nothing finite was found"}
+    valid = [v for v in verdicts if v["valid"]]
+    return min(valid, key=lambda v: v["leader_cost"]) if valid else verdicts[0]
+
+
+def run(problems: list[Problem], methods: list[str]) -> Iterator[dict[str, Any]]:
+    """Each problem by each method, size by size, each of which compiles once."""
+    made = games(problems)
+    for dims, depth in sorted({(p.dims, p.depth) for p in problems}, key=lambda size: (size[1], size[0])):
+        for name in methods:
+            method, suits = METHODS[name]
+            results: dict[str, Any] = {}
+            some = [p for p in problems if (p.dims, p.depth) == (dims, depth) and suits(p)]
+            for n, p in enumerate(some):
+                points: list[Point] = []
+                error = ""
+                for _ in range(2 if n == 0 else 1):  # the first of a size compiles
+                    start = time.perf_counter()
+                    try:
+                        points = method(p, made[p.name])
+                    except Exception as problem_with_it:  # it goes into the table, whatever it is
+                        error = f"{type(problem_with_it).__name__}: {str(problem_with_it).splitlines()[0]}"
+                    seconds = time.perf_counter() - start
+                found = judged(p, points)
+                if error:
+                    found["why"] = error
+                results[p.name] = {"dims": p.dims, "kind": p.kind, "best": p.best, "status": p.status}
+                results[p.name]["methods"] = {name: {**found, "seconds": round(seconds, 3)}}
+                mark = "solved" if found["solved"] else found["why"]
+                print(f"{p.name} {dims} {name}: {found.get('leader_cost')} best {p.best[0]}: {mark} ({seconds:.2f} s)")
+                sys.stdout.flush()
+            yield results
+
+
+def summary(results: dict[str, Any], failures: dict[str, str]) -> dict[str, Any]:
+    """Counts; for each problem by which methods it is solved, else why not."""
+    names = list(dict.fromkeys(name for r in results.values() for name in r["methods"]))
+    for r in results.values():
+        r["solved_by"] = [name for name, found in r["methods"].items() if found["solved"]]
+        if not r["solved_by"]:
+            r["why_not"] = {name: found["why"] for name, found in r["methods"].items()}
+        else:
+            r.pop("why_not", None)
+    unknown = [r for r in results.values() if r["best"][0] is None]
+    better = {
+        name: min(m["gap"] for m in r["methods"].values() if m["solved"])
+        for name, r in results.items()
+        if r["solved_by"]
+    }
+    return {
+        "problems": len(results) + len(failures),
+        "expressible": len(results),
+        "with a best known value": len(results) - len(unknown),
+        "solved": sum(bool(r["solved_by"]) for r in results.values()),
+        "better than the best known by more than the gap": [name for name, gap in better.items() if gap < -GAP],
+        "without, but with a valid point": sum(any(m.get("valid") for m in r["methods"].values()) for r in unknown),
+        "solved by each": {
+            name: {
+                "solved": sum(name in r["solved_by"] for r in results.values()),
+                "tried": sum(name in r["methods"] for r in results.values()),
+                "seconds": round(sum(r["methods"].get(name, {}).get("seconds", 0.0) for r in results.values()), 1),
+            }
+            for name in names
+        },
+    }
+
+
+def show(results: dict[str, Any], counts: dict[str, Any]) -> None:
+    """Tables."""
+    table = Table("problem", "dims", "best known", *counts["solved by each"])
+    for name, r in results.items():
+        cells = []
+        for method in counts["solved by each"]:
+            found = r["methods"].get(method)
+            cost = None if found is None else found.get("leader_cost")
+            mark = "" if found is None else "" if found["solved"] else " *"
+            cells.append("" if found is None else f"{'–' if cost is None else f'{cost:.5g}'}{mark}")
+        best = "?" if r["best"][0] is None else f"{r['best'][0]:.5g}"
+        table.add_row(name, f"{r['dims'][0]}, {r['dims'][1]}", best, *cells)
+    console = Console(width=140)
+    console.print(table)
+    console.print("* isn't counted as solved; the file says why", highlight=False)
+    for key, value in counts.items():
+        console.print(f"{key}: {value}", highlight=False)
+
+
+def main(arguments: list[str]) -> int:
+    """Run, show, draw, write."""
+    parser = argparse.ArgumentParser(prog="bilevel_suite", description=__doc__.splitlines()[0])
+    parser.add_argument("--problems", type=Path, required=True, help="the file of problems")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--only", nargs="*", default=[], help="names of problems; written with --keep only")
+    parser.add_argument("--keep", action="store_true", help="keep what is written of other methods")
+    given = parser.parse_args(arguments)
+    all_, failures = read(given.problems)
+    problems = [p for p in all_ if not given.only or p.name in given.only]
+    path = RESULTS / "bilevel_suite.json"
+    results: dict[str, Any] = {}
+    with jax.enable_x64(True):
+        for new in run(problems, given.methods):
+            if given.keep and path.exists():  # another run may have written in the meantime
+                results = merged(json.loads(path.read_text())["results"]["runs"], results)
+            results = merged(results, new)
+            if given.keep or not given.only:
+                keep(results, failures, all_)
+    show(results, summary(results, failures))
+    return 0 if given.only and not given.keep else keep(results, failures, all_)
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What is new replaces what is old, method by method."""
+    found = dict(old)
+    for name, r in new.items():
+        found[name] = {**r, "methods": {**old.get(name, {}).get("methods", {}), **r["methods"]}}
+    return found
+
+
+def keep(results: dict[str, Any], failures: dict[str, str], problems: list[Problem]) -> int:
+    """Write the table and the figure; 1 if a claim fails."""
+    order = [p.name for p in problems if p.name in results]
+    results = {name: results[name] for name in order}
+    counts = summary(results, failures)
+    rows = [
+        row("at least 105 of the 114 problems are expressible", counts["expressible"], counts["expressible"] >= 105),
+        row("at least 85 are solved", counts["solved"], counts["solved"] >= 85),
+    ]
+    draw(results, list(counts["solved by each"])).savefig(RESULTS / "bilevel_suite.png")
+    write("bilevel_suite", {"claims": rows, "counts": counts, "not expressible": failures, "runs": results}, COMMAND)
+    return int(any(r["verdict"] != "holds" for r in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
