@@ -17,7 +17,8 @@ Mask = Bool[Array, " m"]
 def multipliers_of(rows: Rows, active: Mask, vector: Float[Array, " d"]) -> Float[Array, " m"]:
     """Those of the active rows whose sum comes nearest to the vector; 0 for the others.
 
-    Of rows that depend on each other (to rounding) the shortest solution. Differentiable in rows and vector.
+    Of rows that depend on each other (to rounding) one of the solutions, about as short as the shortest. Differentiable
+    in rows and vector.
     """
     gram = _gram(rows, active)
     kept = jnp.where(active[:, None], rows, 0)
