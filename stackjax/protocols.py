@@ -222,7 +222,7 @@ class View:
         None without any. In the last level they don't depend on what it hasn't seen.
         """
         self._need(Signal.OWN_PAYOFF, "view.constraints")
-        return self._game.inequalities(self.player, actions), self._game.equalities(self.player, actions)  # type: ignore[arg-type]
+        return self._game.inequalities(self.player, actions), self._game.equalities(self.player, actions)
 
     @property
     def is_constrained(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree, Scalar
 
-from stackjax._calculus.small import SMALL, nonsingular, solve_small
+from stackjax._calculus.small import SMALL, least_norm_small, nonsingular, solve_small
 from stackjax._careful import is_careful
 
 #: Symmetric systems of up to so many unknowns, and others, are formed and solved densely, as measured in
@@ -68,16 +68,16 @@ def least_norm_solve(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) ->
     finite = jnp.all(jnp.isfinite(matrix)) & jnp.all(jnp.isfinite(vector))
     matrix = jnp.where(finite, matrix, 0)  # the decomposition of NaN may not end
     eps = jnp.finfo(matrix.dtype).eps
-    left, values, right = jnp.linalg.svd(jax.lax.stop_gradient(matrix))
-    negligible = values <= 8 * values.size * eps * values[0]
-    inverse = jnp.where(negligible, 0, 1 / jnp.where(negligible, 1, values))
-
-    def solve(_: Any, b: Array) -> Array:
-        return right.T @ (inverse * (left.T @ b))
-
-    def solve_transposed(_: Any, b: Array) -> Array:
-        return left @ (inverse * (right @ b))
-
+    fixed = jax.lax.stop_gradient(matrix)
+    if vector.size <= SMALL:
+        solve = lambda _, b: least_norm_small(fixed, b)  # noqa: E731  (one of two)
+        solve_transposed = lambda _, b: least_norm_small(fixed.T, b)  # noqa: E731
+    else:
+        left, values, right = jnp.linalg.svd(fixed)
+        negligible = values <= 8 * values.size * eps * values[0]
+        inverse = jnp.where(negligible, 0, 1 / jnp.where(negligible, 1, values))
+        solve = lambda _, b: right.T @ (inverse * (left.T @ b))  # noqa: E731
+        solve_transposed = lambda _, b: left @ (inverse * (right @ b))  # noqa: E731
     x = jax.lax.custom_linear_solve(lambda v: matrix @ v, vector, solve, solve_transposed)
     missed = jnp.linalg.norm(matrix @ x - vector)
     return jnp.where(finite & (missed <= jnp.sqrt(eps) * jnp.linalg.norm(vector)), x, jnp.nan)

@@ -18,6 +18,45 @@ def solve_small(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Floa
     )
 
 
+def least_norm_small(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    """The shortest solution of a system that may be singular, whether it solves it or not, in plain arithmetic.
+
+    `M' w` with `(M M' + c I) w = b`, c small, and twice more for what is left: it lies in the range of M' whatever
+    rounding makes of w.
+    """
+    gram = matrix @ matrix.T
+    d = vector.shape[0]
+    c = 64 * jnp.finfo(vector.dtype).eps * jnp.trace(gram) + jnp.finfo(vector.dtype).tiny
+    lower: list[list[Array]] = [[vector[0]] * d for _ in range(d)]  # of L D L': no pivots, as it is positive definite
+    pivots: list[Array] = []
+    for j in range(d):
+        pivot = gram[j, j] + c
+        for k in range(j):
+            pivot = pivot - lower[j][k] ** 2 * pivots[k]
+        pivots.append(pivot)
+        for i in range(j + 1, d):
+            entry = gram[i, j]
+            for k in range(j):
+                entry = entry - lower[i][k] * lower[j][k] * pivots[k]
+            lower[i][j] = entry / pivot
+
+    def solve(b: Array) -> Array:
+        w = [b[i] for i in range(d)]
+        for i in range(d):
+            for k in range(i):
+                w[i] = w[i] - lower[i][k] * w[k]
+        w = [each / pivot for each, pivot in zip(w, pivots, strict=True)]
+        for i in reversed(range(d)):
+            for k in range(i + 1, d):
+                w[i] = w[i] - lower[k][i] * w[k]
+        return jnp.stack(w)
+
+    w = solve(vector)
+    for _ in range(2):
+        w = w + solve(vector - matrix @ (matrix.T @ w))
+    return matrix.T @ w
+
+
 def _eliminate(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
     d = vector.shape[0]
     largest = jnp.max(jnp.abs(matrix))

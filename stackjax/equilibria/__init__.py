@@ -1,5 +1,6 @@
 """What points are and where equilibria lie: certificates, searches, and optimal commitments."""
 
+from stackjax.equilibria._boundary import ActiveConstraint as ActiveConstraint
 from stackjax.equilibria.benchmarks import Benchmark as Benchmark
 from stackjax.equilibria.benchmarks import alignment_constant as alignment_constant
 from stackjax.equilibria.benchmarks import self_tolerant_benchmarks as self_tolerant_benchmarks
