@@ -31,7 +31,8 @@ SPACES = {
     "wedge": Polytope([[1.0, 1.0, 0.0], [1.0, -1.0, 0.5]], [1.0, 1.5]),
 }
 each_space = pytest.mark.parametrize("name", SPACES)
-each_box = pytest.mark.parametrize("box", [s for s in SPACES.values() if isinstance(s, Box) and np.isfinite(s.low + s.high).all()])
+BOUNDED = [s for s in SPACES.values() if isinstance(s, Box) and np.isfinite(s.low + s.high).all()]
+each_box = pytest.mark.parametrize("box", BOUNDED)
 N = 50
 NOT_FINITE = (np.nan, np.inf, -np.inf)
 
