@@ -35,8 +35,10 @@ def without_rows(rows: Rows, active: Mask, vector: Float[Array, " d"]) -> Float[
 
 def shortest_change(rows: Rows, active: Mask, values: Float[Array, " m"]) -> Float[Array, " d"]:
     """The shortest displacement along which the active rows change by `values`."""
+    gram, values = _gram(rows, active), jnp.where(active, values, 0)
     kept = jnp.where(active[:, None], rows, 0)
-    return kept.T @ jnp.linalg.solve(_gram(rows, active), jnp.where(active, values, 0))
+    found = kept.T @ jnp.linalg.solve(gram, values)
+    return found + kept.T @ jnp.linalg.solve(gram, values - kept @ found)
 
 
 def _gram(rows: Rows, active: Mask) -> Float[Array, "m m"]:
