@@ -64,4 +64,4 @@ def test_an_iteration_cap_that_was_reached_is_reported():
     np.testing.assert_allclose(enough[0], -2 + 25 / 24, rtol=1e-4)
     last = implicit_gradient(PAIR, 1, np.ones(4), player=1, report=True)
     np.testing.assert_allclose(last[0], 1 - 2 * np.arange(1.0, 5.0), rtol=1e-6)
-    assert last[1] == {"iterations": 0, "residual": 0}
+    assert last[1] == {"iterations": 0, "residual": 0, "weakly_active": 0}
