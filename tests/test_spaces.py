@@ -386,3 +386,284 @@ def test_a_space_without_a_margin_says_so():
 
     with pytest.raises(ValueError, match="Circle has no margin"):
         Circle().shrunk(0.1)
+
+
+# ---------------------------------------------------------------- bounds on one side, polytopes
+
+
+def test_samples_between_two_bounds_are_those_of_old_seeds():
+    """`low + (high - low) u`, also where other coordinates have other bounds."""
+    u = jax.random.uniform(KEY, (4,))
+    box = Box(-2.0, 3.0, (4,))
+    np.testing.assert_array_equal(box.sample(KEY), -2 + (box.high - box.low) * u)
+    np.testing.assert_allclose(SPACES["bounds on one side"].sample(KEY)[3], u[3], rtol=1e-6)
+
+
+def test_samples_beyond_one_bound_are_exponential_and_without_any_normal():
+    """Kolmogorov-Smirnov on each coordinate's 4000 samples. False alarms: 5e-6."""
+    from scipy.stats import expon, kstest, norm, uniform
+
+    box = Box(jnp.array([-INF, -1.0, -INF, 0.0]), jnp.array([2.0, INF, INF, 1.0]), (4,))
+    drawn = np.asarray(samples(box, 4000), np.float64)
+    laws = (lambda x: 1 - expon.cdf(2 - x)), expon(-1).cdf, norm.cdf, uniform.cdf
+    for i, law in enumerate(laws):
+        assert kstest(drawn[:, i], law).pvalue > 1e-6
+
+
+def test_bounds_on_one_side():
+    box = SPACES["bounds on one side"]
+    far = jnp.array([1e30, -1e30, 1e30, 1e30])
+    np.testing.assert_array_equal(box.project(far), [2, -1, np.float32(1e30), 1])
+    assert bool(box.contains(jnp.array([-1e30, 1e30, -1e30, 0.5]))) and not bool(box.contains(far))
+    assert np.isnan(box.project(jnp.full(4, INF))).all() and not bool(box.contains(jnp.full(4, -INF)))
+    assert bool(box.fits(0.5)) and not bool(box.fits(0.6))
+    np.testing.assert_array_equal(box.shrunk(0.25).project(far), [1.75, -0.75, np.float32(1e30), 0.75])
+    batch = jax.vmap(lambda high: Box(0.0, high).sample(KEY))(jnp.array([1.0, INF]))
+    assert 0 <= batch[0] <= 1 and batch[1] >= 0
+
+
+def nearest_of(A, b, point):
+    """By SciPy: the least distance as a bounded least-squares problem in the multipliers, over the rows' lengths."""
+    from scipy.optimize import nnls
+
+    lengths = np.linalg.norm(A, axis=1)
+    rows, bounds = A / lengths[:, None], b / lengths
+    slack = bounds - rows @ point
+    if (slack >= 0).all():
+        return point
+    scale = np.max(-slack)
+    nu, left = nnls(np.c_[rows, slack / scale].T, np.r_[np.zeros(A.shape[1]), -1])
+    assert left > 1e-9  # else there is no such point
+    rest = np.c_[rows, slack / scale].T @ nu + np.r_[np.zeros(A.shape[1]), 1]
+    return point - scale * rest[:-1] / rest[-1]
+
+
+@functools.cache
+def polytopes():
+    """60 of 2 to 9 rows in 3 dimensions about the origin, padded by rows that don't bind; some with rows twice."""
+    rng = np.random.default_rng(4)
+    A, b = rng.normal(size=(60, 9, 3)), rng.uniform(0.1, 2, (60, 9))
+    b[np.arange(9) >= rng.integers(2, 10, (60, 1))] = 1e3
+    A[::3, 1], b[::3, 1] = 2 * A[::3, 0], 2 * b[::3, 0]
+    A[1::3, 2], b[1::3, 2] = A[1::3, 0] + A[1::3, 1], b[1::3, 0] + b[1::3, 1]  # through the same edge
+    points = rng.normal(size=(60, 3)) * 10.0 ** rng.uniform(-1, 2, (60, 1))
+    return A, b, points
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_projections_to_polytopes(dtype):
+    """Against SciPy and by the conditions for the nearest point: what is left lies in the cone of the bounds."""
+    A, b, points = polytopes()
+    with jax.enable_x64(dtype == "float64"):
+        batch = jax.tree.map(lambda part: jnp.asarray(part, dtype), (A, b, points))
+        program = jax.jit(jax.vmap(lambda A, b, z: (Polytope(A, b).project(z), Polytope(A, b).contains(z))))
+        nearest, inside = map(np.asarray, program(*batch))
+        assert nearest.dtype == dtype
+        again, held = map(np.asarray, program(batch[0], batch[1], nearest))
+    assert held.all() and 0 < inside.sum() < 60
+    expected = np.stack([nearest_of(*each) for each in zip(A, b, points, strict=True)])
+    far = np.maximum(1, np.linalg.norm(points, axis=1))[:, None]
+    near = 1e-9 if dtype == "float64" else 1e-3
+    assert np.abs((nearest - expected) / far).max() < near
+    assert np.abs(again - nearest).max() < 10 * near
+    np.testing.assert_array_equal(nearest[inside], points[inside].astype(dtype))
+    others = np.stack([np.random.default_rng(5).normal(size=(200, 3)) * 0.1] * 60)
+    ok = np.all(np.einsum("nmd,nkd->nkm", A, others) <= b[:, None], -1)
+    gap = np.linalg.norm(others - points[:, None], axis=-1) - np.linalg.norm(nearest - points, axis=1)[:, None]
+    assert gap[ok].min() > -1e-3
+
+
+def test_a_polytope_that_is_a_box_or_a_simplex(x64):
+    points = 3 * np.random.default_rng(6).normal(size=(50, 3))
+    rows, bounds = np.concatenate([np.eye(3), -np.eye(3)]), np.array([1, 2, 3, 0.5, 0, 1.0])
+    box = Box(-jnp.asarray(bounds[3:]), jnp.asarray(bounds[:3]), (3,))
+    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-12)
+    close(jax.vmap(Polytope(rows, bounds).project)(points), jax.vmap(box.project)(points))
+    # Two bounds for what is equal: no interior.
+    flat = Polytope(np.concatenate([-np.eye(3), np.ones((1, 3)), -np.ones((1, 3))]), np.array([0.0, 0, 0, 1, -1]))
+    close(jax.vmap(flat.project)(points), jax.vmap(Simplex(3).project)(points))
+
+
+def test_derivatives_of_projections_to_polytopes(x64):
+    space, h = SPACES["polytope"], 1e-6
+    for point in 5 * np.random.default_rng(7).normal(size=(6, 3)):
+        slope = jax.jacfwd(space.project)(point)
+        along = [(space.project(point + h * e) - space.project(point - h * e)) / (2 * h) for e in np.eye(3)]
+        np.testing.assert_allclose(slope, np.stack(along, 1), atol=1e-6)
+
+
+def test_polytopes_batch_and_do_not_compile_again():
+    @jax.jit
+    def projected(space, z):
+        return space.project(z)
+
+    one, other = Polytope(PLANES, OFFSETS), Polytope(2 * PLANES, OFFSETS)
+    assert projected(one, jnp.full(3, 9.0)).tolist() != projected(other, jnp.full(3, 9.0)).tolist()
+    assert projected._cache_size() == 1
+    spaces = jax.vmap(lambda b: Polytope(jnp.asarray(PLANES), b))(jnp.stack([OFFSETS, 2 * OFFSETS]))
+    both = jax.vmap(lambda space: space.project(jnp.full(3, 9.0)))(spaces)
+    np.testing.assert_allclose(both[0], one.project(jnp.full(3, 9.0)), rtol=1e-5)
+
+
+def test_an_empty_polytope():
+    with pytest.raises(ValueError, match=r"^A, b: expected a polytope with a point in it"):
+        Polytope([[1.0, 0.0], [-1.0, 0.0]], [-1.0, -1.0])
+    with pytest.raises(ValueError, match=r"^A, b: "):
+        Polytope([[0.0, 0.0]], [-1.0])
+    nothing = jax.jit(lambda b: Polytope(jnp.array([[1.0, 0.0], [-1.0, 0.0]]), b).project(jnp.zeros(2)))
+    assert np.isnan(nothing(jnp.array([-1.0, -1.0]))).all() and np.isfinite(nothing(jnp.array([-1.0, 1.0]))).all()
+    point = Polytope([[1.0], [-1.0]], [1.0, -1.0])
+    np.testing.assert_allclose(point.project(jnp.array([5.0])), [1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("A", "b", "error", "name"),
+    [
+        ([1.0, 2.0], [1.0], ValueError, "A"),
+        (np.zeros((0, 2)), np.zeros(0), ValueError, "A"),
+        (np.ones((2, 0)), np.ones(2), ValueError, "A"),
+        (np.ones((2, 3)), np.ones(3), ValueError, "b"),
+        (np.ones((2, 3)), 1.0, ValueError, "b"),
+        (np.full((2, 3), np.nan), np.ones(2), ValueError, "A"),
+        (np.ones((2, 3)), np.array([1.0, INF]), ValueError, "b"),
+        ("one", [1.0], TypeError, "A"),
+        ([[1.0]], "two", TypeError, "b"),
+        ([[1.0], [1.0, 2.0]], [1.0], (TypeError, ValueError), "A"),
+        (None, [1.0], TypeError, "A"),
+    ],
+    ids=str,
+)
+def test_a_polytope_has_a_row_for_each_bound(A, b, error, name):
+    with pytest.raises(error, match=f"^{name}: "):
+        Polytope(A, b)
+
+
+def test_gradient_ascent_in_polytopes(x64):
+    """In `play`, with settings of its own for each replicate, against NumPy with SciPy's projection."""
+    from stackjax import play
+    from stackjax.games import from_payoffs
+    from stackjax.learners import GradientAscent
+
+    A, b, target = np.array([[1.0, 1.0], [-1.0, 2.0], [0.0, -1.0]]), np.array([1.0, 1.5, 0.5]), np.array([2.0, 1.0])
+    spaces = Polytope(A, b), Box(0.0, INF)
+    game = from_payoffs(
+        lambda x, y: -jnp.sum((x - target) ** 2) - y * x[0], lambda x, y: y * (x[1] - 0.2) - y**2, spaces=spaces
+    )
+    start = np.array([[0.0, 0.0], [-0.5, 0.4]]), np.array([1.0, 0.1])
+    trace = play(game, GradientAscent(0.1), GradientAscent(0.2), key=KEY, rounds=6, start=start, replicates=2)
+    for replicate in range(2):
+        x, y = (part[replicate] for part in start)
+        for n in range(6):
+            np.testing.assert_allclose(trace.actions[0][replicate, n], x, atol=1e-12)
+            np.testing.assert_allclose(trace.actions[1][replicate, n], y, atol=1e-12)
+            by_x, by_y = -2 * (x - target) - y * np.array([1, 0]), x[1] - 0.2 - 2 * y
+            x, y = nearest_of(A, b, x + 0.1 * by_x), max(0.0, y + 0.2 * by_y)
+
+
+# ---------------------------------------------------------------- free directions and bounds as functions
+
+
+def tangent_part(A, E, vector):
+    """The vector's projection to the cone `A d <= 0`, `E d = 0`: over all sets of bounds that hold, the best."""
+    import itertools
+
+    best, least = None, np.inf
+    for count in range(len(A) + 1):
+        for held in itertools.combinations(range(len(A)), count):
+            rows = np.concatenate([A[list(held)], E]).reshape(-1, len(vector))
+            d = vector - np.linalg.pinv(rows) @ rows @ vector if len(rows) else vector
+            if np.all(A @ d <= 1e-9) and np.linalg.norm(d - vector) < least:
+                best, least = d, np.linalg.norm(d - vector)
+    return best
+
+
+def corners(name):
+    """Points of the boundary, with gradients."""
+    rng = np.random.default_rng(8)
+    if name == "box":
+        space = Box(jnp.array([0.0, -1, -INF, 0]), jnp.array([1.0, INF, 2.0, 1]), (4,))
+        low, high = np.array([0.0, -1, -5, 0]), np.array([1.0, 5, 2, 1])
+        points = np.where(rng.random((20, 4)) < 0.4, low, np.where(rng.random((20, 4)) < 0.5, high, 0.5))
+        rows, equal = np.concatenate([-np.eye(4), np.eye(4)]), np.zeros((0, 4))
+        right = np.r_[0, 1, INF, 0, 1, INF, 2, 1]
+    elif name == "simplex":
+        space, rows, right, equal = Simplex(4), -np.eye(4), np.zeros(4), np.ones((1, 4))
+        points = np.where(rng.random((20, 4)) < 0.5, 0, rng.random((20, 4)))
+        points[points.sum(1) == 0] = [1, 0, 0, 0]
+        points /= points.sum(1, keepdims=True)
+    else:
+        rows, right, equal = PLANES, OFFSETS, np.zeros((0, 3))
+        space = Polytope(PLANES, OFFSETS)
+        points = np.stack([nearest_of(rows, right, z) for z in 4 * rng.normal(size=(20, 3))])
+    return space, points, rng.normal(size=points.shape), rows, right, equal
+
+
+@pytest.mark.parametrize("name", ["box", "simplex", "polytope"])
+def test_free_directions_are_those_of_the_gradient_in_the_tangent_cone(name, x64):
+    """Along the cone's face where the gradient's projection lies: it projects alike, and no direction is lost."""
+    space, points, gradients, rows, right, equal = corners(name)
+    project = jax.jit(jax.vmap(lambda z, g, v: space.free(z, g).project(v)))
+    moved = np.asarray(project(points, gradients, gradients))
+    bases = [np.asarray(project(points, gradients, np.broadcast_to(e, points.shape))) for e in np.eye(points.shape[1])]
+    seen = 0
+    for i, (z, g) in enumerate(zip(points, gradients, strict=True)):
+        reached = rows[rows @ z >= right - 1e-9]
+        expected = tangent_part(reached, equal, g)
+        np.testing.assert_allclose(moved[i], expected, atol=1e-9)
+        pressed = reached[np.abs(reached @ expected) < 1e-9]
+        held = np.concatenate([pressed, equal]).reshape(-1, len(z))
+        P = np.stack([basis[i] for basis in bases])
+        np.testing.assert_allclose(P, P.T, atol=1e-9)
+        np.testing.assert_allclose(P @ P, P, atol=1e-9)
+        np.testing.assert_allclose(
+            P, np.eye(len(z)) - np.linalg.pinv(held) @ held if len(held) else np.eye(len(z)), atol=1e-9
+        )
+        seen += len(pressed) > 0
+    assert seen > 5
+
+
+def test_bounds_that_are_reached_but_not_pressed_against(x64):
+    box, simplex = Box(0.0, 1.0, (3,)), Simplex(3)
+    free = box.free(jnp.array([0.0, 1.0, 0.5]), jnp.array([0.0, -2.0, 1.0]))
+    assert free.mask.tolist() == [True] * 3 and int(free.weakly_active) == 1
+    free = simplex.free(jnp.array([0.5, 0.5, 0.0]), jnp.array([1.0, 1.0, 1.0]))
+    assert free.mask.tolist() == [True] * 3 and int(free.weakly_active) == 1
+    free = Polytope(np.eye(2), np.ones(2)).free(jnp.ones(2), jnp.array([2.0, 0.0]))
+    assert free.held.tolist() == [True, False] and int(free.weakly_active) == 1
+    for space in ("line", "vector", "network", "angle", "angles"):
+        action = SPACES[space].sample(KEY)
+        assert SPACES[space].free(action, action) is None
+
+
+@each_space
+def test_inequalities_and_equalities_agree_with_contains(name):
+    space, found = said(name)
+
+    def broken(z):
+        g, h = space.inequalities(z), space.equalities(z)
+        return jnp.max(jnp.concatenate([g, jnp.abs(h), jnp.zeros(1)])), g.shape, h.shape
+
+    shapes = []
+
+    @jax.jit
+    @jax.vmap
+    def worst(z):
+        value, *own = broken(z)
+        shapes.append(own)
+        return value
+
+    inside, outside, far, _ = parts(found["points"])
+    for points, contains in zip((inside, outside, far), parts(found["contains"]), strict=False):
+        beyond = np.asarray(worst(points))
+        assert np.all(beyond[contains] < 1e-3) and np.all(beyond[~contains] > 0)
+    if not space.bounded:
+        assert shapes[0] == [(0,), (0,)]
+    if isinstance(space, Simplex):
+        assert shapes[0] == [(space.size,), (space.size // space.n,)]
+
+
+def test_a_bound_that_does_not_exist_is_never_reached(x64):
+    box = Box(jnp.array([-INF, 0.0]), jnp.array([1.0, INF]), (2,))
+    np.testing.assert_array_equal(box.inequalities(jnp.array([-1e9, 1e9])), [-1, -1e9, -1e9 - 1, -1])
+    slope = jax.jacfwd(box.inequalities)(jnp.zeros(2))
+    np.testing.assert_array_equal(slope, [[0, 0], [0, -1], [1, 0], [0, 0]])
