@@ -263,16 +263,16 @@ class Box(Space):
 
     def contains(self, action: Array) -> Bool[Array, ""]:
         """Whether every coordinate lies within its bounds, to four units of rounding of the box's size."""
+        return self.near(action, float(jnp.finfo(_floating(action).dtype).max))
+
+    def near(self, action: Array, limit: float) -> Bool[Array, ""]:
+        """Whether the box contains the action and no coordinate is beyond `limit` where a bound is infinite."""
         action = _floating(action)
         low, high = self._bounds(action.dtype)
         slack = _slack(low, high)
-        inside = (action >= low - slack) & (action <= high + slack)
-        return jnp.all(inside & jnp.isfinite(action) if self._open else inside)
-
-    def near(self, action: Array, limit: float) -> Bool[Array, ""]:
-        """Whether the box contains the action and, where a bound is infinite, no coordinate is beyond `limit`."""
-        inside = self.contains(action)
-        return inside & _all(lambda leaf: jnp.abs(leaf) <= limit, action) if self._open else inside
+        below = jnp.where(jnp.isfinite(low), low - slack, -limit)
+        above = jnp.where(jnp.isfinite(high), high + slack, limit)
+        return jnp.all((action >= below) & (action <= above))
 
     @property
     def _open(self) -> bool:
