@@ -165,6 +165,36 @@ def test_programmes_without_a_solution_do_not_touch_the_others(dtype):
         np.testing.assert_array_equal(one[: len(WITH_SOLUTION)], other[: len(WITH_SOLUTION)])
 
 
+@pytest.mark.optimized  # it is the optimised code that passes over NaN
+@types
+def test_large_batches_claim_no_more_than_small_ones(dtype):
+    """A maximum over 1000 lanes passes over NaN on a CPU: what breaks down must not look solved for it.
+
+    Ten unknowns and fifteen bounds, as fewer don't show it; a lane is infeasible, one has NaN in it.
+    """
+    rng, n, d, m = np.random.default_rng(0), 1000, 10, 15
+    root, G, x = rng.normal(size=(n, d, d)), rng.normal(size=(n, m, d)), rng.normal(size=(n, d))
+    active = np.argsort(rng.random((n, m)), axis=1) < rng.integers(d // 2, d, (n, 1))
+    nu, slack = np.where(active, rng.uniform(0.1, 2, (n, m)), 0), np.where(active, 0, rng.uniform(0.1, 2, (n, m)))
+    Q = root @ np.swapaxes(root, 1, 2) / d + 0.1 * np.eye(d)
+    q, h = -np.einsum("nij,nj->ni", Q, x) - np.einsum("nmi,nm->ni", G, nu), np.einsum("nmi,ni->nm", G, x) + slack
+    G[0, :2], h[0, :2] = 0, -1
+    G[0, :2, 0] = 1, -1
+    q[1, 0] = np.nan
+
+    @jax.jit
+    @jax.vmap
+    def solve(Q, q, G, h):
+        none, start = jnp.zeros(0, q.dtype), jnp.zeros(d, q.dtype)
+        return minimise(lambda x: x @ Q @ x / 2 + q @ x, lambda x: Constraints(G @ x - h, none), start, max_steps=200)
+
+    with jax.enable_x64(dtype == "float64"):
+        found = jax.tree.map(np.asarray, solve(*(jnp.asarray(part, dtype) for part in (Q, q, G, h))))
+    assert found.converged.tolist() == [False, False] + [True] * (n - 2)
+    assert not np.any(found.residual[:2] <= 1e-2)
+    assert np.abs(found.x - x)[2:].max() < (1e-6 if dtype == "float64" else 1e-2)
+
+
 @types
 def test_dependent_equalities_have_the_least_multipliers(dtype):
     found = outcome(dtype)[0]["simplex, an equality twice"]

@@ -130,8 +130,8 @@ def minimise(
         relative = found / jnp.maximum(1, jnp.abs(rows) @ jnp.abs(x))
         s, nu = jnp.maximum(-relative[:m], 0), multipliers[:m]
         parts = [dual, jnp.maximum(relative[:m], 0), relative[m:], s * nu / jnp.maximum(1, nu)]
-        error = jnp.max(jnp.stack([jnp.max(jnp.abs(part), initial=0.0) for part in parts]))
-        return _Units(length, scale[0], scale[1:]), jnp.where(jnp.isfinite(error), error, jnp.inf)
+        error = jnp.where(jnp.all(jnp.isfinite(jnp.concatenate([x, found, multipliers]))), _largest(parts), jnp.inf)
+        return _Units(length, scale[0], scale[1:]), error
 
     def round_from(last: _Round) -> _Round:
         units = last.units
@@ -163,6 +163,12 @@ def minimise(
     return Optimum(end.x, end.nu, end.mu, end.residual, end.steps, end.residual <= tolerance)
 
 
+def _largest(parts: list[Array]) -> Scalar:
+    """The largest entry in size; infinite if one isn't finite: a maximum over a large batch passes over NaN."""
+    entries = jnp.concatenate(parts)
+    return jnp.where(jnp.all(jnp.isfinite(entries)), jnp.max(jnp.abs(entries), initial=0.0), jnp.inf)
+
+
 def _solve(
     scaled: Callable[[Vector], tuple[Scalar, Array, Array]],
     start: Vector,
@@ -188,7 +194,7 @@ def _solve(
         length = jnp.max(jnp.abs(z.x), initial=1.0)
         size = jnp.maximum(1, (jnp.sum(z.nu) + jnp.sum(jnp.abs(z.mu))) / (100.0 * max(1, m + p)))
         parts = [dual / size, (v.g + z.s) / length, v.h / length, (z.s * z.nu - barrier) / size]
-        return jnp.max(jnp.stack([jnp.max(jnp.abs(part), initial=0.0) for part in parts]))
+        return jnp.where(jnp.all(jnp.isfinite(jnp.concatenate([z.x, z.s, z.nu, z.mu]))), _largest(parts), jnp.inf)
 
     def merit(values: tuple[Scalar, Array, Array], s: Array, barrier: Any, penalty: Any) -> Scalar:
         c, g, h = values
@@ -277,8 +283,7 @@ def _solve(
     end = jax.lax.while_loop(going, step, _Iterate(begin, barrier, one, far, v, count, jnp.int32(0)))
 
     def residual_of(v: _Values, z: _Point) -> Scalar:
-        error = error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
-        return jnp.where(jnp.isfinite(error), error, jnp.inf)
+        return error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
 
     def polish(carry: Any) -> Any:
         z, v, best, error, times, misses = carry
