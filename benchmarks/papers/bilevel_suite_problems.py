@@ -88,15 +88,15 @@ class Specials:
         return {(("s", self.entries.index((kind, inner))),): 1.0}
 
     def polynomial(self, node: ast.expr) -> Polynomial:
-        """A checked formula as a polynomial."""
+        """A formula as a polynomial; `checked` has seen to it that its nodes are of these kinds alone."""
         if isinstance(node, ast.Constant):
-            return {(): float(node.value)}  # type: ignore[arg-type]
+            return {(): float(node.value)}
         if isinstance(node, ast.Name):
             return {(): math.pi}
         if isinstance(node, ast.Subscript):
-            return {((node.value.id, node.slice.value),): 1.0}  # type: ignore[attr-defined]
+            return {((node.value.id, node.slice.value),): 1.0}
         if isinstance(node, ast.Call):
-            return self.variable(node.func.id, self.polynomial(node.args[0]))  # type: ignore[attr-defined]
+            return self.variable(node.func.id, self.polynomial(node.args[0]))
         if isinstance(node, ast.UnaryOp):
             sign = -1.0 if isinstance(node.op, ast.USub) else 1.0
             return {m: sign * c for m, c in self.polynomial(node.operand).items()}
