@@ -80,7 +80,7 @@ def _methods(
     return methods | {
         "soba": Method(
             with_follower(lambda: SOBA(system_step=other["step"], **own)),
-            "a leader who takes one step a round towards its linear system's solution",
+            "a leader whose linear solve goes on round after round",
         ),
         "f2sa": Method(
             with_follower(lambda: F2SA(inner_step=other["step"], penalty=penalty, **own)),

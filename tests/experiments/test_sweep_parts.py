@@ -125,7 +125,7 @@ def test_segments_are_the_whole_run(long, tmp_path):
 def test_segments_share_programs(tmp_path):
     """Of records at points that are spaced by factors: 8 segments, two programs, from the start and from a state."""
     game, pair = sweep_example.UNSTABLE, sweep_example.METHODS["noiseless"]
-    options = {"rounds": 400, "replicates": 2, "start": (0.1, 1.0), "record": Record.log_spaced(15)}
+    options = {"rounds": 400, "replicates": 2, "start": (0.01, 0.1), "record": Record.log_spaced(15)}
     points = options["record"].points(0, 400).tolist()
     assert len(_segments.ends(points, 20)) == 8
     before = _run._cache_size()
