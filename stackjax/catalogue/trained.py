@@ -84,7 +84,7 @@ def _methods(
         ),
         "f2sa": Method(
             with_follower(lambda: F2SA(inner_step=other["step"], penalty=penalty, **own)),
-            "a leader who puts a penalty on what isn't the follower's best",
+            "a leader who penalises what isn't a best response",
         ),
     }
 
