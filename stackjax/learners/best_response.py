@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -62,10 +62,13 @@ class BestResponse(Learner):
     joint: bool = eqx.field(static=True, default=False)
     starts: int = eqx.field(static=True, default=1)
 
+    #: What it wants by itself; `wants` is a property of an instance.
+    usually: ClassVar[Signal] = Signal.OWN_PAYOFF | Signal.COMMITMENT
+
     @property
     def wants(self) -> Signal:
         """Its own payoff function; jointly the others', too."""
-        return (Signal.GAME if self.joint else Signal.OWN_PAYOFF) | Signal.COMMITMENT
+        return Signal.GAME | Signal.COMMITMENT if self.joint else self.usually
 
     def __check_init__(self) -> None:
         if not isinstance(self.joint, bool):
