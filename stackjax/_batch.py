@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from stackjax._entry import positive
+from stackjax._loop import Freeze
 from stackjax.schedules import concrete
 
 
@@ -21,27 +22,41 @@ def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray 
     return [np.minimum(np.arange(i, i + size), replicates - 1) for i in range(0, replicates, size)]
 
 
-def freeze_failed(run: Callable[[bool], Any], arguments: Any) -> Any:
-    """Run without freezing; if a replicate failed run again with it, and take the failed replicates from there.
+def freeze_failed(run: Callable[[Freeze, np.ndarray | None], Any], part: np.ndarray | None, all_: int, devices: int) -> Any:
+    """Run a `part` of `all_` replicates; those that fail once more, to freeze them, and take them from there.
 
     Freezing costs a pass over all states in every round, and failures are rare. The replicates that didn't fail come
-    from the first run, so that their bits don't depend on the others.
+    from the first run, so that their bits don't depend on the others. The second run is of a sixteenth of the part
+    where these are enough, else of all of it: two more programs at most, however many fail.
     """
-    if not concrete(arguments):
-        return run(True)
-    first = run(False)
+    first = run("no", part)
     if not concrete(first):  # a function holds a traced value
-        return run(True)
+        return run("with derivatives", part)
     failed = np.asarray(first[-1][1]) != 0
     if not failed.any():
         return first
+    chosen = np.arange(all_) if part is None else part
+    few, which = devices * -(-chosen.size // (16 * devices)), np.flatnonzero(failed)
+    place = np.arange(chosen.size)  # in the second run
+    if which.size > few:
+        second = run("values", part)
+    else:
+        second = run("values", chosen[np.resize(which, few)])  # some of them several times
+        place = np.where(failed, np.cumsum(failed) - 1, 0)
 
     def choose(frozen: Array, free: Array) -> Array:
-        return jnp.where(failed.reshape(-1, *[1] * (frozen.ndim - 1)), frozen, free)
+        return jnp.where(failed.reshape(-1, *[1] * (frozen.ndim - 1)), frozen[place], free)
 
-    (initial, rows, calls, last), (initial_, rows_, calls_, last_) = run(True), first
-    calls = jax.tree.map(lambda frozen, free: frozen if frozen.ndim == 1 else choose(frozen, free), calls, calls_)
-    return *jax.tree.map(choose, (initial, rows), (initial_, rows_)), calls, jax.tree.map(choose, last, last_)
+    def counts(frozen: Array, free: Array) -> Array:
+        if frozen.ndim == free.ndim == 1:  # of a block, the same in all replicates
+            return free
+        shapes = [(status.size, *x.shape[-1:]) for x, status in ((frozen, second[-1][1]), (free, first[-1][1]))]
+        return choose(*(jnp.broadcast_to(x, shape) for x, shape in zip((frozen, free), shapes, strict=True)))
+
+    initial, rows, calls, last = second
+    free_initial, free_rows, free_calls, free_last = first
+    initial, rows, last = jax.tree.map(choose, (initial, rows, last), (free_initial, free_rows, free_last))
+    return initial, rows, jax.tree.map(counts, calls, free_calls), last
 
 
 def _off_the_device(x: Any) -> Any:

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from stackjax._careful import carefully
 from stackjax._constraints import has_constraints
 from stackjax._dependence import Traced
 from stackjax._derivatives import where_differentiable
-from stackjax._players import Players, check_dictionary, check_payoffs, check_same
+from stackjax._players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
 from stackjax.protocols import (
@@ -26,6 +26,8 @@ OK, NON_FINITE, LEFT_SPACE, DIVERGED = 0, 1, 2, 3
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
 _ENTRIES = 64  # arrays of a replicate's own of up to so many are laid out entry by entry
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
+#: Whether failed replicates are frozen: what else happens to them, too, is of no account where they aren't.
+Freeze: TypeAlias = Literal["no", "values", "with derivatives"]
 
 
 class Replicate(NamedTuple):
@@ -219,6 +221,13 @@ def _part(spacing: int) -> int:
     return best if best >= _PART // 8 else min(spacing, _PART)
 
 
+def _later_status(status: Array, health: Health) -> Array:
+    """The status after another round: the first failure stays."""
+    now = jnp.where(health.inside, jnp.where(health.near, OK, DIVERGED), LEFT_SPACE)
+    now = jnp.where(health.finite, now, NON_FINITE).astype(jnp.int32)
+    return jnp.where(status == OK, now, status)
+
+
 class Plan(NamedTuple):
     """When to record, what, and how.
 
@@ -234,7 +243,7 @@ class Plan(NamedTuple):
     points: Array
     spacing: int | None
     recording: Recording
-    freeze: bool
+    freeze: Freeze
     finite: bool
     skip_phases: bool = False
 
@@ -265,20 +274,21 @@ class _OneReplicate:
         if self.finite:
             return self._finite_round(t, mapped, replicate, c)
         status = c.status
-        if self.freeze:
+        shared, before = self.shared, c
+        if self.freeze == "with derivatives":
             # A derivative through a failed round is NaN, and 0 * NaN would reach what the replicates share: so it is
             # first found out whether the round fails, and then played with derivatives only where it doesn't.
             probe = jax.lax.stop_gradient((self.shared, mapped, c))
-            *_, finite, inside, near = self._play(t, replicate, *probe)
-            now = jnp.where(inside, jnp.where(near, OK, DIVERGED), LEFT_SPACE)
-            now = jnp.where(finite, now, NON_FINITE).astype(jnp.int32)
-            status = jnp.where(status == OK, now, status)
+            *_, health = self._play(t, replicate, *probe)
+            status = _later_status(status, health)
             shared, mapped, before = where_differentiable(status == OK, (self.shared, mapped, c))
-            states, actions, paid, counts, *_ = self._play(t, replicate, shared, mapped, before)
+        states, actions, paid, counts, health = self._play(t, replicate, shared, mapped, before)
+        if self.freeze == "no":  # a failure is a NaN in the first sum, which `record` finds: no pass over the replicates
+            sound = health.finite & health.near
+            paid = (paid[0] + jnp.where(sound, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
+        else:
+            status = _later_status(status, health) if self.freeze == "values" else status
             states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
-        else:  # a failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates
-            states, actions, paid, counts, finite, _, near = self._play(t, replicate, self.shared, mapped, c)
-            paid = (paid[0] + jnp.where(finite & near, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
         sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
         actions = actions if self.recording.strategies else ()
         return Replicate(states, status, c.failed_at, sums, counts, actions, c.visits)
@@ -307,7 +317,7 @@ class _OneReplicate:
 
     def _play(self, t: Any, replicate: Array, shared: Any, mapped: Any, c: Replicate) -> tuple[Any, ...]:
         players = self.make(shared, mapped)
-        with carefully(self.freeze):
+        with carefully(self.freeze != "no"):
             states, actions, paid, calls, _ = players.round(t, replicate, c.states)
         health = players.health(states, actions)
         if self.recording.payoffs == "exact":
@@ -315,7 +325,7 @@ class _OneReplicate:
         elif self.recording.payoffs is None:
             paid = (jnp.zeros((), players.dtype),)
         counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
-        return states, actions, paid, counts, *health
+        return states, actions, paid, counts, health
 
     def strategies(self, mapped: Any, c: Replicate) -> Any:
         return self.make(self.shared, mapped).strategies(c.states) if self.recording.strategies else ()
@@ -326,7 +336,7 @@ class _OneReplicate:
             floats = [x for x in jax.tree.leaves(c.states) if jnp.issubdtype(x.dtype, jnp.inexact)]
             sound = functools.reduce(jnp.logical_and, (jnp.all(jnp.isfinite(x)) for x in floats), jnp.asarray(True))
             c = c._replace(status=jnp.where((c.status == OK) & ~sound, NON_FINITE, c.status))
-        elif not self.freeze:
+        elif self.freeze == "no":
             c = c._replace(status=jnp.where((c.status == OK) & ~jnp.isfinite(c.payoffs[0]), NON_FINITE, c.status))
         failed = c.status != OK
         c = c._replace(failed_at=jnp.where((c.failed_at < 0) & failed, end, c.failed_at))

@@ -3,12 +3,12 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array, Bool, PyTree
 
 from stackjax._constraints import is_constrained, of_game
 from stackjax._noise import BEFORE, computed_once, round_key
@@ -31,6 +31,17 @@ from stackjax.spaces import Arms
 # scale, and out there float32 resolves whole units only (from 2^23 = 8.4e6 on).
 FAR = 1e7
 _FEW = 16  # so many entries of a replicate are added one by one: XLA fuses that, a reduction over a short axis not
+
+
+class Health(NamedTuple):
+    """Are a round's states and actions `finite`, its actions `inside` their spaces, and `near`: not beyond `FAR`?
+
+    The last implies the one before.
+    """
+
+    finite: Bool[Array, ""]
+    inside: Bool[Array, ""]
+    near: Bool[Array, ""]
 
 
 class Players:
@@ -170,10 +181,8 @@ class Players:
         joint = jnp.unravel_index(jnp.arange(math.prod(sizes), dtype=jnp.int32), sizes)
         return jnp.stack(jax.vmap(lambda *arms: self.scalars(self.game, arms))(*joint))
 
-    def health(self, states: Any, actions: tuple[Any, ...]) -> tuple[Array, Array, Array]:
-        """Are a round's states and actions finite, and its actions in their spaces, and in them not beyond `FAR`?
-
-        The last implies the one before. A payoff that isn't finite fails with the state of the learner that uses it;
+    def health(self, states: Any, actions: tuple[Any, ...]) -> Health:
+        """Of a round. A payoff that isn't finite fails with the state of the learner that uses it;
         what is only recorded fails nobody.
         """
         # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
@@ -181,7 +190,7 @@ class Players:
         turns = list(zip(self.game.spaces, actions, strict=True))
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in turns))
         near = functools.reduce(jnp.logical_and, (space.near(a, FAR) for space, a in turns))
-        return jnp.asarray(sum(_zero(x) for x in floats) == 0), inside, near
+        return Health(jnp.asarray(sum(_zero(x) for x in floats) == 0), inside, near)
 
 
 def _zero(x: Array) -> Any:

@@ -15,6 +15,7 @@ from stackjax._constraints import check_constraints
 from stackjax._noise import stream_words
 from stackjax.phases import check_phases
 from stackjax.protocols import Game, Learner
+from stackjax.schedules import concrete
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
 
 __all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
@@ -29,7 +30,7 @@ class _Program(NamedTuple):
     recording: _loop.Recording
     alike: tuple[bool, ...]  # of a resumed run: which leaves of the states are the same in every replicate
     devices: tuple[Any, ...] | None
-    freeze: bool
+    freeze: _loop.Freeze
     finite: bool
     skip_phases: bool
 
@@ -105,7 +106,8 @@ def play(
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
-    Failures are taken to be rare: a call (or chunk) in which a replicate fails is computed a second time to freeze it.
+    Failures are taken to be rare: the replicates that fail are computed a second time to freeze them, a sixteenth of the
+    call (or chunk) at once, or all of it if more fail.
     In games of arms replicates are checked at record points and aren't frozen: their rows from there on are invalid.
 
     **Raises:** `ValueError` or `TypeError` that names the argument. Inside `jax.grad`, a `ValueError` unless the record
@@ -179,7 +181,7 @@ def _prepared(
     visits = finite and record.visits and (resume is None or resume.block_visits is not None)
     recording = _loop.Recording(payoffs, record.strategies, visits, record.metrics)
     where = _entry.device_list(devices)
-    program = _Program(layout, dtype, spacing, recording, alike, where, False, finite, bool(skip_phases))
+    program = _Program(layout, dtype, spacing, recording, alike, where, "no", finite, bool(skip_phases))
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
@@ -188,13 +190,19 @@ def _prepared(
         cut = functools.partial(jax.tree.map, lambda x: x if part is None else x[part])
         return shared, cut(mapped), cut(ids), words, *clock, cut(carry)
 
-    def run_part(part: np.ndarray | None) -> Any:
-        given = arguments(part)
-        if finite:  # nothing to freeze: failures are found at record points
-            return _run(*given, program=program)
-        return _batch.freeze_failed(lambda freeze: _run(*given, program=program._replace(freeze=freeze)), given)
+    shards = len(where or (None,))
 
-    parts = _batch.chunks(ids.size, chunk, len(where or (None,)))
+    def run_part(part: np.ndarray | None) -> Any:
+        def run_as(freeze: _loop.Freeze, part: np.ndarray | None) -> Any:
+            return _run(*arguments(part), program=program._replace(freeze=freeze))
+
+        if finite:  # nothing to freeze: failures are found at record points
+            return run_as("no", part)
+        if not concrete(shared, mapped, ids, words, carry):
+            return run_as("with derivatives", part)
+        return _batch.freeze_failed(run_as, part, ids.size, shards)
+
+    parts = _batch.chunks(ids.size, chunk, shards)
 
     def run() -> Trace:
         initial, rows, calls, (states, status, failed_at) = _batch.join(run_part, parts, ids.size)

@@ -176,13 +176,22 @@ def level_of(game: Game, player: int) -> int:
     return next(i for i, level in enumerate(game.levels) if player in level)
 
 
-class View:
+class View(eqx.Module):
     """What a learner may know of the game that it is in; the loop passes it to every method.
 
     **Attributes:** `player`, its index; `space`, its own; `earlier`, the spaces of all players of earlier levels;
     `start`, the action that it was told to start from, or None; `dtype`, the run's floating-point type.
     `game`, `payoff_function`, `best_response` and `dynamics` need a signal, else raise `UndeclaredSignalError`.
     """
+
+    player: int = eqx.field(static=True)
+    space: Space
+    earlier: tuple[Space, ...]
+    start: Action | None
+    dtype: Any = eqx.field(static=True)
+    _game: Game
+    _learner: str = eqx.field(static=True)
+    _wants: Signal = eqx.field(static=True)
 
     def __init__(self, learner: "Learner", game: Game, player: int, start: Action | None, dtype: Any):
         self.player, self.start, self.dtype = player, start, dtype

@@ -68,22 +68,33 @@ class _Point(NamedTuple):
 
 
 class _Iterate(NamedTuple):
+    """Where the next step starts, the start of the one before, and how the search goes on."""
+
     at: _Point
+    last: _Point
     barrier: Scalar
     penalty: Scalar
-    error: Scalar
-    values: _Values
     steps: Int[Array, ""]
     stuck: Int[Array, ""]
+    ended: Bool[Array, ""]
+
+
+class _Polish(NamedTuple):
+    """Where the next step starts, and the best point so far."""
+
+    at: _Point
+    best: _Point
+    error: Scalar
+    times: Int[Array, ""]
+    misses: Int[Array, ""]
 
 
 class _Round(NamedTuple):
-    """The end of a solve in some units, and the units and the residual there. Multipliers in the caller's units."""
+    """The end of a solve and the units that it was in; and the best end so far. In the caller's units."""
 
-    x: Vector
-    nu: Float[Array, " m"]
-    mu: Float[Array, " p"]
+    end: tuple[Vector, Array, Array]
     units: _Units
+    best: tuple[Vector, Array, Array]
     residual: Scalar
     steps: Int[Array, ""]
     rounds: Int[Array, ""]
@@ -116,9 +127,10 @@ def minimise(
     def functions(x: Vector) -> Float[Array, " n"]:
         return jnp.concatenate([jnp.reshape(jnp.asarray(cost(x), dtype), (1,)), *constraints(x)])
 
-    def measured(x: Vector, nu: Array, mu: Array, curved: float) -> tuple[_Units, Scalar]:
+    def measured(x: Vector, nu: Array, mu: Array, curved: Any) -> tuple[_Units, Scalar]:
         """The units at x, the Hessians weighed by `curved` beside the gradients; and the residual in these."""
-        values, slopes, hessians = functions(x), jax.jacfwd(functions)(x), jax.hessian(functions)(x)
+        values, slopes = _with_slopes(functions, x)
+        hessians = jax.jacfwd(lambda x: _with_slopes(functions, x)[1])(x)
         length = jnp.max(jnp.abs(x), initial=1.0)
         straight, bent = jnp.max(jnp.abs(slopes), 1, initial=0.0), jnp.max(jnp.abs(hessians), (1, 2), initial=0.0)
         steep = jnp.maximum(length * straight, curved * length**2 * bent)
@@ -134,33 +146,50 @@ def minimise(
         return _Units(length, scale[0], scale[1:]), error
 
     def round_from(last: _Round) -> _Round:
-        units = last.units
-
-        def scaled(x: Vector) -> tuple[Scalar, Array, Array]:
-            found = functions(units.length * x)
-            g, h = jnp.split(units.rows * found[1:], [m])
-            return units.cost * found[0], g, h
-
-        x, nu, mu, count = _solve(scaled, last.x / units.length, (m, p), tolerance, max_steps, last.steps)
-        x, small = units.length * x, units.rows / units.cost
-        nu, mu = nu * small[:m], mu * small[m:]
-        new, residual = measured(x, nu, mu, 1e3 * eps**0.5)
-        better = (residual < last.residual) | (last.rounds == 0)
-        x, nu, mu, residual = jax.tree.map(
-            lambda a, b: jnp.where(better, a, b), (x, nu, mu, residual), (last.x, last.nu, last.mu, last.residual)
+        """Measure the end of the last round; and solve again from there if other units are called for."""
+        first = last.rounds == 0
+        units, residual = measured(*last.end, jnp.where(first, 1.0, 1e3 * eps**0.5).astype(dtype))
+        better = first | (last.rounds == 1) | (residual < last.residual)
+        best, residual = jax.tree.map(
+            lambda a, b: jnp.where(better, a, b), (last.end, residual), (last.best, last.residual)
         )
-        changes = [jnp.abs(jnp.log(jnp.ravel(a / b))) for a, b in zip(new, units, strict=True)]
-        again = better & (residual > tolerance) & (jnp.max(jnp.concatenate(changes)) > 1) & jnp.all(jnp.isfinite(x))
-        return _Round(x, nu, mu, new, residual, count, last.rounds + 1, again)
+        changes = [jnp.abs(jnp.log(jnp.ravel(a / b))) for a, b in zip(units, last.units, strict=True)]
+        other = (jnp.max(jnp.concatenate(changes)) > 1) & jnp.all(jnp.isfinite(best[0]))
+        again = (last.rounds < _ROUNDS) & (last.steps < max_steps) & better & (residual > tolerance) & other
+        again = again | first
 
-    def going(last: _Round) -> Bool[Array, ""]:
-        return last.again & (last.rounds < _ROUNDS) & (last.steps < max_steps)
+        def scaled(x: Vector) -> Float[Array, " n"]:
+            return jnp.concatenate([units.cost[None], units.rows]) * functions(units.length * x)
 
-    no_nu, no_mu = jnp.zeros(m, dtype), jnp.zeros(p, dtype)
-    units, residual = measured(start, no_nu, no_mu, 1.0)
-    begin = _Round(start, no_nu, no_mu, units, residual, jnp.int32(0), jnp.int32(0), jnp.asarray(True))
-    end = jax.lax.while_loop(going, round_from, begin)
-    return Optimum(end.x, end.nu, end.mu, end.residual, end.steps, end.residual <= tolerance)
+        x, nu, mu, count = _solve(scaled, best[0] / units.length, (m, p), tolerance, max_steps, last.steps, again)
+        small = units.rows / units.cost
+        end = (units.length * x, nu * small[:m], mu * small[m:])
+        return _Round(end, units, best, residual, count, last.rounds + 1, again)
+
+    start_ = (start, jnp.zeros(m, dtype), jnp.zeros(p, dtype))
+    one = jnp.ones((), dtype)
+    begin = _Round(
+        start_, _Units(one, one, jnp.ones(m + p, dtype)), start_, one, jnp.int32(0), jnp.int32(0), jnp.asarray(True)
+    )
+    begin = varying(begin, functions(start))
+    end = jax.lax.while_loop(lambda last: last.again, round_from, begin)
+    return Optimum(*end.best, end.residual, end.steps, end.residual <= tolerance)
+
+
+def varying(carry: Any, like: Array) -> Any:
+    """The carry itself, as if all of it depended on `like`.
+
+    `vmap` finds out by trial which parts of a loop's carry vary, traces the loop in each, and multiplies these trials
+    where loops are nested.
+    """
+    turn = jnp.sum(like) > 0
+    return jax.tree.map(lambda x: jax.lax.select(turn, x, x), carry)
+
+
+def _with_slopes(functions: Callable[[Vector], Array], x: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
+    """Values, and their derivatives."""
+    values, pull = jax.vjp(functions, x)
+    return values, jax.vmap(lambda unit: pull(unit)[0])(jnp.eye(values.size, dtype=values.dtype))
 
 
 def _largest(parts: list[Array]) -> Scalar:
@@ -170,24 +199,31 @@ def _largest(parts: list[Array]) -> Scalar:
 
 
 def _solve(
-    scaled: Callable[[Vector], tuple[Scalar, Array, Array]],
+    scaled: Callable[[Vector], Float[Array, " n"]],
     start: Vector,
     sizes: tuple[int, int],
     tolerance: Any,
     max_steps: Any,
     count: Any,
+    go: Any,
 ) -> tuple[Vector, Array, Array, Int[Array, ""]]:
-    """x, nu, mu of cost, inequalities and equalities `scaled(x)`, in these units, and the number of steps so far."""
+    """x, nu, mu of cost, inequalities and equalities `scaled(x)`, in these units, and the number of steps so far.
+
+    Each loop takes derivatives at one place, where its next step starts: the program is half as long. Nothing unless
+    `go`.
+    """
     dtype, (m, p) = start.dtype, sizes
     eps, tiny = float(jnp.finfo(dtype).eps), float(jnp.finfo(dtype).tiny)
 
-    def values_at(x: Vector, nu: Array, mu: Array) -> _Values:
-        def lagrangian(x: Vector) -> Scalar:
-            c, g, h = scaled(x)
-            return c + nu @ g + mu @ h
+    def split(values: Float[Array, " n"]) -> tuple[Scalar, Array, Array]:
+        return values[0], values[1 : m + 1], values[m + 1 :]
 
-        (c, g, h), (slope, by_g, by_h) = scaled(x), jax.jacrev(scaled)(x)
-        return _Values(c, slope, g, h, by_g, by_h, jax.hessian(lagrangian)(x))
+    def values_at(z: _Point) -> _Values:
+        weights = jnp.concatenate([jnp.ones(1, dtype), z.nu, z.mu])
+        values, slopes = _with_slopes(scaled, z.x)
+        hessian = jax.jacfwd(jax.grad(lambda x: weights @ scaled(x)))(z.x)
+        (c, g, h), (slope, by_g, by_h) = split(values), split(slopes)
+        return _Values(c, slope, g, h, by_g, by_h, hessian)
 
     def error_of(v: _Values, z: _Point, barrier: Any) -> Scalar:
         dual = v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu
@@ -228,7 +264,14 @@ def _solve(
         return _Point(dx, ds, (-centre - z.nu * ds) / z.s, dmu)
 
     def step(it: _Iterate) -> _Iterate:
-        z, v, barrier = it.at, it.values, it.barrier
+        z, v = it.at, values_at(it.at)
+        error = error_of(v, z, 0)
+        finite = jnp.isfinite(error)
+        ended = ~finite | (error <= tolerance) | (it.steps >= max_steps) | (it.stuck >= _PATIENCE)
+        v = jax.tree.map(lambda x: jnp.where(finite, x, 0), v)  # the decomposition of NaN may not end
+        lower = jnp.maximum(tolerance / 20, jnp.minimum(it.barrier / 5, it.barrier**1.5))
+        lowered = (it.steps > count) & (error_of(v, z, it.barrier) <= 10 * it.barrier)
+        barrier = jnp.where(lowered, lower, it.barrier)
         by = newton(v, z, barrier)
         keep = jnp.maximum(0.99, 1 - barrier).astype(dtype)
 
@@ -244,49 +287,50 @@ def _solve(
         least = (falls + bends / 2) / (0.9 * jnp.where(broken > 0, broken, 1))
         penalty = jnp.where(broken > 64 * eps, jnp.maximum(it.penalty, 1.5 * least), it.penalty)
         here = merit((v.cost, v.g, v.h), z.s, barrier, penalty)
-        enough = 1e-4 * jnp.minimum(falls - penalty * broken, 0)
+        least_gain = 1e-4 * jnp.minimum(falls - penalty * broken, 0)
         allowance = 16 * eps * jnp.maximum(jnp.abs(here), 1)
 
-        def along(share: Any) -> tuple[Vector, Array, Scalar]:
+        def trial(carry: Any) -> Any:
+            share, halvings, *_ = carry
             x = z.x + share * by.x
-            values = scaled(x)
+            values = split(scaled(x))
             # A constraint that is kept has its own slack: its curvature costs no step.
             s = jnp.where(-values[1] > (1 - keep) * z.s, -values[1], z.s + share * by.s)
-            return x, s, merit(values, s, barrier, penalty)
+            enough = merit(values, s, barrier, penalty) <= here + share * least_gain + allowance
+            return jnp.where(enough, share, share / 2), halvings + 1, enough, x, s
 
         def worse(carry: Any) -> Bool[Array, ""]:
-            share, halvings = carry
-            return ~(along(share)[2] <= here + share * enough + allowance) & (halvings < _HALVINGS)
+            _, halvings, enough, *_ = carry
+            return ~enough & (halvings <= _HALVINGS)
 
-        share, halvings = jax.lax.while_loop(worse, lambda c: (c[0] / 2, c[1] + 1), (most, jnp.int32(0)))
-        found = halvings < _HALVINGS
-        x, s, _ = along(share)
+        share, _, found, x, s = jax.lax.while_loop(worse, trial, varying((most, jnp.int32(0), ended, z.x, z.s), z.x))
         nu, mu = z.nu + most_nu * by.nu, z.mu + by.mu * jnp.where(found, 1, share)
         # Multipliers stay near the central path, lest a bad step spoil all those that follow.
         nu = jnp.clip(nu, barrier / (1e10 * s), 1e10 * barrier / s)
-        new = values_at(x, nu, mu)
-        at = _Point(x, s, nu, mu)
-        lower = jnp.maximum(tolerance / 20, jnp.minimum(barrier / 5, barrier**1.5))
-        lower = jnp.where(error_of(new, at, barrier) <= 10 * barrier, lower, barrier)
-        error = error_of(new, at, 0)
-        moved = _Iterate(at, lower, penalty, error, new, it.steps + 1, jnp.where(found, 0, it.stuck + 1))
-        stay = it._replace(steps=it.steps + 1, stuck=jnp.int32(_PATIENCE))  # it would only fail again
-        return jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(error), a, b), moved, stay)
+        stuck = jnp.where(found, 0, it.stuck + 1)
+        moved = _Iterate(_Point(x, s, nu, mu), z, barrier, penalty, it.steps + 1, stuck, it.ended)
+        # From where it isn't finite another step would only fail again.
+        at = jax.tree.map(lambda a, b: jnp.where(finite, a, b), z, it.last)
+        return jax.tree.map(lambda a, b: jnp.where(ended, a, b), it._replace(at=at, ended=ended), moved)
 
-    def going(it: _Iterate) -> Bool[Array, ""]:
-        return (it.error > tolerance) & (it.steps < max_steps) & (it.stuck < _PATIENCE)
-
-    barrier, one, far = (jnp.asarray(number, dtype) for number in (0.1, 1.0, jnp.inf))
-    v = values_at(start, jnp.zeros(m, dtype), jnp.zeros(p, dtype))
-    s = jnp.maximum(-v.g, 0.01).astype(dtype)
+    barrier, one = (jnp.asarray(number, dtype) for number in (0.1, 1.0))
+    g = split(scaled(start))[1]
+    s = jnp.maximum(-g, 0.01).astype(dtype)
     begin = _Point(start, s, barrier / s, jnp.zeros(p, dtype))
-    end = jax.lax.while_loop(going, step, _Iterate(begin, barrier, one, far, v, count, jnp.int32(0)))
+    first = _Iterate(begin, begin, barrier, one, count, jnp.int32(0), ~go)
+    end = jax.lax.while_loop(lambda it: ~it.ended, step, varying(first, begin.x))
 
     def residual_of(v: _Values, z: _Point) -> Scalar:
         return error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
 
-    def polish(carry: Any) -> Any:
-        z, v, best, error, times, misses = carry
+    def polish(it: _Polish) -> _Polish:
+        z = it.at
+        # A multiplier that turned out negative, or a constraint that is broken, changes sides in this step.
+        valid = z._replace(nu=jnp.maximum(z.nu, 0))
+        v = values_at(valid)
+        error = residual_of(v, valid)
+        better = error < it.error
+        best, error = jax.tree.map(lambda a, b: jnp.where(better, a, b), (valid, error), (it.best, it.error))
         # The active constraints' values and the others' multipliers are 0: one square system, regular by a little.
         little, active = 32 * eps, z.nu + v.g > 0
         own = jnp.diag(jnp.where(active, -little, 1.0).astype(dtype))
@@ -296,20 +340,13 @@ def _solve(
         left = jnp.concatenate([v.slope + v.by_g.T @ z.nu + v.by_h.T @ z.mu, jnp.where(active, v.g, z.nu), v.h])
         change = jnp.linalg.solve(jnp.concatenate([top, jnp.concatenate([columns, corner], 1)]), -left)
         dx, dnu, dmu = jnp.split(change, [z.x.size, z.x.size + m])
-        # One that turns out negative, or broken, changes sides in the next step.
         new = _Point(z.x + dx, z.s, z.nu + dnu, z.mu + dmu)
-        valid = new._replace(nu=jnp.maximum(new.nu, 0))
-        v_new = values_at(new.x, valid.nu, new.mu)
-        error_new = residual_of(v_new, valid)
-        better = error_new < error
-        best, error = jax.tree.map(lambda a, b: jnp.where(better, a, b), (valid, error_new), (best, error))
-        return new, v_new, best, error, times + 1, misses + jnp.where(better, 0, 1)
+        return _Polish(new, best, error, it.times + 1, it.misses + jnp.where(better, 0, 1))
 
-    def polishing(carry: Any) -> Bool[Array, ""]:
-        *_, error, times, misses = carry
-        return (error > eps) & (error <= 1e4 * tolerance) & (times < 8) & (misses < 3)
+    def polishing(it: _Polish) -> Bool[Array, ""]:
+        useful = (it.error > eps) & (it.error <= 1e4 * tolerance) & (it.times <= 8) & (it.misses < 3)
+        return go & (useful | (it.times == 0))
 
-    error = residual_of(end.values, end.at)
-    carry = (end.at, end.values, end.at, error, jnp.int32(0), jnp.int32(0))
-    _, _, z, *_ = jax.lax.while_loop(polishing, polish, carry)
+    begun = _Polish(end.at, end.at, jnp.asarray(jnp.inf, dtype), jnp.int32(0), jnp.int32(0))
+    z = jax.lax.while_loop(polishing, polish, varying(begun, end.at.x)).best
     return z.x, z.nu, z.mu, end.steps

@@ -135,11 +135,9 @@ class BestResponse(Learner):
             return view.payoff_function(*_with(seen.actions, view.player, action))
 
         def from_(guess: Action) -> Action:
-            if not programme:
-                return best_reply(payoff, view.space, guess, tolerance, self.max_steps)
-            constraints = functools.partial(_constraints, view, seen.actions)
-            found = constrained_reply(payoff, constraints, guess, tolerance, self.max_steps)
-            return view.space.project(found)
+            if programme:
+                return _programmed(view, seen.actions, guess, tolerance, self.max_steps)
+            return best_reply(payoff, view.space, guess, tolerance, self.max_steps)
 
         if isinstance(noise, tuple) and noise == ():
             return from_(last)
@@ -164,7 +162,21 @@ class BestResponse(Learner):
         origin = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), [s.struct(view.dtype) for s in game.spaces])
         actions = tuple(game.spaces[j].project(origin[j]) if a is None else a for j, a in enumerate(seen.actions))
         tolerance: Any = jnp.sqrt(jnp.finfo(view.dtype).eps) if self.tolerance is None else self.tolerance
-        return joint_reply(game, level, actions, tolerance, self.max_steps)[level.index(view.player)]
+        return _jointly(game, level, actions, tolerance, self.max_steps)[level.index(view.player)]
+
+
+@eqx.filter_jit  # the loop asks for answers in several places, and solvers are long: one trace serves all
+def _programmed(view: View, seen: tuple[Any, ...], guess: Action, tolerance: Any, max_steps: int) -> Action:
+    """The solution of the player's programme; NaN where none is found."""
+
+    def payoff(action: Action) -> Scalar:
+        return view.payoff_function(*_with(seen, view.player, action))
+
+    constraints = functools.partial(_constraints, view, seen)
+    return view.space.project(constrained_reply(payoff, constraints, guess, tolerance, max_steps))
+
+
+_jointly = eqx.filter_jit(joint_reply)
 
 
 def _with(actions: tuple[Any, ...], player: int, action: Action) -> tuple[Any, ...]:
