@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+from jaxtyping import Array
 
 
 class Traced:
@@ -37,6 +39,16 @@ class Traced:
         for structure, flag in zip(self._structures, varies, strict=True):
             flags += [flag] * structure.num_leaves if isinstance(flag, bool) else structure.flatten_up_to(flag)
         return _outputs(self._program.jaxpr, flags)
+
+
+def as_varying(carry: Any, like: Array) -> Any:
+    """The carry itself, as if all of it depended on `like`.
+
+    `vmap` finds out by trial which parts of a loop's carry vary, traces the loop in each, and multiplies these trials
+    where loops are nested.
+    """
+    turn = jnp.sum(like) > 0
+    return jax.tree.map(lambda x: jax.lax.select(turn, x, x), carry)
 
 
 def _outputs(program: Jaxpr, varies: Sequence[bool]) -> list[bool]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
 from stackjax._constraints import Constraints
+from stackjax._dependence import as_varying
 
 Vector = Float[Array, " d"]
 #: Steps of a solve, at most, where nobody says otherwise.
@@ -171,19 +172,9 @@ def minimise(
     begin = _Round(
         start_, _Units(one, one, jnp.ones(m + p, dtype)), start_, one, jnp.int32(0), jnp.int32(0), jnp.asarray(True)
     )
-    begin = varying(begin, functions(start))
+    begin = as_varying(begin, functions(start))
     end = jax.lax.while_loop(lambda last: last.again, round_from, begin)
     return Optimum(*end.best, end.residual, end.steps, end.residual <= tolerance)
-
-
-def varying(carry: Any, like: Array) -> Any:
-    """The carry itself, as if all of it depended on `like`.
-
-    `vmap` finds out by trial which parts of a loop's carry vary, traces the loop in each, and multiplies these trials
-    where loops are nested.
-    """
-    turn = jnp.sum(like) > 0
-    return jax.tree.map(lambda x: jax.lax.select(turn, x, x), carry)
 
 
 def _with_slopes(functions: Callable[[Vector], Array], x: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:
@@ -303,7 +294,7 @@ def _solve(
             _, halvings, enough, *_ = carry
             return ~enough & (halvings <= _HALVINGS)
 
-        share, _, found, x, s = jax.lax.while_loop(worse, trial, varying((most, jnp.int32(0), ended, z.x, z.s), z.x))
+        share, _, found, x, s = jax.lax.while_loop(worse, trial, as_varying((most, jnp.int32(0), ended, z.x, z.s), z.x))
         nu, mu = z.nu + most_nu * by.nu, z.mu + by.mu * jnp.where(found, 1, share)
         # Multipliers stay near the central path, lest a bad step spoil all those that follow.
         nu = jnp.clip(nu, barrier / (1e10 * s), 1e10 * barrier / s)
@@ -318,7 +309,7 @@ def _solve(
     s = jnp.maximum(-g, 0.01).astype(dtype)
     begin = _Point(start, s, barrier / s, jnp.zeros(p, dtype))
     first = _Iterate(begin, begin, barrier, one, count, jnp.int32(0), ~go)
-    end = jax.lax.while_loop(lambda it: ~it.ended, step, varying(first, begin.x))
+    end = jax.lax.while_loop(lambda it: ~it.ended, step, as_varying(first, begin.x))
 
     def residual_of(v: _Values, z: _Point) -> Scalar:
         return error_of(v, z._replace(s=jnp.maximum(-v.g, 0)), 0)
@@ -348,5 +339,5 @@ def _solve(
         return go & (useful | (it.times == 0))
 
     begun = _Polish(end.at, end.at, jnp.asarray(jnp.inf, dtype), jnp.int32(0), jnp.int32(0))
-    z = jax.lax.while_loop(polishing, polish, varying(begun, end.at.x)).best
+    z = jax.lax.while_loop(polishing, polish, as_varying(begun, end.at.x)).best
     return z.x, z.nu, z.mu, end.steps

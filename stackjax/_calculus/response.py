@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Scalar
 from stackjax._calculus.programme import minimise
 from stackjax._cones import without_rows
 from stackjax._constraints import Constraints, of_player
+from stackjax._dependence import as_varying
 from stackjax.protocols import Action, Game, partial_gradient
 from stackjax.spaces import Box, Space
 
@@ -156,6 +157,7 @@ def joint_reply(
         jnp.eye(n, dtype=dtype),
         jnp.int32(0),
     )
+    begin = as_varying(begin, conditions(z)[0])
     z, _, _, polish, _, jacobian, _ = jax.lax.while_loop(lambda c: (c[3] < 4) & (c[-1] < max_steps), step, begin)
     answers = [game.spaces[j].project(a) for j, a in zip(players, unravel(z[:d]), strict=True)]
     solved, start = polish > 0, 0

@@ -15,6 +15,7 @@ from stackjax.games import CournotDuopoly, from_costs, from_payoffs
 from stackjax.spaces import Box, Euclidean, Polytope, Simplex
 from tests.equilibria.examples import LINE, certify, pair
 
+pytestmark = pytest.mark.xdist_group("boundary")  # they share programs
 KEY = jax.random.key(0)
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "constrained_games.json").read_text())
 
@@ -347,7 +348,7 @@ def test_no_player_gains_by_leaving_a_nash_point_of_a_concave_game():
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
     payoffs = eqx.filter_jit(lambda game, x, y: jax.vmap(lambda x, y: jnp.stack(game.payoffs(x, y)))(x, y))
     at_bounds = 0
-    for _ in range(20):  # the theorem: a concave payoff's local maximum is its best response
+    for _ in range(12):  # the theorem: a concave payoff's local maximum is its best response
         Q = rng.normal(size=(2, 4, 4))
         Q = Q @ np.swapaxes(Q, 1, 2) / 2 + 0.1 * np.eye(4)
         game = Boxed(Q, rng.normal(size=(2, 4)) * 2)
@@ -360,7 +361,7 @@ def test_no_player_gains_by_leaving_a_nash_point_of_a_concave_game():
                 with jax.enable_x64(True):
                     there = np.asarray(payoffs(game, *((grid, others) if i == 0 else (others, grid))))[:, i]
                 assert there.max() <= c.payoffs[i] + 1e-9, (z, grid[there.argmax()])
-    assert at_bounds > 10
+    assert at_bounds > 6
 
 
 def test_the_critical_cone_by_samples():

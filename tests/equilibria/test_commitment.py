@@ -197,7 +197,7 @@ def check_same(U1, U2, V1, V2, places=1.0):
 
 def test_forbidden_replies_change_nothing():
     """Anywhere, and whatever the leader would be paid, be it a fortune."""
-    for rng, U1, U2 in normal_games(12, 200):
+    for rng, U1, U2 in normal_games(12, 60):
         at = rng.integers(U1.shape[1] + 1)
         forbidden = FORBIDDEN * rng.uniform(0.5, 2, size=len(U1)) ** rng.integers(2)
         pays = rng.normal(size=len(U1)) * 10.0 ** rng.integers(0, 11)

@@ -13,6 +13,7 @@ from stackjax.equilibria import GlobalStackelberg, global_stackelberg
 from stackjax.games import CournotDuopoly, CournotOligopoly, StackelbergBandit, from_payoffs
 from stackjax.spaces import Box, Euclidean
 
+pytestmark = pytest.mark.xdist_group("global search")  # they share programs
 KEY = jax.random.key(0)
 SIZE = 5
 

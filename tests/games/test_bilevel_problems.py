@@ -118,7 +118,12 @@ def test_linear_followers_answer_best_by_linear_programming():
 
 
 @pytest.mark.parametrize(
-    ("name", "limits"), [("clark_westerberg_1990a", None), ("mitsos_barton_2006_14", None), ("yezza_1996", (0.0, 6.0))]
+    ("name", "limits"),
+    [
+        ("clark_westerberg_1990a", None),
+        pytest.param("mitsos_barton_2006_14", None, marks=pytest.mark.slow),
+        pytest.param("yezza_1996", (0.0, 6.0), marks=pytest.mark.slow),
+    ],
 )
 def test_solved(name, limits):
     game, solution, leader_cost, follower_cost, _ = PROBLEMS[name]
