@@ -10,10 +10,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from stackjax._dependence import as_varying
+
 Rows = Float[Array, "m d"]
 Mask = Bool[Array, " m"]
 
 
+@jax.jit  # each is traced once, wherever and however often it is called
 def multipliers_of(rows: Rows, active: Mask, vector: Float[Array, " d"]) -> Float[Array, " m"]:
     """Those of the active rows whose sum comes nearest to the vector; 0 for the others.
 
@@ -33,6 +36,7 @@ def without_rows(rows: Rows, active: Mask, vector: Float[Array, " d"]) -> Float[
     return vector - kept.T @ multipliers_of(rows, active, vector)
 
 
+@jax.jit
 def shortest_change(rows: Rows, active: Mask, values: Float[Array, " m"]) -> Float[Array, " d"]:
     """The shortest displacement along which the active rows change by `values`."""
     gram, values = _gram(rows, active), jnp.where(active, values, 0)
@@ -48,6 +52,7 @@ def _gram(rows: Rows, active: Mask) -> Float[Array, "m m"]:
     return gram + jnp.diag(jnp.where(active, least, 1))
 
 
+@jax.jit
 def nonnegative_multipliers(
     rows: Rows, vector: Float[Array, " d"], candidates: Mask, signed: Mask | None = None
 ) -> Float[Array, " m"]:
@@ -91,6 +96,6 @@ def nonnegative_multipliers(
             count + 1,
         )
 
-    first = (jnp.zeros(m, vector.dtype), signed, jnp.asarray(False), jnp.int32(0))
+    first = as_varying((jnp.zeros(m, vector.dtype), signed, jnp.asarray(False), jnp.int32(0)), unit @ vector)
     nu, *_ = jax.lax.while_loop(lambda c: ~c[2] & (c[3] < 4 * m + 10), step, first)
     return nu / jnp.where(lengths > 0, lengths, 1)

@@ -38,6 +38,11 @@ class FreeDirections(eqx.Module):
     rows: Float[Array, "m d"] | None = None
     held: Bool[Array, " m"] | None = None
 
+    @property
+    def only_mask(self) -> Bool[Array, " d"] | None:
+        """The mask, if it tells everything."""
+        return self.mask if not self.group and self.rows is None else None
+
     def project(self, vector: Float[Array, " d"]) -> Float[Array, " d"]:
         """The part of a flat vector that lies along them. Symmetric and idempotent."""
         kept = vector if self.mask is None else jnp.where(self.mask, vector, 0)
@@ -469,9 +474,11 @@ class Polytope(Space):
         if self.b.shape != self.A.shape[:1]:
             raise ValueError(f"b: expected {self.A.shape[:1]}, one number for each row of A, got {self.b.shape}")
         if not _traced(self.A, self.b):
-            with jax.ensure_compile_time_eval():
-                if not np.all(np.isfinite(np.asarray(self.project(jnp.zeros(self.A.shape[1], self.A.dtype))))):
-                    raise ValueError(f"A, b: expected a polytope with a point in it, got A = {A!r} and b = {b!r}")
+            from scipy.optimize import linprog  # here, as it takes long to import
+
+            no_cost = np.zeros(self.A.shape[1])
+            if linprog(no_cost, np.asarray(self.A), np.asarray(self.b), bounds=(None, None)).status == 2:
+                raise ValueError(f"A, b: expected a polytope with a point in it, got A = {A!r} and b = {b!r}")
 
     def struct(self, dtype: Any) -> PyTree[jax.ShapeDtypeStruct]:
         """A vector."""

@@ -18,3 +18,12 @@ def x64():
     """Float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+def pytest_collection_modifyitems(items):
+    """Tests that share a fixture of their module share a process, too (`--dist loadgroup`), which makes it once."""
+    for item in items:
+        fixtures = getattr(item, "_fixtureinfo", None)
+        shared = fixtures and any(found[-1].scope == "module" for found in fixtures.name2fixturedefs.values())
+        if shared and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))

@@ -15,8 +15,9 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
-    ["_cones", "_careful"],
-    ["spaces", "schedules", "_names", "_noise", "_dependence", "_derivatives"],
+    ["_dependence", "_careful"],
+    ["_cones"],
+    ["spaces", "schedules", "_names", "_noise", "_derivatives"],
     ["protocols"],
     ["phases", "_wrapped", "_constraints"],
     ["_calculus", "arms"],

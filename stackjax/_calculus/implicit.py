@@ -8,17 +8,19 @@ it costs one with `L_yy`, and `P F_y' P - (I - P)` is symmetric where `L_yy` is.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from stackjax._calculus.active import stationarity
 from stackjax._calculus.linear import Past, Solution, Solve, System, solve_automatically
 from stackjax._constraints import is_constrained
 from stackjax.protocols import Action, Game, level_of
+from stackjax.spaces import FreeDirections
 
 
 def hierarchical_direction(
@@ -78,16 +80,16 @@ def total_derivative_of(
         return (*actions[:player], x, *actions[player + 1 : below[0]], *unravel(y))
 
     def conditions(x: Action, y: Float[Array, " d2"]) -> tuple[Float[Array, " d2"], tuple[Any, ...]]:
-        z = joint(x, y)
-        slopes = [hierarchical_direction(game, j, z, damping, solve) for j in below]
-        pairs = [stationarity(game, j, z, slope) for j, slope in zip(below, slopes, strict=True)]
+        pairs = _first_order(game, below, joint(x, y), damping, solve)
         return ravel_pytree(tuple(residual for residual, _ in pairs))[0], tuple(free for _, free in pairs)
 
     x = actions[player]
     grad_x, grad_y = jax.grad(lambda x, y: paid(*joint(x, y)), argnums=(0, 1))(x, y)
     _, pull, free = jax.vjp(conditions, x, y, has_aux=True)
     inside = all(each is None for each in free)
-    ends = list(itertools.accumulate(game.spaces[j].size for j in below))[:-1]
+    sizes = [game.spaces[j].size for j in below]
+    ends = list(itertools.accumulate(sizes))[:-1]
+    mask = None if inside else _mask(free, sizes)
 
     def project(v: Float[Array, " d2"]) -> Float[Array, " d2"]:
         """To the free directions of all followers."""
@@ -107,7 +109,9 @@ def total_derivative_of(
             jacobian = jnp.stack([pull(row)[1] for row in unit])
         else:
             jacobian = jax.jacfwd(lambda y: conditions(x, y)[0])(y)
-        if not inside:
+        if mask is not None:
+            jacobian = jnp.where(mask[:, None] & mask[None], jacobian, -unit)  # the same in fewer steps
+        elif not inside:
             both = jax.vmap(project)(jax.vmap(project)(jacobian.T).T)  # P J P: F has one projection, this the other
             jacobian = both - (unit - jax.vmap(project)(unit))
         return (jacobian - damping * unit).T
@@ -136,8 +140,33 @@ def total_derivative_of(
     lost = jnp.where(nothing & (solution.iterations > 0), jnp.nan, 0).astype(y.dtype) + 0 * jnp.sum(solution.x)
     solution = solution._replace(residual=residual)
     direction = jax.tree.map(lambda a, b: a - b + lost.astype(a.dtype), grad_x, at_x)
-    counts = [jnp.int32(0), *(each.weakly_active for each in free if each is not None)]
-    return direction, Answered(solution, image, sum(counts[1:], counts[0]))
+    return direction, Answered(solution, image, _count(free))
+
+
+def weakly_active(
+    game: Game, player: int, actions: tuple[Action, ...], damping: Any = 0.0, solve: Solve | None = None
+) -> Int[Array, ""]:
+    """How many bounds and constraints the players below reach without pressing against them."""
+    pairs = _first_order(game, followers(game, player), actions, damping, solve)
+    return _count([free for _, free in pairs])
+
+
+def _first_order(
+    game: Game, below: tuple[int, ...], actions: tuple[Action, ...], damping: Any, solve: Solve | None
+) -> list[tuple[Float[Array, " d"], FreeDirections | None]]:
+    """What vanishes where each of the players `below` answers best, and its free directions."""
+    slopes = [hierarchical_direction(game, j, actions, damping, solve) for j in below]
+    return [stationarity(game, j, actions, slope) for j, slope in zip(below, slopes, strict=True)]
+
+
+def _mask(free: Sequence[FreeDirections | None], sizes: list[int]) -> Bool[Array, " d2"] | None:
+    """The free coordinates, if nothing else tells the free directions."""
+    masks = [jnp.ones(n, bool) if f is None else f.only_mask for f, n in zip(free, sizes, strict=True)]
+    return None if any(mask is None for mask in masks) else jnp.concatenate(masks)
+
+
+def _count(free: Sequence[FreeDirections | None]) -> Int[Array, ""]:
+    return sum((each.weakly_active for each in free if each is not None), jnp.int32(0))
 
 
 def followers(game: Game, player: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
-from stackjax._calculus.implicit import Answered, followers, total_derivative_of, unknowns
+from stackjax._calculus.implicit import Answered, followers, total_derivative_of, unknowns, weakly_active
 from stackjax._calculus.linear import Past
 from stackjax._constraints import Constraints, of_game
 from stackjax.learners._ascent import AscentState
@@ -34,13 +34,13 @@ class HierarchicalMemory(NamedTuple):
     """What a round leaves for the next one and for the reports; None for what there isn't.
 
     **Attributes:** `optimizer`, the memory of the learner's Optax optimiser; the `effort` of an iterative solve;
-    `weakly_active`, how many bounds and constraints followers reached without pressing against them; the `multipliers`
-    of the player's own constraints.
+    the joint action `at` which the round was played, where followers can be held by bounds or constraints; the
+    `multipliers` of the player's own constraints.
     """
 
     optimizer: Any
     effort: Effort | None
-    weakly_active: Int[Array, ""] | None
+    at: tuple[Action, ...] | None
     multipliers: Constraints | None
 
 
@@ -129,8 +129,11 @@ class HierarchicalAscent(Coupled):
             effort = Effort(Past(nothing, nothing), jnp.int32(0), jnp.zeros((), view.dtype))
         own = constraints_of(view, view.player)
         multipliers = None if own is None else Constraints(*(jnp.zeros(each.shape, view.dtype) for each in own))
-        weakly_active = jnp.int32(0) if _can_be_held(view) else None
-        return state._replace(memory=HierarchicalMemory(state.memory, effort, weakly_active, multipliers))
+        at = None
+        if _can_be_held(view):
+            structs = tuple(space.struct(view.dtype) for space in view.game.spaces)
+            at = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structs)
+        return state._replace(memory=HierarchicalMemory(state.memory, effort, at, multipliers))
 
     def update(self, view: View, state: AscentState, noise: Noise, signals: Signals) -> AscentState:
         """One step; what the next one starts from is remembered."""
@@ -139,13 +142,12 @@ class HierarchicalAscent(Coupled):
         old = state.memory
         direction, answered = self._derived(view.game, view.player, signals.actions, state)
         after = self._stepped(view, state._replace(memory=old.optimizer), noise, direction)
-        effort, weakly_active, multipliers = old.effort, old.weakly_active, old.multipliers
+        effort, multipliers = old.effort, old.multipliers
         if answered is not None and effort is not None:
             solution = answered.solution
             past = Past(*map(newest_first, effort.past, (solution.x, answered.image)))
             effort = Effort(past, solution.iterations, solution.residual)
-        if answered is not None and weakly_active is not None:
-            weakly_active = answered.weakly_active
+        at = None if old.at is None else signals.actions
         if multipliers is not None:
             own = of_game(view.game, view.player, signals.actions, view.dtype)
             step = jnp.asarray(self.penalty / 10 if self.step is None else self.step(state.n)).astype(view.dtype)
@@ -153,7 +155,7 @@ class HierarchicalAscent(Coupled):
                 jnp.maximum(0, multipliers.inequalities + step * own.inequalities),
                 multipliers.equalities + step * own.equalities,
             )
-        return after._replace(memory=HierarchicalMemory(after.memory, effort, weakly_active, multipliers))
+        return after._replace(memory=HierarchicalMemory(after.memory, effort, at, multipliers))
 
     def report(self, view: View, state: AscentState) -> dict[str, Any]:
         """Of the last round: `iterations` and relative `residual` of an iterative solve; `weakly_active`.
@@ -163,7 +165,10 @@ class HierarchicalAscent(Coupled):
         if not self._remembers(view):
             return {}
         memory = state.memory
-        found = {} if memory.weakly_active is None else {"weakly_active": memory.weakly_active}
+        found = {}
+        if memory.at is not None:  # they are counted here: in every round it would cost a pass over the replicates
+            solve = (self._iterative(view.game, view.player) or Dense()).solve
+            found["weakly_active"] = weakly_active(view.game, view.player, memory.at, self.damping, solve)
         if memory.effort is not None:
             found |= {"iterations": memory.effort.iterations, "residual": memory.effort.residual}
         return found
