@@ -282,7 +282,7 @@ def smooth_solved(data, start):
 
 
 @types
-@pytest.mark.parametrize("far", [0.0, 1.0, 10.0])
+@pytest.mark.parametrize("far", [0.0, pytest.param(1.0, marks=pytest.mark.slow), 10.0])
 def test_convex_programmes_from_near_and_far(dtype, far):
     data, x, nu, independent = smooth_programmes()
     start = far * np.random.default_rng(6).normal(size=x.shape)

@@ -229,6 +229,10 @@ def test_leaders_of_two_dimensions():
     found = global_stackelberg(Plane(np.array([0.2, 0.0])), KEY)
     assert np.asarray(found.actions[0]) == pytest.approx([0.6, 0.4], abs=1e-6)
     assert float(found.actions[1]) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_jumps_along_lines_of_two_dimensions():
     # Beyond the line x0 = x1 / 4 the answer is near 1, before it near -1, and jumps there.
     found = global_stackelberg(Plane(np.array([-0.7, 0.5]), 1.0), KEY)
     x = np.asarray(found.actions[0])

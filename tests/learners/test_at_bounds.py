@@ -158,7 +158,7 @@ def test_a_follower_without_curvature_is_said(f2):
     assert np.isnan(implicit_gradient(game, 1.0, 2.0))
 
 
-@pytest.mark.parametrize("d", [3, 12])
+@pytest.mark.parametrize("d", [3, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_singular_system_has_the_same_answer_at_every_size_and_solver(x64, d):
     rng = np.random.default_rng(d)
     null = rng.normal(size=d)
