@@ -22,7 +22,9 @@ def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray 
     return [np.minimum(np.arange(i, i + size), replicates - 1) for i in range(0, replicates, size)]
 
 
-def freeze_failed(run: Callable[[Freeze, np.ndarray | None], Any], part: np.ndarray | None, all_: int, devices: int) -> Any:
+def freeze_failed(
+    run: Callable[[Freeze, np.ndarray | None], Any], part: np.ndarray | None, all_: int, devices: int
+) -> Any:
     """Run a `part` of `all_` replicates; those that fail once more, to freeze them, and take them from there.
 
     Freezing costs a pass over all states in every round, and failures are rare. The replicates that didn't fail come

@@ -283,7 +283,9 @@ class _OneReplicate:
             status = _later_status(status, health)
             shared, mapped, before = where_differentiable(status == OK, (self.shared, mapped, c))
         states, actions, paid, counts, health = self._play(t, replicate, shared, mapped, before)
-        if self.freeze == "no":  # a failure is a NaN in the first sum, which `record` finds: no pass over the replicates
+        if (
+            self.freeze == "no"
+        ):  # a failure is a NaN in the first sum, which `record` finds: no pass over the replicates
             sound = health.finite & health.near
             paid = (paid[0] + jnp.where(sound, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
         else:

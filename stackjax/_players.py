@@ -182,8 +182,9 @@ class Players:
         return jnp.stack(jax.vmap(lambda *arms: self.scalars(self.game, arms))(*joint))
 
     def health(self, states: Any, actions: tuple[Any, ...]) -> Health:
-        """Of a round. A payoff that isn't finite fails with the state of the learner that uses it;
-        what is only recorded fails nobody.
+        """Of a round.
+
+        A payoff that isn't finite fails with the state of the learner that uses it; what is only recorded fails nobody.
         """
         # One sum instead of a comparison for each value: 0 x is 0 if x is finite, else NaN, which a sum keeps.
         floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]

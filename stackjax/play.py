@@ -106,8 +106,8 @@ def play(
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
-    Failures are taken to be rare: the replicates that fail are computed a second time to freeze them, a sixteenth of the
-    call (or chunk) at once, or all of it if more fail.
+    Failures are taken to be rare: the replicates that fail are computed a second time to freeze them, with up to a
+    sixteenth of the call (or chunk), or all of it if more fail.
     In games of arms replicates are checked at record points and aren't frozen: their rows from there on are invalid.
 
     **Raises:** `ValueError` or `TypeError` that names the argument. Inside `jax.grad`, a `ValueError` unless the record

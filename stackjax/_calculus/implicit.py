@@ -8,13 +8,13 @@ it costs one with `L_yy`, and `P F_y' P - (I - P)` is symmetric where `L_yy` is.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Scalar
 
 from stackjax._calculus.active import stationarity
 from stackjax._calculus.linear import Past, Solution, Solve, System, solve_automatically
@@ -49,6 +49,7 @@ def total_derivative(
     damping: Any = 0.0,
     solve: Solve | None = None,
     past: Past | None = None,
+    paid: Callable[..., Scalar] | None = None,
 ) -> tuple[Action, Answered | None]:
     """`grad_x f1 - F_x^T (F_y - damping I)^-T grad_y f1`, F the first-order conditions of all levels below `player`.
 
@@ -56,24 +57,13 @@ def total_derivative(
     gradient in its own action, and `F_y` isn't symmetric. Players who have levels below them in turn enter F with this
     same direction, a total derivative, not with their partial gradient. In the last level the direction is the player's
     own gradient. `solve` solves the linear systems (default: automatically), this one with what is left of `past` ones.
-    What became of it is returned too; None in the last level.
+    What became of it is returned too; None in the last level. `paid`, a function of the joint action, takes the place
+    of the player's payoff f1.
     """
-    return total_derivative_of(lambda *z: game.payoffs(*z)[player], game, player, actions, damping, solve, past)
-
-
-def total_derivative_of(
-    paid: Any,
-    game: Game,
-    player: int,
-    actions: tuple[Action, ...],
-    damping: Any = 0.0,
-    solve: Solve | None = None,
-    past: Past | None = None,
-) -> tuple[Action, Answered | None]:
-    """The same of any function of the joint action instead of the player's payoff."""
+    f1 = paid or (lambda *z: game.payoffs(*z)[player])
     below = followers(game, player)
     if not below:
-        return jax.grad(lambda x: paid(*actions[:player], x, *actions[player + 1 :]))(actions[player]), None
+        return jax.grad(lambda x: f1(*actions[:player], x, *actions[player + 1 :]))(actions[player]), None
     y, unravel = ravel_pytree(tuple(actions[j] for j in below))
 
     def joint(x: Action, y: Float[Array, " d2"]) -> tuple[Action, ...]:
@@ -84,7 +74,7 @@ def total_derivative_of(
         return ravel_pytree(tuple(residual for residual, _ in pairs))[0], tuple(free for _, free in pairs)
 
     x = actions[player]
-    grad_x, grad_y = jax.grad(lambda x, y: paid(*joint(x, y)), argnums=(0, 1))(x, y)
+    grad_x, grad_y = jax.grad(lambda x, y: f1(*joint(x, y)), argnums=(0, 1))(x, y)
     _, pull, free = jax.vjp(conditions, x, y, has_aux=True)
     inside = all(each is None for each in free)
     sizes = [game.spaces[j].size for j in below]
@@ -161,8 +151,9 @@ def _first_order(
 
 def _mask(free: Sequence[FreeDirections | None], sizes: list[int]) -> Bool[Array, " d2"] | None:
     """The free coordinates, if nothing else tells the free directions."""
-    masks = [jnp.ones(n, bool) if f is None else f.only_mask for f, n in zip(free, sizes, strict=True)]
-    return None if any(mask is None for mask in masks) else jnp.concatenate(masks)
+    found = [jnp.ones(n, bool) if f is None else f.only_mask for f, n in zip(free, sizes, strict=True)]
+    masks = [mask for mask in found if mask is not None]
+    return jnp.concatenate(masks) if len(masks) == len(found) else None
 
 
 def _count(free: Sequence[FreeDirections | None]) -> Int[Array, ""]:

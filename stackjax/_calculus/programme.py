@@ -174,7 +174,8 @@ def minimise(
     )
     begin = as_varying(begin, functions(start))
     end = jax.lax.while_loop(lambda last: last.again, round_from, begin)
-    return Optimum(*end.best, end.residual, end.steps, end.residual <= tolerance)
+    x, nu, mu = end.best
+    return Optimum(x, nu, mu, end.residual, end.steps, end.residual <= tolerance)
 
 
 def _with_slopes(functions: Callable[[Vector], Array], x: Vector) -> tuple[Float[Array, " n"], Float[Array, "n d"]]:

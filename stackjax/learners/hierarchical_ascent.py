@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
-from stackjax._calculus.implicit import Answered, followers, total_derivative_of, unknowns, weakly_active
+from stackjax._calculus.implicit import Answered, followers, total_derivative, unknowns, weakly_active
 from stackjax._calculus.linear import Past
 from stackjax._constraints import Constraints, of_game
 from stackjax.learners._ascent import AscentState
@@ -214,7 +214,7 @@ class HierarchicalAscent(Coupled):
         warm = memory.effort is not None and solver is not None and solver.history
         past = memory.effort.past if memory.effort is not None and warm else None
         paid = functools.partial(self._augmented, game, player, memory.multipliers)
-        return total_derivative_of(paid, game, player, actions, self.damping, (solver or Dense()).solve, past)
+        return total_derivative(game, player, actions, self.damping, (solver or Dense()).solve, past, paid)
 
     def _augmented(self, game: Game, player: int, multipliers: Constraints | None, *actions: Action) -> Scalar:
         """The augmented Lagrangian; without constraints the payoff."""
