@@ -8,6 +8,7 @@ import pytest
 from stackjax import FailedReplicatesError, Game, Learner, Record, Signal, Status, play
 from stackjax.games import from_payoffs
 from stackjax.learners import Fixed, GradientAscent
+from stackjax.protocols import Calls
 from stackjax.spaces import Box, Euclidean, Torus
 
 KEY = jax.random.key(0)
@@ -36,6 +37,9 @@ class Drift(Learner):
 
     def update(self, view, state, noise, signals):
         return {"at": state["at"] + self.step, "n": state["n"] + 1}
+
+    def calls(self, view, before, after):
+        return Calls(payoffs=1)
 
 
 class Wander(Drift):
@@ -159,6 +163,30 @@ def test_it_stays_failed_although_it_could_go_on():
     np.testing.assert_array_equal(np.asarray(back.state[0]["at"])[failed], np.asarray(out.state[0]["at"])[failed])
     np.testing.assert_array_equal(np.asarray(back.failed_at)[failed], np.asarray(out.failed_at)[failed])
     assert np.all(np.asarray(back.status)[failed] == np.asarray(out.status)[failed])
+
+
+@pytest.mark.parametrize(
+    ("fails", "options"),
+    [([7, 31], {}), (list(range(5, 17)), {}), ([7, 31], {"chunk": 16})],
+    ids=["a sixteenth is frozen", "all are", "in chunks"],
+)
+def test_few_and_many_failures_are_frozen_alike(fails, options):
+    """Of 40 replicates, some move by .3 and are stopped in round 5, before 1.2; the others' bits don't change."""
+    fails, rounds = np.array(fails), np.array([3, 6, 9, 12])
+    others = np.setdiff1d(np.arange(40), fails)
+    some = drifting(jnp.full(40, 0.01).at[fails].set(0.3), **options)
+    none = drifting(jnp.full(40, 0.01), **options)
+    assert np.flatnonzero(some.status).tolist() == fails.tolist()
+    first = np.asarray(some.initial[0])[fails]
+    n = np.floor((1 - first) / np.float32(0.3)).astype(int) + 1
+    np.testing.assert_allclose(np.asarray(some.state[0]["at"])[fails], first + 0.3 * n, rtol=1e-5)
+    np.testing.assert_array_equal(np.asarray(some.state[0]["n"])[fails], n)
+    np.testing.assert_array_equal(some.failed_at[fails], [rounds[rounds >= k + 1][0] for k in n])
+    counted = np.asarray(some.calls[0].payoffs)
+    np.testing.assert_array_equal(counted[others], np.tile(rounds, (len(others), 1)))
+    np.testing.assert_array_equal(counted[fails], np.minimum(rounds, n[:, None]))
+    for a, b in zip(jax.tree.leaves(results(some)), jax.tree.leaves(results(none)), strict=True):
+        np.testing.assert_array_equal(np.asarray(a)[others], np.asarray(b)[others])
 
 
 # One run, or replicates that are all alike: they have nothing of their own, and are frozen all the same.
