@@ -1,11 +1,8 @@
 """A sweep's runs put together: tables of a group's runs, and all of them as one labelled dataset."""
 
-import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -115,12 +112,12 @@ def dataset(
 
 
 def fingerprint(settings: Sequence[Setting], groups: Sequence[Group]) -> str:
-    """A digest of all settings: their structure, every number in them bit for bit, and the code of their functions."""
+    """A digest of all settings: their structure, and every number in them bit for bit."""
     digest = hashlib.sha256()
     for group in groups:
         first = settings[group.members[0]]
         said = results.describe((first.game, first.learners, first.start))
-        digest.update(json.dumps([said, list(_codes((first.game, first.learners)))]).encode())
+        digest.update(json.dumps(said).encode())
         digest.update(group.members.tobytes())
         for leaf in group.leaves:
             if isinstance(leaf.values, jax.Array | np.ndarray):
@@ -129,31 +126,3 @@ def fingerprint(settings: Sequence[Setting], groups: Sequence[Group]) -> str:
                 digest.update(f"{leaf.settings}{leaf.replicates}{array.dtype}{array.shape}".encode())
                 digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _codes(value: Any, depth: int = 12) -> Iterator[str]:
-    """What the functions in a value compute: a digest of each one's code and of those that it closes over."""
-    if depth == 0:
-        return
-    inner: Sequence[Any] = ()
-    if isinstance(value, FunctionType):
-        yield hashlib.sha256(repr(_code(value.__code__)).encode()).hexdigest()
-        inner = [cell.cell_contents for cell in value.__closure__ or ()]
-    elif isinstance(value, functools.partial):
-        inner = (value.func, *value.args, *value.keywords.values())
-    elif isinstance(value, tuple | list):
-        inner = value
-    elif isinstance(value, dict):
-        inner = list(value.values())
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        inner = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
-    for each in inner:
-        yield from _codes(each, depth - 1)
-
-
-def _code(code: CodeType) -> Any:
-    constants = [
-        _code(c) if isinstance(c, CodeType) else sorted(map(repr, c)) if isinstance(c, frozenset) else repr(c)
-        for c in code.co_consts
-    ]
-    return code.co_code, code.co_names, constants

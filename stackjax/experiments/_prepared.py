@@ -14,13 +14,14 @@ from stackjax._names import nearest
 from stackjax.experiments import _assembly, _chunks, results
 from stackjax.experiments._engine import Runs
 from stackjax.experiments._groups import check_values, groups_of
+from stackjax.experiments._identity import codes
 from stackjax.experiments._measures import points_of, values_of
 from stackjax.experiments._memory import resident
 from stackjax.experiments._running import check_fits, check_seed, in_setting, labels_of, roles_of
 from stackjax.experiments._segments import ends
 from stackjax.experiments.axes import Over, as_over
 from stackjax.experiments.compare import record_bytes
-from stackjax.experiments.parts import DIGEST
+from stackjax.experiments.parts import CODE, DIGEST
 from stackjax.experiments.regret import BENCHMARKS
 from stackjax.experiments.settings import is_maker, materialise, parameters
 from stackjax.games import StackelbergBandit
@@ -200,6 +201,9 @@ def prepared(
         "skip_phases": skip_phases,
         DIGEST: _assembly.fingerprint(settings, groups),
     }
+    played_by = [settings[group.members[0]] for group in groups]
+    made_of = said | {"settings": [(made.game, made.learners, made.start) for made in played_by]}
+    said[CODE] = codes(made_of)
     return Prepared(
         Runs(
             settings,

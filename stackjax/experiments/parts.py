@@ -29,7 +29,9 @@ _POLL = 0.1
 _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what NumPy raises of a damaged file
 
 #: What of a configuration is no help to a reader, and only shown if nothing else differs.
-DIGEST = "digest of all numbers and functions"
+DIGEST = "digest of all numbers"
+#: What of it says which code was run: names, and a digest of each.
+CODE = "code"
 
 #: Of one chunk: name -> (dimensions, array).
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -181,6 +183,10 @@ def differences(there: Any, here: Any, at: str = "") -> list[str]:
     """Where two configurations differ, a line each."""
     if isinstance(there, Mapping) and isinstance(here, Mapping):
         lines = []
+        if at == CODE:
+            ends = {name: "is new" for name in here if name not in there}
+            ends |= {name: "isn't used any more" if name not in here else "has changed" for name in there}
+            return [f"{name} {ends[name]}" for name in ends if there.get(name) != here.get(name)]
         for key in dict.fromkeys([*there, *here]):
             inner = f"{at}.{key}" if at else str(key)
             lines += differences(there.get(key, _ABSENT), here.get(key, _ABSENT), inner)

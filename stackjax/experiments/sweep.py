@@ -74,9 +74,10 @@ def sweep(
 
     Long sweeps: with `out` finished chunks are written beside that file (`OUT.parts/`), and the same call goes on where
     one that was interrupted or killed had stopped, with the same data in the end. A file or parts of another
-    configuration are refused, with the difference. Ctrl-C stops at the end of a chunk. Several processes
-    (`jax.distributed.initialize`, one `out` on a file system that they share) each play their share of the chunks; the
-    first one writes the file.
+    configuration are refused, with the difference. That is of values, and of code: every function, class and global
+    value that the computation reaches outside of installed libraries; what can't be looked into is named in a warning.
+    Ctrl-C stops at the end of a chunk. Several processes (`jax.distributed.initialize`, one `out` on a file system that
+    they share) each play their share of the chunks; the first one writes the file.
 
     **Arguments:**
 
