@@ -1,9 +1,9 @@
 """Small dense programmes: the local minima of a smooth function under smooth constraints, many of them at once.
 
 Written here since, of libraries that are kept up, qpax (0.1.4) is for quadratic programmes, for which it takes half of
-the time, and claims impossible ones; slsqp-jax (0.21.1) takes any smooth one, and solved at most 55 % of the benchmark's
-in 20 to 3000 ms each, where this solves 95 to 100 % in less than 1 ms (`programmes` in `benchmarks/results/speed.json`).
-Optimistix has no general constraints, and JAXopt isn't developed any more.
+the time, and claims impossible ones; slsqp-jax (0.21.1) takes any smooth one, and solved at most 55 % of the
+benchmark's in 20 to 3000 ms each, where this solves 95 to 100 % in less than 1 ms (`programmes` in
+`benchmarks/results/speed.json`). Optimistix has no general constraints, and JAXopt isn't developed any more.
 """
 
 from collections.abc import Callable
