@@ -10,7 +10,9 @@ import contextlib
 import json
 import shutil
 import time
+import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,17 @@ _SHOWN = 8  # differences between two configurations
 #: that and a chunk.
 EVERY, _LARGE = 2.0, 16 * 2**20
 _POLL = 0.1
-_UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile)  # what NumPy raises of a damaged file
+# What is raised of a damaged file.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 #: What of a configuration is no help to a reader, and only shown if nothing else differs.
 DIGEST = "digest of all numbers"
@@ -53,6 +65,7 @@ class Parts:
         self.folder = out.with_name(out.name + ".parts")
         self.configuration = json.loads(json.dumps(configuration))
         self._waiting: list[tuple[int, Arrays]] = []
+        self._sound: dict[tuple[Path, int, int], list[int]] = {}  # the chunks of parts that were looked at
         self._written = time.monotonic()
 
     @property
@@ -77,6 +90,7 @@ class Parts:
             lines = differences({"form": said.get("form")}, {"form": _FORM})
         else:
             lines = differences(said.get("configuration"), self.configuration)
+            lines += [] if "plan" in said else ["plan: nothing there"]
         if not lines:
             return said["plan"]
         if not overwrite:
@@ -98,13 +112,23 @@ class Parts:
         return plan
 
     def done(self) -> dict[int, Path]:
-        """The chunks that are finished, and where they are."""
-        found: dict[int, Path] = {}
+        """The chunks that are finished, and where they are.
+
+        A part is looked at as a whole when it is new. One that is damaged is named in a warning and removed: its chunks
+        are played again.
+        """
+        known, self._sound = self._sound, {}
         for path in sorted(self.folder.glob("part-*.npz")):
-            # What can't be read is played again.
-            with contextlib.suppress(*_UNREADABLE), open(path, "rb") as file:
-                found |= {int(number): path for number in np.load(file)["chunks"]}
-        return found
+            try:
+                state = path.stat()
+                key = (path, state.st_mtime_ns, state.st_size)
+                self._sound[key] = known[key] if key in known else _numbers(path)
+            except FileNotFoundError:  # another process was faster
+                continue
+            except _UNREADABLE:
+                warnings.warn(f"{path} is damaged; its runs are played again", stacklevel=2)
+                path.unlink(missing_ok=True)
+        return {number: path for (path, *_), numbers in self._sound.items() for number in numbers}
 
     def keep(self, number: int, arrays: Arrays) -> None:
         """Keep the results of a chunk: in a file at the latest after a while, or with `flush`."""
@@ -139,6 +163,7 @@ class Parts:
     def reached(self, number: int) -> tuple[int, Arrays, Arrays] | None:
         """How far a chunk is: completed rounds, the results up to there and what it goes on from; None if it isn't."""
         with contextlib.suppress(*_UNREADABLE):  # it is played from its beginning
+            _check(self._checkpoint(number))
             (_, arrays), (rounds, state) = read(self._checkpoint(number))
             return rounds, arrays, state
         return None
@@ -157,6 +182,19 @@ class Parts:
     def finish(self) -> None:
         """Remove the folder, once the result is in its place."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _check(path: Path) -> None:
+    """Raise one of `_UNREADABLE` unless every array in a file is what was written, by its checksum."""
+    with zipfile.ZipFile(path) as archive:
+        if (name := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(name)
+
+
+def _numbers(path: Path) -> list[int]:
+    """The chunks in a part; one of `_UNREADABLE` unless all of it is there."""
+    _check(path)
+    return [number for number, _ in read(path)]
 
 
 def _write(file: Any, chunks: Sequence[tuple[int, Arrays]]) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from types import SimpleNamespace
 
 import chex
@@ -356,7 +357,9 @@ def test_a_part_that_is_damaged_is_played_again(tmp_path):
     assert number == 0 and found["strategy_0['w']"][0] == ("rounds",)
     np.testing.assert_array_equal(found["strategy_0['w']"][1], arrays["strategy_0['w']"][1])
     first.write_bytes(first.read_bytes()[:100])
-    assert store.done() == {2: second}
+    with pytest.warns(UserWarning, match="part-00000000.npz is damaged; its runs are played again"):
+        assert store.done() == {2: second}
+    assert not first.exists()
     store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
     assert store.reached(3) is None  # not so soon
     store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=True)
@@ -367,12 +370,42 @@ def test_a_part_that_is_damaged_is_played_again(tmp_path):
     assert store.reached(3) is None
 
 
+def test_no_flipped_bit_of_a_part_passes(tmp_path):
+    """Of every byte of its header and its directory, and of a hundred in between: it is named, or changes nothing."""
+    store = Parts(tmp_path / "a.nc", {"x": 1})
+    store.begin([1])
+    values = np.random.default_rng(0).normal(size=(2, 300))
+    store.keep(0, {"payoffs": (("player", "rounds"), values)})
+    store.flush()
+    (path,) = store.folder.glob("part-*")
+    whole, rng, named = path.read_bytes(), np.random.default_rng(1), 0
+    ends = [*range(120), *range(len(whole) - 120, len(whole))]
+    for place in [*ends, *rng.integers(len(whole), size=100)]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            done = Parts(tmp_path / "a.nc", {"x": 1}).done()
+        if done:
+            ((number, arrays),) = read(done[0])
+            assert number == 0
+            np.testing.assert_array_equal(arrays["payoffs"][1], values)
+        else:
+            named += 1
+            assert str(path) in str(caught[0].message) and not path.exists()
+    assert named > 100
+
+
 def test_another_form_of_the_folder_is_refused(tmp_path):
     store = Parts(tmp_path / "a.nc", {"x": 1})
     store.begin([2])
     assert store.begun(False) == [2]
     store.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
     with pytest.raises(OtherConfigurationError, match="form: 99 there, 3 now"):
+        store.begun(False)
+    store.manifest.write_text(json.dumps({"form": 3, "configuration": {"x": 1}}))
+    with pytest.raises(OtherConfigurationError, match="plan: nothing there"):
         store.begun(False)
 
 
