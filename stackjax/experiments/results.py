@@ -154,7 +154,7 @@ def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     if "stackjax_version" not in dataset.attrs:  # of a trace; by it `load` knows its own
         dataset = dataset.assign_attrs(stackjax_version=stackjax.__version__, form=FORM)
     numbers = [str(name) for name, v in dataset.variables.items() if v.ndim and v.dtype.kind in "iuf"]
-    encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True} for name in numbers}
+    encoding = {name: {"zlib": True, "complevel": 1, "shuffle": True, "fletcher32": True} for name in numbers}
     # In memory first: HDF5 doesn't survive a file that can't grow (it crashes the process later on).
     content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     with replacing(path) as part, open(part, "wb") as file:
@@ -175,10 +175,11 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
-        dataset = xarray.load_dataset(path, engine="h5netcdf")
+        # Units are texts, "days since ..." too.
+        dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
     except PermissionError as error:
         raise PermissionError(f"can't read {path}: {error.strerror}") from None
-    except OSError as error:  # what h5py raises for other kinds of files, and for damaged ones
+    except Exception as error:  # an OSError for other kinds of files; for damaged ones it may be anything
         raise ValueError(f"{path} can't be read as a NetCDF file: {error}") from None
     if "stackjax_version" not in dataset.attrs:
         raise ValueError(f"{path} is a NetCDF file, but not a result of stackjax")

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -168,7 +169,14 @@ def sweep(
         if not isinstance(text, str | None):
             raise TypeError(f"{name}: expected a text, got {text!r}")
     said = _texts("attributes", attributes, "name -> text")
+    if own := sorted(said.keys() & {"title", "seconds", "compile_seconds", "seed", "command", "result", *provenance}):
+        raise ValueError(f"attributes: expected names that a result doesn't have by itself, got {own}")
+    for name, text in {"title": title, "command": command, **said}.items():
+        if "\0" in (text or "") or not name or "/" in name or "\0" in name:  # NetCDF has no such names and texts
+            raise ValueError(f"{name!r}: expected a name without '/' and a text without NUL, got {text!r}")
     if (whole := there(overwrite)) is not None:
+        if progress is not False:
+            print(f"{target} is there already, of {whole.attrs.get('date')}: nothing is played", file=sys.stderr)
         return _said_anew(whole, said | ({} if title is None else {"title": title}), units, target)
     with compilation() as compiled, progress_bar(progress, found.total, "runs") as advance:
         began = time.perf_counter()

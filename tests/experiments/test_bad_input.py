@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import sweep_example
 from click.testing import CliRunner
 
 from stackjax import Record, cli, experiments, play
@@ -276,3 +277,22 @@ def test_windows_files_are_read(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + STUDY.replace("\n", "\r\n").encode())
     study = experiments.read_study(path)
     assert study.options["rounds"] == 40 and json.dumps(study.figure) == "{}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"attributes": {"title": "a"}},
+            r"attributes: expected names .* doesn't have by itself, got \['title'\]",
+        ),
+        ({"attributes": {"seed": "a", "date": "b"}}, r"got \['date', 'seed'\]"),
+        ({"attributes": {"a/b": "c"}}, "'a/b': expected a name without '/'"),
+        ({"attributes": {"a": "c\0"}}, "'a': expected .* a text without NUL"),
+        ({"title": "a\0b"}, "'title': expected .* a text without NUL"),
+    ],
+    ids=str,
+)
+def test_what_a_file_cannot_hold_is_refused_before_anything_is_played(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        sweep_example.played(methods=("slow",), out=tmp_path / "a.nc", **options)
