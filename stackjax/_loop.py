@@ -26,7 +26,7 @@ OK, NON_FINITE, LEFT_SPACE, DIVERGED = 0, 1, 2, 3
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
 _ENTRIES = 64  # arrays of a replicate's own of up to so many are laid out entry by entry
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
-#: Whether failed replicates are frozen: what else happens to them, too, is of no account where they aren't.
+#: Whether failed replicates are frozen, and if so whether derivatives are to stay clear of the rounds that failed.
 Freeze: TypeAlias = Literal["no", "values", "with derivatives"]
 
 
@@ -283,9 +283,8 @@ class _OneReplicate:
             status = _later_status(status, health)
             shared, mapped, before = where_differentiable(status == OK, (self.shared, mapped, c))
         states, actions, paid, counts, health = self._play(t, replicate, shared, mapped, before)
-        if (
-            self.freeze == "no"
-        ):  # a failure is a NaN in the first sum, which `record` finds: no pass over the replicates
+        if self.freeze == "no":
+            # A failure is a NaN in the first sum, which `record` finds: no pass of its own over the replicates.
             sound = health.finite & health.near
             paid = (paid[0] + jnp.where(sound, 0, jnp.nan).astype(paid[0].dtype), *paid[1:])
         else:

@@ -362,10 +362,11 @@ def certificate(
             inside(local.total, local.total_jacobian, [total_hessian(i) for i in range(len(own))]),
         )
     else:
-        judged = tuple(  # type: ignore[assignment]
-            _Judged(c.residuals, c.limits, c.spectra, c.curved, c.jacobian, c.owners)
-            for c in (boundary.nash, boundary.stackelberg)
-        )
+
+        def held(c: Any) -> _Judged:
+            return _Judged(c.residuals, c.limits, c.spectra, c.curved, c.jacobian, c.owners)
+
+        judged = held(boundary.nash), held(boundary.stackelberg)
     nash_, stackelberg_ = judged
 
     bounded = any(space.bounded for space in wide.spaces)

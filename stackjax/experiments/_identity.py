@@ -60,6 +60,8 @@ _IDLE = frozenset(
 )
 _PLAIN = (bool, int, float, complex, str, bytes, np.generic, np.dtype, range, slice, type(None), type(...))
 
+_DATA = (*_PLAIN, jax.Array, np.ndarray)
+
 
 def codes(roots: Mapping[str, Any]) -> dict[str, str]:
     """The name of every piece of code and of every global value that the roots depend on, and a digest of each.
@@ -87,7 +89,7 @@ class _Walk:
 
     def value(self, value: Any, name: str) -> None:
         """Look at a value that is known as `name`."""
-        if isinstance(value, (*_PLAIN, jax.Array, np.ndarray)) or id(value) in self._seen:
+        if isinstance(value, _DATA) or id(value) in self._seen:
             return
         self._seen[id(value)] = value
         if isinstance(value, types.FunctionType):
@@ -133,7 +135,8 @@ class _Walk:
             if attribute.startswith("__") and attribute not in ("__wrapped__", "__func__"):
                 continue
             self.value(part, f"{name}.{attribute}")
-            if own and not dataclasses.is_dataclass(value):  # the fields of a dataclass are in the configuration
+            # The fields of a dataclass are in the configuration; of a library's object containers may be caches.
+            if not dataclasses.is_dataclass(value) and (own or isinstance(part, _DATA)):
                 self._number(part, f"{name}.{attribute}")
         if not held and not own and not hasattr(value, "__name__"):  # of an extension module, without a name of its own
             if " at 0x" in repr(value):
@@ -146,6 +149,8 @@ class _Walk:
         if _is_library(function):
             for part in (*_contents(function), getattr(function, "__wrapped__", None)):
                 self.value(part, name)
+                if isinstance(part, _DATA) and part is not None:  # an Optax schedule's numbers
+                    self._number(part, name)
             return
         body = [_of_code(code)]
         body += [_digest_of(v) for v in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())]

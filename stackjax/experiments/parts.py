@@ -7,6 +7,7 @@ that is read. The result takes its own place in the same way, and then the folde
 """
 
 import contextlib
+import errno
 import json
 import shutil
 import time
@@ -123,9 +124,10 @@ class Parts:
                 state = path.stat()
                 key = (path, state.st_mtime_ns, state.st_size)
                 self._sound[key] = known[key] if key in known else _numbers(path)
-            except FileNotFoundError:  # another process was faster
-                continue
-            except _UNREADABLE:
+            except _UNREADABLE as error:
+                if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                    continue  # it can't be read now, or another process was faster: no reason to remove it
+                # (A place in it that lies outside of it is EINVAL.)
                 warnings.warn(f"{path} is damaged; its runs are played again", stacklevel=2)
                 path.unlink(missing_ok=True)
         return {number: path for (path, *_), numbers in self._sound.items() for number in numbers}

@@ -6,7 +6,9 @@ import types
 import warnings
 
 import numpy as np
+import optax
 import pytest
+from scipy.interpolate import CubicSpline
 
 from stackjax.experiments._identity import codes
 
@@ -232,6 +234,19 @@ SAME = {
 @pytest.mark.parametrize(("old", "new"), SAME.values(), ids=SAME)
 def test_what_does_not_matter_is_not_seen(before, old, new):
     assert SCRIPT.count(old) == 1 and found(SCRIPT.replace(old, new)) == before
+
+
+def test_numbers_inside_of_library_objects_count():
+    """They aren't in the configuration if a function reads them as globals."""
+
+    def digests(rate, knots):
+        names = {"RATE": optax.exponential_decay(rate, 10, 0.5), "CURVE": CubicSpline([0.0, 1.0, 2.0], knots)}
+        exec("def f(x):\n    return RATE(x) + CURVE(x)", names)
+        return codes({"f": names["f"]})
+
+    first = digests(0.1, [0.0, 1.0, 0.0])
+    assert digests(0.1, [0.0, 1.0, 0.0]) == first
+    assert digests(0.2, [0.0, 1.0, 0.0]) != first and digests(0.1, [0.0, 2.0, 0.0]) != first
 
 
 def test_texts_that_are_no_docstrings_count():

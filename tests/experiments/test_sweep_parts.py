@@ -341,7 +341,7 @@ def test_a_folder_without_write_permission(tmp_path, monkeypatch):
         sweep_example.played(out=tmp_path / "file" / "a.nc")
 
 
-def test_a_part_that_is_damaged_is_played_again(tmp_path):
+def test_a_part_that_is_damaged_is_played_again(tmp_path, monkeypatch):
     """As a disk may damage it: no process of ours leaves one."""
     store = Parts(tmp_path / "a.nc", {"x": 1})
     store.begin([2])
@@ -360,6 +360,9 @@ def test_a_part_that_is_damaged_is_played_again(tmp_path):
     with pytest.warns(UserWarning, match="part-00000000.npz is damaged; its runs are played again"):
         assert store.done() == {2: second}
     assert not first.exists()
+    with monkeypatch.context() as patch:  # what can't be read now isn't removed
+        patch.setattr(parts, "_check", lambda path: (_ for _ in ()).throw(PermissionError(path)))
+        assert Parts(tmp_path / "a.nc", {"x": 1}).done() == {} and second.exists()
     store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
     assert store.reached(3) is None  # not so soon
     store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=True)
