@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from stackjax._entry import positive
+from stackjax import checks
 from stackjax._loop import Freeze
-from stackjax.schedules import concrete
+from stackjax.checks import concrete
 
 
 def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray | None]:
     """Indices of the replicates of each call, padded so that every call has the same size; None: all, in order."""
     whole = -(-replicates // devices)
-    size = devices * (whole if chunk is None else min(positive("chunk", chunk), whole))
+    size = devices * (whole if chunk is None else min(checks.whole("chunk", chunk), whole))
     if size == replicates:
         return [None]
     return [np.minimum(np.arange(i, i + size), replicates - 1) for i in range(0, replicates, size)]

@@ -14,19 +14,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stackjax._constraints import has_constraints, of_game
 from stackjax._dependence import Traced
+from stackjax.checks import concrete, whole
 from stackjax.protocols import Game, Learner, Signal, View, same_structure
-from stackjax.schedules import concrete
 from stackjax.spaces import Space
 from stackjax.trace import Record, Trace
-
-
-def positive(name: str, value: Any) -> int:
-    """A positive Python integer, or an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected a positive Python integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")
-    return int(value)
 
 
 def check_levels(game: Any) -> None:
@@ -69,7 +60,7 @@ def replicate_ids(replicates: Any) -> tuple[np.ndarray, bool]:
     if replicates is None:
         return np.zeros(1, np.uint32), False
     if isinstance(replicates, int | float | str | np.generic) or getattr(replicates, "shape", None) == ():
-        return np.arange(positive("replicates", replicates), dtype=np.uint32), True
+        return np.arange(whole("replicates", replicates), dtype=np.uint32), True
     if not concrete(replicates):
         raise TypeError("replicates: expected known ids, got a traced array; close over them instead")
     try:

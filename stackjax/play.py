@@ -10,12 +10,12 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax import _batch, _derivatives, _entry, _loop, _players
+from stackjax import _batch, _derivatives, _entry, _loop, _players, checks
 from stackjax._constraints import check_constraints
 from stackjax._noise import stream_words
+from stackjax.checks import concrete
 from stackjax.phases import check_phases
 from stackjax.protocols import Game, Learner
-from stackjax.schedules import concrete
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
 
 __all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
@@ -158,7 +158,7 @@ def _prepared(
     _entry.check_players(game, learners)
     _entry.check_record(record)
     _entry.check_key(key)
-    rounds = _entry.positive("rounds", rounds)
+    rounds = checks.whole("rounds", rounds)
     if skip_phases:
         check_phases(game, learners)
     start = (None,) * len(learners) if start is None else start

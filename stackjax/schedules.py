@@ -8,52 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int, Scalar
 
+from stackjax.checks import as_number, number
+
 Schedule = Callable[[Any], Any]
-
-
-def as_number(value: Any) -> Any:
-    """Integers as floats, everything else as it is: a step of 1 is the step 1.0."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, jax.Array | np.ndarray | np.integer) and jnp.issubdtype(value.dtype, jnp.integer):
-        return value.astype(jnp.result_type(float))
-    return value
-
-
-def concrete(*values: Any) -> bool:
-    """Whether every value is known now, so that it can be checked."""
-    return not any(isinstance(v, jax.core.Tracer) for v in jax.tree.leaves(values))
-
-
-def number(
-    value: Any, name: str, low: float, *, open_low: bool = True, high: float = float("inf"), whole: bool = False
-) -> None:
-    """Raise an error that names `name` unless every entry of a concrete value lies in the interval (and is whole)."""
-    if not eqx.is_array_like(value) or jnp.result_type(value) == jnp.bool_:
-        raise TypeError(f"{name}: expected a number or an array of numbers, got {value!r}")
-    if whole and not jnp.issubdtype(jnp.result_type(value), jnp.integer):
-        raise TypeError(f"{name}: expected whole numbers, got {value!r}")
-    if not concrete(value):
-        return
-    x = np.asarray(value)  # NumPy: inside jit, JAX would make a traced value of a constant
-    inside = ((x > low) if open_low else (x >= low)) & (x < high)
-    if not np.all(inside):
-        left = "(" if open_low else "["
-        raise ValueError(f"{name}: expected values in {left}{low:g}, {high:g}), got {value}")
-
-
-def whole(name: str, value: Any, low: int = 1) -> int:
-    """A Python integer of at least `low`, or an error that names the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    if value < low:
-        raise ValueError(f"{name}: expected at least {low}, got {value}")
-    return int(value)
 
 
 class Constant(eqx.Module):

@@ -25,7 +25,7 @@ from stackjax._calculus.linear import (
     solve_dense,
     solve_iteratively,
 )
-from stackjax.schedules import as_number, number
+from stackjax.checks import as_number, number
 
 __all__ = ["CG", "BiCGStab", "Dense", "Solver", "chosen"]
 

@@ -1,7 +1,7 @@
 """What a run records and what it returns: `Record`, `Trace`, `Status`."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Literal
 
 import equinox as eqx
@@ -173,18 +173,32 @@ class Trace(eqx.Module):
         """
         import xarray
 
+        coordinates = {"rounds": np.asarray(self.rounds)}
+        if self.batched:
+            coordinates["replicate"] = np.asarray(self.ids)
+        return xarray.Dataset(self.variables(), coordinates)
+
+    def variables(self, keep: Container[str] | None = None) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """The variables of `to_xarray`: name -> (dimensions, array).
+
+        **Arguments:** `keep`: names; others are left out. Default: all.
+        """
         lead = ("replicate", "rounds") if self.batched else ("rounds",)
-        variables: dict[str, Any] = {}
+        found: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
         reserved = {"payoffs", "visits", "status", "failed_at", "rounds", "replicate"}
         reserved |= {f"{kind}_calls" for kind in Calls._fields}
+
+        def kept(name: str) -> bool:
+            return keep is None or name in keep
 
         def add(name: str, tree: PyTree, dims: tuple[str, ...]) -> None:
             for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
                 full = name + jax.tree_util.keystr(path)
-                if full in variables or full in reserved:
+                if full in found or full in reserved:
                     raise ValueError(f"metrics, reports: the name {full!r} is taken; choose another")
-                array = np.asarray(leaf)
-                variables[full] = (dims + tuple(f"{full}_{i}" for i in range(array.ndim - len(dims))), array)
+                if kept(full):
+                    array = np.asarray(leaf)
+                    found[full] = (dims + tuple(f"{full}_{i}" for i in range(array.ndim - len(dims))), array)
 
         for i, strategy in enumerate(self.strategies):
             add(f"strategy_{i}", strategy, lead)
@@ -197,21 +211,86 @@ class Trace(eqx.Module):
         for i, report in enumerate(self.reports):
             for name, value in report.items():
                 add(f"{name}_{i}", value, lead)
-        if self.block_visits is not None:
-            arms = tuple(f"arm_{i}" for i in range(self.visits.ndim - len(lead)))
-            variables["visits"] = ((*lead, *arms), self.visits)
-        if self.payoffs is not None:
-            variables["payoffs"] = ((*lead, "player"), np.asarray(self.payoffs))
-        counted = self.calls
-        for kind in Calls._fields:
+        if self.block_visits is not None and kept("visits"):
+            visits = self.visits
+            found["visits"] = ((*lead, *(f"arm_{i}" for i in range(visits.ndim - len(lead)))), visits)
+        if self.payoffs is not None and kept("payoffs"):
+            found["payoffs"] = ((*lead, "player"), np.asarray(self.payoffs))
+        counted = self.calls if any(kept(f"{kind}_calls") for kind in Calls._fields) else ()
+        for kind in Calls._fields if counted else ():
             values = [np.asarray(getattr(calls, kind)) for calls in counted]
-            variables[kind + "_calls"] = ((*lead, "player"), _side_by_side(values, self.batched))
-        variables["status"] = (lead[:-1], np.asarray(self.status))
-        variables["failed_at"] = (lead[:-1], np.asarray(self.failed_at))
-        coordinates = {"rounds": np.asarray(self.rounds)}
-        if self.batched:
-            coordinates["replicate"] = np.asarray(self.ids)
-        return xarray.Dataset(variables, coordinates)
+            found[kind + "_calls"] = ((*lead, "player"), _side_by_side(values, self.batched))
+        found["status"] = (lead[:-1], np.asarray(self.status))
+        found["failed_at"] = (lead[:-1], np.asarray(self.failed_at))
+        return {name: entry for name, entry in found.items() if kept(name)}
+
+    def ending(self) -> "Trace":
+        """The trace without its records: all that `play(resume=...)` goes on from, off the device."""
+        last = jax.tree.map(_off_the_device, (self.state, self.status, self.failed_at))
+        calls = jax.tree.map(lambda x: np.asarray(x)[..., -1], self.calls)
+        visits = None if self.block_visits is None else np.take(np.asarray(self.visits), -1, int(self.batched))
+        return ended(self.structure, self.key, self.ids, int(self.rounds[-1]), last, calls, visits, self.batched)
+
+
+def ended(
+    structure: Any, key: Any, ids: Any, rounds: int, last: Any, calls: Any, visits: Any, batched: bool = True
+) -> Trace:
+    """A trace of so many rounds that has no records: what `play(resume=...)` goes on from.
+
+    **Arguments:** `last`: the states, the statuses and where replicates failed; `calls`, `visits`: at the end.
+    """
+    state, status, failed_at = last
+    none = np.zeros(1, np.int32)  # of the one record point that it has
+    return Trace(
+        rounds=np.asarray([rounds]),
+        initial=(),
+        strategies=(),
+        actions=(),
+        payoffs=None,
+        metrics={},
+        reports=(),
+        status=status,
+        failed_at=failed_at,
+        state=state,
+        key=key,
+        ids=np.asarray(ids),
+        block_visits=jax.tree.map(lambda x: np.expand_dims(np.zeros_like(x), int(batched)), visits),
+        visits_before=visits,
+        block_calls=jax.tree.map(lambda _: none, (calls, calls)),
+        calls_before=calls,
+        structure=structure,
+        batched=batched,
+    )
+
+
+def blank(program: jax.stages.Lowered) -> Trace:
+    """What a program of `play` records, with zeros, of one replicate at one record point: for the names."""
+
+    def cut(x: Any, at: tuple[int, ...]) -> np.ndarray:
+        return np.zeros((*at, *x.shape[len(at) :]), x.dtype)
+
+    initial, rows, calls, (_, status, _) = program.out_info
+    rows = jax.tree.map(lambda x: cut(x, (1, 1)), rows)
+    none: Any = cut(status, (1,))
+    return Trace(
+        **rows,
+        rounds=np.ones(1, np.int64),
+        initial=jax.tree.map(lambda x: cut(x, (1,)), initial),
+        status=none,
+        failed_at=none,
+        state=(),
+        key=none,
+        ids=none,
+        visits_before=None,
+        block_calls=jax.tree.map(lambda x: cut(x, (1,) * x.ndim), calls),
+        calls_before=None,
+        structure=(),
+        batched=True,
+    )
+
+
+def _off_the_device(x: Any) -> Any:
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)  # NumPy has no keys
 
 
 def _side_by_side(values: list[np.ndarray], batched: bool) -> np.ndarray:

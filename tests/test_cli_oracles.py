@@ -3,7 +3,6 @@
 import pytest
 
 from stackjax import catalogue, experiments
-from stackjax.experiments import oracles
 from tests.test_cli import run
 
 TRUTHS = {"optimum_optimistic": -1.1, "optimum_pessimistic": -1.1, "ceiling": -1.0697, "myopic": -2.0}
@@ -16,7 +15,7 @@ def played(tmp_path_factory):
     options = ("--oracle", "contextual-exact", "--leader", "Policy_Gradient_Exact")
     sizes = ("--rounds", 40, "--replicates", 2, "--seed", 3)
     with pytest.MonkeyPatch.context() as patched:  # their search has tests of its own, and takes long
-        patched.setattr(oracles, "ground_truths", lambda game: dict(TRUTHS))
+        patched.setattr(sys.modules[experiments.lead.__module__], "ground_truths", lambda game: dict(TRUTHS))
         result = run("compare", "prisoners-dilemma", *options, *sizes, "--out", folder)
     assert result.exit_code == 0, result.output
     return folder, result.output

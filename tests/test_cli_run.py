@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from stackjax import cli, experiments, plots
 from stackjax.cli import _cache
-from stackjax.experiments import _engine
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 STUDY = """
 title = "A study"
@@ -103,7 +104,7 @@ def test_ctrl_c_says_how_to_go_on(done, tmp_path, monkeypatch):
     folder, _ = done
 
     def stop(*arguments, **options):
-        raise _engine.Interrupted("stopped with 3 runs to go; the same call goes on from here")
+        raise ENGINE.Interrupted("stopped with 3 runs to go; the same call goes on from here")
 
     monkeypatch.setattr(sys.modules[experiments.read_study.__module__], "sweep", stop)
     result = run("run", folder / "study.toml", "--out", tmp_path / "a.nc")
@@ -140,7 +141,7 @@ def test_plot_has_facets(done, tmp_path, monkeypatch):
     ],
 )
 def test_errors_are_one_line_and_come_before_any_computation(arguments, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     places = {"tmp": tmp_path}
     texts = {
         "study": STUDY,

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from stackjax import cli, experiments
-from stackjax.experiments import Over, _engine, read_study
-from stackjax.experiments.axes import Axis
+from stackjax.experiments import Over, read_study
+from stackjax.experiments.over import Axis
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 STUDIES = sorted((Path(__file__).parents[1] / "benchmarks" / "studies").glob("*.toml"))
 
@@ -44,7 +47,7 @@ def test_it_is_a_study(tmp_path, monkeypatch):
     (tmp_path / "same.toml").write_text(data.attrs["study"])
     assert run("run", "same.toml", "--out", "results/sweep_duopoly.nc", "--quiet").exit_code == 0
     # With another figure and units it isn't played again, but said anew.
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     more = '[figure]\nx = "game.demand"\n[units]\n"game.demand" = "EUR"\n'
     (tmp_path / "same.toml").write_text(data.attrs["study"] + more)
     assert run("run", "same.toml", "--out", "results/sweep_duopoly.nc", "--quiet").exit_code == 0
@@ -88,7 +91,7 @@ def test_texts_and_bandits(monkeypatch):
     ],
 )
 def test_errors_are_one_line_and_come_before_any_computation(arguments, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     monkeypatch.chdir(tmp_path)
     result = run("sweep", *arguments)
     assert result.exit_code in (1, 2) and "Traceback" not in result.output

@@ -16,8 +16,8 @@ ROOT = Path(stackjax.__file__).parent
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
     ["_dependence", "_careful"],
-    ["_cones"],
-    ["spaces", "schedules", "_names", "_noise", "_derivatives"],
+    ["_cones", "checks"],
+    ["spaces", "schedules", "_noise", "_derivatives"],
     ["protocols"],
     ["phases", "_wrapped", "_constraints"],
     ["_calculus", "arms"],

@@ -16,7 +16,7 @@ import xarray
 from benchmarks.reporting import RESULTS, Row, report, row
 from stackjax import catalogue, plots
 from stackjax.experiments import Leading, lead, steps_to_reach
-from stackjax.experiments.oracle_tables import target_of
+from stackjax.experiments.lead_tables import target_of
 from stackjax.learners import ContextualFollower, QLearning
 
 SEEDS = 64

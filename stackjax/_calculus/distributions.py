@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from stackjax.schedules import concrete
+from stackjax.checks import concrete
 
 
 def _slack(dtype: Any) -> float:

@@ -18,3 +18,4 @@ from stackjax.catalogue.markov import ORACLES as ORACLES
 from stackjax.catalogue.markov import LeaderEntry as LeaderEntry
 from stackjax.catalogue.markov import MarkovEntry as MarkovEntry
 from stackjax.catalogue.markov import OracleEntry as OracleEntry
+from stackjax.catalogue.markov import leading as leading

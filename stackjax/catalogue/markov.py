@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from stackjax.experiments.lead import Leading
 from stackjax.games import IteratedMatrixGame, MarkovGame, incentives
 from stackjax.learners import (
     ContextualFollower,
@@ -160,3 +161,21 @@ MARKOV_LEADERS: Mapping[str, LeaderEntry] = {
         lambda: HiC(PowerLaw(20.0, 1.0, offset=50.0), PowerLaw(0.5, 1 / 6), 1), "sees nothing but its payoffs", 8000
     ),
 }
+
+
+def leading(entry: MarkovEntry, game: MarkovGame, leader: str, oracle: str, *switches: str) -> Leading:
+    """A leader and its oracle, by their names.
+
+    **Arguments:** `switches`: of "hidden" (queries that are no part of the leader's gradient), "rewarded" (queries that
+    pay it) and "recognisable" (queries that it can tell from play).
+    """
+    leads, follows = MARKOV_LEADERS[leader], ORACLES[oracle]
+    follower = follows.make if follows.trained else follows.make(game)
+    options: dict[str, Any] = {}
+    if "hidden" in switches:
+        options["visible"] = False
+    if "rewarded" in switches:
+        options["query_rewards"] = entry.query_rewards()
+    if "recognisable" in switches:
+        options["recognisable"] = True
+    return Leading(leads.make(), follower, episodes=leads.episodes, **options)

@@ -4,16 +4,15 @@ import contextlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax._names import nearest as nearest
+from stackjax.checks import nearest as nearest
 
 if TYPE_CHECKING:
-    import xarray
     from matplotlib.figure import Figure
     from rich.console import Console
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 #: Where the output isn't a terminal there is no width to fit.
 _WIDTH = 120
-_NOTES = 2  # shown at most: tables have what they are about
 
 
 class Whole(click.IntRange):
@@ -122,23 +120,3 @@ def noted_already() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".* explores in more than half of the rounds")
         yield
-
-
-def deliver(dataset: "xarray.Dataset", stem: Path, heading: str | None, notes: Sequence[str] = ()) -> None:
-    """Write a result and its figure, `stem` with .nc and .png; under a heading, print its table and the first notes."""
-    from stackjax import experiments, plots
-
-    data, figure = stem.with_suffix(".nc"), stem.with_suffix(".png")
-    try:
-        experiments.save(dataset, data)
-        save_figure(plots.plot_result(dataset), figure)
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
-    if heading is None:
-        return
-    console = terminal()
-    console.print(f"\n{heading}")
-    console.print(experiments.table(dataset, console.width))
-    for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
-        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
-    console.print(f"data   {data}\nfigure {figure}", highlight=False, soft_wrap=True)

@@ -1,13 +1,14 @@
 """`stackjax compare GAME --oracle NAME`: leaders of a Markov game against follower oracles."""
 
-import shlex
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import deliver, nearest, plain, writable
+from stackjax.cli import _how
+from stackjax.cli._common import nearest, plain
 
 if TYPE_CHECKING:
     from stackjax.catalogue import MarkovEntry
@@ -27,8 +28,7 @@ def compare_leaders(
     replicates: int | None,
     rounds: int | None,
     seed: int,
-    out: Path | None,
-    quiet: bool,
+    how: _how.How,
 ) -> None:
     """Run `experiments.lead`, write leading.nc and leading.png, and print the table.
 
@@ -46,12 +46,11 @@ def compare_leaders(
         )
     }
     from stackjax import experiments
-    from stackjax.experiments.oracles import check_memory
 
     made = entry.make()
     methods: dict[str, Leading] = {}
     many: dict[str, int] = {}
-    pairs, skipped = _pairs(made, chosen["oracle"], chosen["leader"])
+    pairs, skipped = _pairs(entry, made, chosen["oracle"], chosen["leader"])
     for leader, oracle in pairs:
         for name, method in _methods(entry, made, leader, oracle, switches).items():
             methods[name] = method
@@ -59,31 +58,26 @@ def compare_leaders(
     if switches and not any(method.ascends for method in methods.values()):
         raise click.UsageError(f"--{switches[0]}: expected a --leader who follows a gradient, got none")
     number = entry.replicates if replicates is None else replicates
-    try:
-        check_memory(made, len(methods), number)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    out = Path("results", plain(game)) if out is None else out
-    writable(out, "--out")
-    if skipped and not quiet:
+    if skipped and not how.quiet:
         click.echo(f"left out, as they don't go together: {', '.join(skipped)}", err=True)
-    words = ["stackjax", "compare", plain(game)]
+    words = ["compare", plain(game)]
     words += [word for option, names in chosen.items() for name in names for word in (f"--{option}", name)]
     words += [f"--{switch}" for switch in switches]
     words += [] if rounds is None else ["--rounds", str(rounds)]
-    dataset = experiments.lead(
+    words += ["--replicates", str(number), "--seed", str(seed)]
+    driver = functools.partial(
+        experiments.lead,
         made,
         methods,
         rounds=many,
         replicates=number,
         seed=seed,
-        progress=False if quiet else None,
         title=entry.title,
         states=entry.states,
         actions=entry.actions,
-        command=shlex.join([*words, "--replicates", str(number), "--seed", str(seed)]),
     )
-    deliver(dataset, out / "leading", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}")
+    out = _how.target(how, Path("results", plain(game)), "leading")
+    _how.perform(driver, words, how, out, f"[bold]{entry.title}[/bold]: {entry.summary}")
 
 
 def _entry(game: str) -> "MarkovEntry":
@@ -106,16 +100,18 @@ def _known(option: str, name: str, known: Any) -> str:
 
 
 def _pairs(
-    game: "MarkovGame", oracles: Sequence[str], leaders: Sequence[str]
+    entry: "MarkovEntry", game: "MarkovGame", oracles: Sequence[str], leaders: Sequence[str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """The pairs of a leader and an oracle that go together, and the names of those that don't.
 
     A `UsageError` if an oracle or a leader is left without a partner.
     """
+    from stackjax.catalogue import leading
+
     if not leaders:
-        return [(_fitting(game, oracle), oracle) for oracle in oracles], []
+        return [(_fitting(entry, game, oracle), oracle) for oracle in oracles], []
     every = [(leader, oracle) for oracle in oracles for leader in leaders]
-    complaints = {pair: _complaint(_method(game, *pair)) for pair in every}
+    complaints = {pair: _complaint(leading(entry, game, *pair)) for pair in every}
     good = [pair for pair in every if complaints[pair] is None]
     bad = [pair for pair in every if pair not in good]
     partnered = {name for pair in good for name in pair}
@@ -125,18 +121,11 @@ def _pairs(
     return good, [f"{leader}/{oracle}" for leader, oracle in bad]
 
 
-def _fitting(game: "MarkovGame", oracle: str) -> str:
+def _fitting(entry: "MarkovEntry", game: "MarkovGame", oracle: str) -> str:
     """The first of the default leaders that goes with an oracle."""
-    return next(leader for leader in _DEFAULT if _complaint(_method(game, leader, oracle)) is None)
+    from stackjax.catalogue import leading
 
-
-def _method(game: "MarkovGame", leader: str, oracle: str, **switches: Any) -> "Leading":
-    from stackjax import catalogue
-    from stackjax.experiments import Leading
-
-    leading, following = catalogue.MARKOV_LEADERS[leader], catalogue.ORACLES[oracle]
-    follower = following.make if following.trained else following.make(game)
-    return Leading(leading.make(), follower, episodes=leading.episodes, **switches)
+    return next(leader for leader in _DEFAULT if _complaint(leading(entry, game, leader, oracle)) is None)
 
 
 def _complaint(method: "Leading") -> str | None:
@@ -151,12 +140,9 @@ def _methods(
     entry: "MarkovEntry", game: "MarkovGame", leader: str, oracle: str, switches: Sequence[str]
 ) -> dict[str, "Leading"]:
     """The method that keeps the reduction's conditions; if it follows a gradient, others that violate one each."""
-    settings: dict[str, dict[str, Any]] = {
-        "hidden": {"visible": False},
-        "rewarded": {"query_rewards": entry.query_rewards()},
-        "recognisable": {"recognisable": True},
-    }
-    plain = _method(game, leader, oracle)
+    from stackjax.catalogue import leading
+
+    plain = leading(entry, game, leader, oracle)
     name = f"{leader}/{oracle}"
     varied = switches if plain.ascends else ()
-    return {name: plain} | {f"{name}, {switch}": _method(game, leader, oracle, **settings[switch]) for switch in varied}
+    return {name: plain} | {f"{name}, {switch}": leading(entry, game, leader, oracle, switch) for switch in varied}

@@ -1,12 +1,13 @@
 """`stackjax compare`."""
 
-import shlex
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from stackjax.cli._common import Whole, deliver, game_entry, nearest, seed_option, writable
+from stackjax.cli import _how
+from stackjax.cli._common import Whole, game_entry, nearest, seed_option
 from stackjax.cli._oracles import compare_leaders
 
 _SWITCHES = {
@@ -31,12 +32,6 @@ def _switches(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--rounds", type=Whole(1, 2**31 - 1), help="How many rounds a run has; default likewise.")
 @seed_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for comparison.nc and comparison.png, or leading.nc and leading.png, which are replaced.  "
-    "[default: results/GAME]",
-)
 @click.option("--methods", help="Which methods, separated by commas; stackjax list shows them.")
 @click.option(
     "--oracle", "oracles", multiple=True, metavar="NAME", help="A follower oracle of a Markov game; may be repeated."
@@ -49,17 +44,16 @@ def _switches(command: Callable[..., None]) -> Callable[..., None]:
     help="With --oracle, a leader; each meets every oracle that it goes with.",
 )
 @_switches
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@_how.options("results/GAME", "comparison")
 def command(
     game: str,
     replicates: int | None,
     rounds: int | None,
     seed: int,
-    out: Path | None,
     methods: str | None,
     oracles: tuple[str, ...],
     leaders: tuple[str, ...],
-    quiet: bool,
+    how: _how.How,
     **switches: bool,
 ) -> None:
     """Compare methods in GAME: a table, a figure and a NetCDF file with the data.
@@ -74,7 +68,7 @@ def command(
         if methods is not None:
             raise click.UsageError("--methods: expected none with --oracle; --leader names the leaders")
         sizes = {"replicates": replicates, "rounds": rounds}
-        return compare_leaders(game, oracles, leaders, asked, **sizes, seed=seed, out=out, quiet=quiet)
+        return compare_leaders(game, oracles, leaders, asked, **sizes, seed=seed, how=how)
     for option in [*(["leader"] if leaders else []), *asked]:
         raise click.UsageError(f"--{option}: expected an --oracle, too")
     if game not in catalogue.GAMES and game in catalogue.MARKOV_GAMES:
@@ -92,28 +86,20 @@ def command(
     replicates = entry.replicates if replicates is None else replicates
     rounds = entry.rounds if rounds is None else rounds
     from stackjax import experiments
-    from stackjax.experiments.compare import check_memory
 
-    try:
-        check_memory(entry.make(), len(names), rounds, replicates)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    out = Path("results", game) if out is None else out
-    writable(out, "--out")
-
-    command = ["stackjax", "compare", game, "--replicates", str(replicates), "--rounds", str(rounds)]
-    command += ["--seed", str(seed), "--methods", ",".join(names)]
-    dataset = experiments.compare(
+    words = ["compare", game, "--replicates", str(replicates), "--rounds", str(rounds)]
+    words += ["--seed", str(seed), "--methods", ",".join(names)]
+    driver = functools.partial(
+        experiments.compare,
         entry.make(),
         {name: entry.methods[name]() for name in names},
         rounds=rounds,
         replicates=replicates,
         seed=seed,
         start=entry.start,
-        progress=False if quiet else None,
         title=entry.title,
         action_labels=entry.actions,
         payoff_labels=entry.payoffs,
-        command=shlex.join(command),
     )
-    deliver(dataset, out / "comparison", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}")
+    out = _how.target(how, Path("results", game), "comparison")
+    _how.perform(driver, words, how, out, f"[bold]{entry.title}[/bold]: {entry.summary}")

@@ -1,6 +1,6 @@
 """`stackjax metagame`."""
 
-import shlex
+import functools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stackjax.cli import _how
 from stackjax.cli._common import (
     Real,
     Whole,
-    deliver,
     learner_named,
     nearest,
     noise_option,
@@ -19,7 +19,6 @@ from stackjax.cli._common import (
     plain,
     seed_option,
     sigma_option,
-    writable,
 )
 
 if TYPE_CHECKING:
@@ -73,12 +72,7 @@ class Arms(click.ParamType):
 @noise_option
 @sigma_option
 @seed_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for metagame.nc and metagame.png, which are replaced.  [default: results/metagame-INSTANCE]",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@_how.options("results/metagame-INSTANCE", "metagame")
 def command(
     instance: str,
     leaders: str,
@@ -94,8 +88,7 @@ def command(
     noise: str | None,
     sigma: float | None,
     seed: int,
-    out: Path | None,
-    quiet: bool,
+    how: _how.How,
 ) -> None:
     """Leader against follower algorithms in INSTANCE, and the equilibria of choosing one: a table, a figure, the data.
 
@@ -105,8 +98,6 @@ def command(
     """
     instance = plain(instance)
     from stackjax import catalogue, experiments
-    from stackjax.experiments.metagame import check_memory
-    from stackjax.experiments.solutions import check_resampling
 
     names = {
         "leaders": _names("leader", leaders, catalogue.LEADERS),
@@ -120,15 +111,6 @@ def command(
     number = len(game.leader_means) if batched else 1
     replicates = _RUNS[batched] if replicates is None else replicates
     resample = ("instances" if number > 1 else "replicates") if resample is None else resample
-    pairs = len(names["leaders"]) * len(names["followers"])
-    try:
-        check_resampling(resample, {"replicates": replicates, "instances": number})
-        check_memory(pairs, number, replicates, game.leader_means.size // number)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    out = Path("results", f"metagame-{instance}") if out is None else out
-    writable(out, "--out")
-
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         made = {
@@ -136,26 +118,26 @@ def command(
             for role, known in (("leaders", catalogue.LEADERS), ("followers", catalogue.FOLLOWERS))
         }
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))
-    words = ["stackjax", "metagame", instance, *(word for k, v in names.items() for word in (f"--{k}", ",".join(v)))]
+    words = ["metagame", instance, *(word for k, v in names.items() for word in (f"--{k}", ",".join(v)))]
     words += [str(word) for k, v in family.items() for word in (f"--{k}", v)]
     words += ["--horizon", str(horizon), "--replicates", str(replicates)]
     words += ["--resample", resample, "--resamples", str(resamples)]
-    words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)]
+    words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)] + ["--seed", str(seed)]
+    driver = functools.partial(
+        experiments.metagame,
+        made["leaders"],
+        made["followers"],
+        game,
+        horizon=horizon,
+        replicates=replicates,
+        seed=seed,
+        resample=resample,
+        resamples=resamples,
+        title=title,
+    )
+    out = _how.target(how, Path("results", f"metagame-{instance}"), "metagame")
     with noted_already():
-        dataset = experiments.metagame(
-            made["leaders"],
-            made["followers"],
-            game,
-            horizon=horizon,
-            replicates=replicates,
-            seed=seed,
-            resample=resample,
-            resamples=resamples,
-            progress=False if quiet else None,
-            title=title,
-            command=shlex.join([*words, "--seed", str(seed)]),
-        )
-    deliver(dataset, out / "metagame", None if quiet else f"[bold]{title}[/bold]", notes)
+        _how.perform(driver, words, how, out, f"[bold]{title}[/bold]", notes)
 
 
 def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """`stackjax regret`."""
 
+import functools
 import itertools
-import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stackjax.cli import _how
 from stackjax.cli._common import (
     Real,
     Whole,
-    deliver,
     learner_named,
     nearest,
     noise_option,
@@ -20,7 +20,6 @@ from stackjax.cli._common import (
     plain,
     seed_option,
     sigma_option,
-    writable,
 )
 
 if TYPE_CHECKING:
@@ -76,12 +75,7 @@ class Horizons(click.ParamType):
 @sigma_option
 @click.option("--skip-phases", is_flag=True, help="Jump over rounds that nobody learns from, for pairs that allow it.")
 @seed_option
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder for regret.nc and regret.png, which are replaced.  [default: results/INSTANCE]",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@_how.options("results/INSTANCE", "regret")
 def command(
     instance: str,
     leaders: tuple[str, ...],
@@ -96,8 +90,7 @@ def command(
     sigma: float | None,
     skip_phases: bool,
     seed: int,
-    out: Path | None,
-    quiet: bool,
+    how: _how.How,
 ) -> None:
     """Both players' regrets in INSTANCE over the horizon: a table with slopes, a figure and a NetCDF file.
 
@@ -110,37 +103,29 @@ def command(
     chosen = _pairs(leaders, followers, pairs)
     rounds = _spaced(horizons[0], points) if horizons[1] else horizons[0]
     from stackjax import experiments
-    from stackjax.experiments.regret import check_memory
 
     rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
     games, made, notes = _make(entry, rewards, chosen, rounds)
-    try:
-        check_memory(len(chosen), len(rounds), replicates, max(g.leader_means.size for g in games.values()))
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    out = Path("results", instance) if out is None else out
-    writable(out, "--out")
-
     gamma = entry.gamma if gamma is None else gamma
-    words = ["stackjax", "regret", instance, *(word for name in chosen for word in ("--pair", name))]
+    words = ["regret", instance, *(word for name in chosen for word in ("--pair", name))]
     words += ["--horizons", ",".join(map(str, rounds)), "--replicates", str(replicates), "--gamma", str(gamma)]
     words += ["--benchmark", benchmark, *(str(word) for k, v in rewards.items() for word in (f"--{k}", v))]
-    words += ["--skip-phases"] * skip_phases
+    words += ["--skip-phases"] * skip_phases + ["--seed", str(seed)]
+    driver = functools.partial(
+        experiments.regret,
+        games.__getitem__,
+        {name: learners.__getitem__ for name, learners in made.items()},
+        horizons=rounds,
+        replicates=replicates,
+        seed=seed,
+        gamma=gamma,
+        benchmark=benchmark,
+        skip_phases=skip_phases,
+        title=entry.title,
+    )
+    out = _how.target(how, Path("results", instance), "regret")
     with noted_already():
-        dataset = experiments.regret(
-            games.__getitem__,
-            {name: learners.__getitem__ for name, learners in made.items()},
-            horizons=rounds,
-            replicates=replicates,
-            seed=seed,
-            gamma=gamma,
-            benchmark=benchmark,
-            skip_phases=skip_phases,
-            progress=False if quiet else None,
-            title=entry.title,
-            command=shlex.join([*words, "--seed", str(seed)]),
-        )
-    deliver(dataset, out / "regret", None if quiet else f"[bold]{entry.title}[/bold]: {entry.summary}", notes)
+        _how.perform(driver, words, how, out, f"[bold]{entry.title}[/bold]: {entry.summary}", notes)
 
 
 def _instance_entry(name: str) -> "InstanceEntry":

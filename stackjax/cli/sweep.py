@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stackjax.cli import run
+from stackjax.cli import _how
 from stackjax.cli._common import Whole, nearest, seed_option
 
 
@@ -27,7 +27,7 @@ from stackjax.cli._common import Whole, nearest, seed_option
 @click.option("--replicates", type=Whole(1, 2**32 - 1), default=100, show_default=True, help="Of each setting.")
 @click.option("--rounds", type=Whole(1, 2**31 - 1), help="How many rounds a run has; default as in stackjax list.")
 @seed_option
-@run.options("results/sweep_GAME.nc")
+@_how.options("results/sweep_GAME.nc")
 def command(
     game: str,
     swept: tuple[str, ...],
@@ -35,7 +35,7 @@ def command(
     replicates: int,
     rounds: int | None,
     seed: int,
-    how: run.How,
+    how: _how.How,
 ) -> None:
     """Play GAME in every combination of the values of some names: a table, a figure and a NetCDF file with the data.
 
@@ -56,7 +56,8 @@ def command(
     said: list[Any] = ["sweep", game, *(word for one in swept for word in ("--over", one))]
     said += [] if methods is None else ["--methods", methods]
     said += ["--replicates", replicates, "--rounds", found.options["rounds"], "--seed", seed]
-    run.perform(found, Path("results", f"sweep_{game}.nc"), [str(word) for word in said], how)
+    out = _how.target(how, Path("results", f"sweep_{game}.nc"))
+    _how.perform(found.play, [str(word) for word in said], how._replace(out=out[0]), out, usage=False)
 
 
 def _configuration(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
-from stackjax.schedules import as_number, concrete, number
+from stackjax.checks import as_number, concrete, number
 
 Matrix = Float[Array, "A B"]
 

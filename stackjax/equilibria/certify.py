@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from stackjax._entry import check_levels
+from stackjax.checks import number
 from stackjax.equilibria import _boundary, _conditions, _local
 from stackjax.equilibria._boundary import ActiveConstraint
 from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
 from stackjax.protocols import Action, Game, level_of, same_structure
-from stackjax.schedules import number
 
 _SMOOTH_UP_TO = 64  # coordinates: beyond that the differences that tell kinks would cost more than all the rest
 _KINK = 1e-4  # differences of gradients that are this far from a second derivative of 1 count

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from stackjax.checks import concrete
 from stackjax.games.bimatrix import payoff_matrices
-from stackjax.schedules import concrete
 
 Ties: TypeAlias = Literal["strong", "weak"]
 Floats: TypeAlias = NDArray[np.float64]

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from stackjax.checks import concrete
 from stackjax.equilibria.commitment import TOLERANCE, _maximise
 from stackjax.games.bimatrix import payoff_matrices
-from stackjax.schedules import concrete
 
 #: The most linear systems that `nash_equilibria` solves for a player: enough for 9 actions of each.
 LARGEST = 50_000

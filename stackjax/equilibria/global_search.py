@@ -14,11 +14,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
 from stackjax._calculus.programme import minimise
 from stackjax._constraints import Constraints, check_constraints, of_player
 from stackjax._entry import check_key, check_levels
+from stackjax.checks import number
 from stackjax.equilibria import _local
 from stackjax.equilibria._relaxation import relaxed
 from stackjax.equilibria.certify import Certificate, certify
 from stackjax.protocols import Action, Game
-from stackjax.schedules import number
 from stackjax.spaces import Arms, Box, Simplex, Space, Torus
 
 _BATCH = 64  # leader's actions a call: one program serves all

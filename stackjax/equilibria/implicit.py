@@ -9,9 +9,9 @@ from stackjax._calculus.implicit import followers, total_derivative, unknowns
 from stackjax._careful import carefully
 from stackjax._constraints import check_constraints
 from stackjax._entry import check_levels
+from stackjax.checks import as_number, number
 from stackjax.equilibria.certify import check_actions
 from stackjax.protocols import Action, Game
-from stackjax.schedules import as_number, number
 from stackjax.solvers import Solver, check_solver, chosen
 from stackjax.spaces import Arms
 

@@ -11,10 +11,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from stackjax.checks import whole
 from stackjax.games import MarkovGame, OracleGame
 from stackjax.games._checks import scalar
 from stackjax.learners import ContextualFollower
-from stackjax.schedules import whole
 
 #: The most deterministic leaders that are enumerated.
 MOST_LEADERS = 65_536

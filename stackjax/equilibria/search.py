@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stackjax._constraints import has_constraints, violations
 from stackjax._entry import check_levels
+from stackjax.checks import number
 from stackjax.equilibria import _conditions, _local, _newton
 from stackjax.equilibria.certify import (
     Certificate,
@@ -25,7 +26,6 @@ from stackjax.equilibria.certify import (
     roles_of,
 )
 from stackjax.protocols import Action, Game
-from stackjax.schedules import number
 from stackjax.spaces import Space
 
 _STEPS = 100

@@ -1,37 +1,28 @@
 """`compare`: several methods in one game, from the same starts and under the same noise."""
 
 import contextlib
-import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax import _entry
+from stackjax import _entry, checks
 from stackjax.experiments import results
-from stackjax.experiments._measures import distances, known, stacked
-from stackjax.experiments._running import (
-    check_fits,
-    check_seed,
-    compilation,
-    labels_of,
-    named,
-    progress_bar,
-    roles_of,
-)
-from stackjax.play import play
-from stackjax.protocols import Action, Calls, Game, Learner
-from stackjax.trace import Record, Status, Trace
+from stackjax.experiments.measure import EQUILIBRIA, distances_to, known
+from stackjax.experiments.memory import check_fits, record_bytes
+from stackjax.experiments.progress import named
+from stackjax.experiments.run import Experiment, How, replicate_count, replicate_ids, roles_of, run, run_key
+from stackjax.experiments.settings import Setting
+from stackjax.protocols import Action, Game, Learner
+from stackjax.trace import Record
 
 if TYPE_CHECKING:
     import xarray
 
-#: Replicates at once on a CPU: more don't run faster there, and progress is shown after each piece. An
-#: accelerator takes all of them at once.
-_PIECE = 250
+#: What is recorded if nothing else is asked for.
+RECORD = Record.log_spaced(150)
 
 
 def compare(
@@ -46,12 +37,9 @@ def compare(
     record: Record | None = None,
     nash: tuple[Action, ...] | list[tuple[Action, ...]] | None = None,
     stackelberg: tuple[Action, ...] | list[tuple[Action, ...]] | None = None,
-    devices: Sequence[Any] | int | None = None,
-    progress: bool | None = None,
-    title: str | None = None,
     action_labels: Sequence[str] | None = None,
     payoff_labels: Sequence[str] | None = None,
-    command: str | None = None,
+    **how: Unpack[How],
 ) -> "xarray.Dataset":
     """Play a game with several methods, and measure their distances to its equilibria.
 
@@ -62,14 +50,14 @@ def compare(
     **Arguments:**
 
     - `game`; `methods`: name -> one learner a player, in order of play.
-    - `rounds`, `replicates`, `start`, `devices`: as in `stackjax.play`; `replicates` is a number or ids.
+    - `rounds`, `replicates`, `start`: as in `stackjax.play`; `replicates` is a number or ids.
     - `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
     - `record`: default `Record.log_spaced(150)`. `strategies=False` leaves out the distances too.
     - `nash`, `stackelberg`: an equilibrium as a joint action (a tuple), or a list of them; default: those that the
       game knows.
-    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
-    - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
-    - `command`: the command line, if this is part of one.
+    - for each player `action_labels` and `payoff_labels` (with units): how figures call them.
+    - `how`: where it is kept, in which chunks it is played, on which devices, ...: see `How`. `title`: default the
+      game's class.
 
     **Returns:** a dataset with the dimensions `methods`, `replicate`, `rounds` (completed, at the record
     points) and `player` ("leader", "follower", or "player 0", ...), with
@@ -105,133 +93,58 @@ def compare(
     for name, learners in chosen.items():
         with named(f"the method {name!r}"):
             _entry.check_players(game, learners)
-    rounds = _entry.positive("rounds", rounds)
-    record = Record.log_spaced(150) if record is None else record
+    rounds = checks.whole("rounds", rounds)
+    record = RECORD if record is None else record
     _entry.check_record(record)
-    number = replicates if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
-    check_memory(game, len(chosen), rounds, number, record)
-    ids, batched = _entry.replicate_ids(replicates)
-    if not batched:
-        raise ValueError("replicates: expected a number or ids, got None")
-    check_seed(seed)
+    size, points = record_bytes(game, record, rounds)
+    check_fits({"methods": len(chosen), "replicates": replicate_count(replicates), "records": points}, size)
     roles = roles_of(game)
-    actions = labels_of("action_labels", action_labels, [f"action of {role}" for role in roles])
-    payoffs = labels_of("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles])
-    given = {"nash": nash, "stackelberg": stackelberg}
-    equilibria = {name: found for name, points in given.items() if (found := known(game, name, points))}
-
-    run_key = jax.random.key(seed) if key is None else key
-    where = _entry.device_list(devices) or (jnp.zeros(()).device,)
-    pieces = -(-ids.size // (_PIECE * len(where))) if where[0].platform == "cpu" else 1
-    size = -(-ids.size // pieces)
-    done = []
-    with progress_bar(progress, len(chosen) * ids.size, "replicates") as advance:
-        for name, learners in chosen.items():
-            advance(name)
-            parts, seconds, compiling = [], 0.0, 0.0
-            for first in range(0, ids.size, size):
-                # Copies of the last replicate fill up the last piece: one program serves all pieces.
-                part = np.minimum(np.arange(first, first + size), ids.size - 1)
-                with named(f"the method {name!r}"), compilation() as compiled:
-                    began = time.perf_counter()
-                    trace = play(
-                        game,
-                        *learners,
-                        key=run_key,
-                        rounds=rounds,
-                        replicates=ids[part].tolist(),
-                        start=_cut(game, start, ids.size, part),
-                        record=record,
-                        devices=devices,
-                    )
-                    jax.block_until_ready(trace)
-                    seconds += time.perf_counter() - began - compiled()
-                    compiling += compiled()
-                parts.append(_dataset(game, trace, equilibria).isel(replicate=slice(0, ids.size - first)))
-                played = parts[-1]["status"].values
-                advance(name, played.size, int(np.sum(played != Status.OK)))
-            whole = _concat(parts, "replicate", "minimal")
-            done.append(whole.assign(seconds=seconds, compile_seconds=compiling))
-
-    result = _concat(done, "methods", "all")
-    result = results.labelled(result.assign_coords(methods=list(chosen), player=roles), actions, payoffs)
-    for name, equilibrium in equilibria.items():
-        result = result.assign(_equilibrium_variables(game, name, equilibrium))
-    configuration = {
-        "game": game,
-        "methods": chosen,
-        "rounds": rounds,
-        "replicates": replicates,
-        "start": start,
-        "record": record,
-        "key": run_key,
-    }
-    return result.assign_attrs(
-        result="comparison",
-        title=type(game).__name__ if title is None else title,
-        **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
+    labels = (
+        checks.one_each("action_labels", action_labels, [f"action of {role}" for role in roles]),
+        checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
     )
+    given = {"nash": nash, "stackelberg": stackelberg}
+    equilibria = {name: found for name in EQUILIBRIA if (found := known(game, name, given[name]))}
+    own_seed, key = seed if key is None else None, run_key(seed, key)
+    start = (None,) * len(game.spaces) if start is None else start
 
+    def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        dataset = dataset.assign_coords(methods=list(chosen))
+        dataset = dataset.assign({name: dataset[name].sum("replicate") for name in ("seconds", "compile_seconds")})
+        for name, points in equilibria.items():
+            dataset = dataset.assign(_equilibrium_variables(game, name, points))
+        return results.labelled(dataset, *labels)
 
-def check_memory(
-    game: Game, methods: int, rounds: int, replicates: int, record: Record | None = None, what: str = "methods"
-) -> None:
-    """Would what a comparison records take more than half of the machine's memory? A rough estimate.
-
-    It leaves out what learners report, and copies: hence the half. `what`: of what there are so many `methods`.
-
-    **Raises:** `ValueError` that names `replicates`.
-    """
-    size, points = record_bytes(game, rounds, Record.log_spaced(150) if record is None else record)
-    check_fits({what: methods, "replicates": replicates, "records": points}, size)
-
-
-def record_bytes(game: Game, rounds: int, record: Record) -> tuple[int, int]:
-    """About how many bytes a record of one replicate has, and how many records there are."""
-    points = {"every": -(-rounds // record.number), "log_spaced": min(record.number, rounds)}.get(record.kind, 1)
-    players, each = len(game.spaces), jnp.zeros(()).dtype.itemsize
-    actions = tuple(space.struct(jnp.float32) for space in game.spaces)
-    values = players * (record.payoffs is not None)
-    if record.strategies:  # strategies, actions, and the distances to both equilibria
-        values += 2 * sum(space.size for space in game.spaces) + 2 * players
-    if record.metrics is not None:
-        with contextlib.suppress(Exception):  # `play` says better what is wrong with them
-            values += sum(x.size for x in jax.tree.leaves(jax.eval_shape(record.metrics, *actions)))
-    return each * values + 8 * players * len(Calls._fields), points
-
-
-def _concat(parts: "list[xarray.Dataset]", dim: str, data_vars: Literal["all", "minimal"]) -> "xarray.Dataset":
-    import xarray
-
-    return xarray.concat(parts, dim, data_vars=data_vars, coords="minimal", compat="override", join="exact")
-
-
-def _cut(game: Game, start: Any, replicates: int, part: np.ndarray) -> Any:
-    """The starts of some replicates: leaves with one start a replicate are cut, `play` checks the rest."""
-    if not isinstance(start, tuple | list) or len(start) != len(game.spaces):
-        return start
-
-    def cut(leaf: Any, struct: Any) -> Any:
-        return jnp.asarray(leaf)[part] if np.shape(leaf) == (replicates, *struct.shape) else leaf
-
-    entries = []
-    for action, space in zip(start, game.spaces, strict=True):
-        with contextlib.suppress(ValueError):  # of another structure than the space's
-            action = None if action is None else jax.tree.map(cut, action, space.struct(jnp.float32))
-        entries.append(action)
-    return tuple(entries)
-
-
-def _dataset(game: Game, trace: Trace, equilibria: Mapping[str, list[tuple[Action, ...]]]) -> "xarray.Dataset":
-    """A trace as a dataset, with the distances."""
-    dataset = trace.to_xarray()
-    if not jax.tree.leaves(trace.strategies):
-        return dataset
-    for name, points in equilibria.items():
-        runs = np.zeros(trace.status.shape[0], int)  # all of the same game
-        each = jax.tree.map(lambda x, runs=runs: x[runs], stacked([points]))
-        dataset[f"distance_to_{name}"] = (("replicate", "rounds", "player"), distances(game, trace.strategies, each))
-    return dataset
+    return run(
+        Experiment(
+            kind="comparison",
+            settings=[
+                Setting(game, learners, start, rounds, name, f"the method {name!r}", apart=(i,))
+                for i, (name, learners) in enumerate(chosen.items())
+            ],
+            dims={"methods": len(chosen)},
+            ids=replicate_ids(replicates),
+            key=key,
+            record=record,
+            configuration={
+                "game": game,
+                "methods": chosen,
+                "rounds": rounds,
+                "replicates": replicates,
+                "start": start,
+                "record": record,
+                "nash": nash,
+                "stackelberg": stackelberg,
+                "key": key,
+            },
+            measures=lambda settings: distances_to(settings, given, list(equilibria)) if record.strategies else [],
+            finish=finish,
+            seed=own_seed,
+            title=type(game).__name__,
+            words={"methods": len(chosen)},
+        ),
+        how,
+    )
 
 
 def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:

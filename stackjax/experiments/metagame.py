@@ -1,25 +1,24 @@
 """`metagame`: leader algorithms against follower algorithms, as a game of its own."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from stackjax import _entry
-from stackjax.equilibria.regret import pseudo_regret
-from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, checked_learners, compilation, named, progress_bar
-from stackjax.experiments.regret import warn_of_exploration
+from stackjax import _entry, checks
+from stackjax.equilibria import pseudo_regret
+from stackjax.experiments.memory import check_fits, record_bytes
+from stackjax.experiments.progress import named
+from stackjax.experiments.regret import PLAYERS, warn_of_exploration
+from stackjax.experiments.run import Experiment, How, Measure, replicate_count, replicate_ids, run, run_key
+from stackjax.experiments.settings import Setting
 from stackjax.experiments.solutions import check_resampling, solutions
+from stackjax.experiments.store import Arrays
 from stackjax.games import StackelbergBandit
 from stackjax.learners import explore_fraction
-from stackjax.play import play
 from stackjax.protocols import Learner
-from stackjax.trace import Record, Status
+from stackjax.trace import Record, Trace
 
 if TYPE_CHECKING:
     import xarray
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
 Algorithm = Learner | Callable[[int], Learner]
 Instances = StackelbergBandit | Mapping[str, StackelbergBandit]
 
-_PLAYERS = ["leader", "follower"]
 #: Only the last counts are read. With one record point the number of rounds is known when the program is compiled.
 _RECORD = Record.final(strategies=False, payoffs=None)
-#: Replicates at once on a CPU, whose caches hold no more; an accelerator takes all of them at once.
-_PIECE = 2000
 
 
 def metagame(
@@ -45,10 +41,7 @@ def metagame(
     key: PRNGKeyArray | None = None,
     resample: str = "replicates",
     resamples: int = 1000,
-    devices: Sequence[Any] | int | None = None,
-    progress: bool | None = None,
-    title: str | None = None,
-    command: str | None = None,
+    **how: Unpack[How],
 ) -> "xarray.Dataset":
     """Play every leader algorithm against every follower algorithm, and solve the game in which these are the actions.
 
@@ -70,12 +63,12 @@ def metagame(
     - `instances`: a `StackelbergBandit`, or a batch of N of them with means `[N, A, B]`; or name -> instance, of equal
       shapes and noise.
     - `horizon`: T, in rounds.
-    - `replicates`, of each instance, and `devices`: as in `stackjax.play`; `replicates` is a number or ids.
+    - `replicates`: of each instance, a number or ids.
     - `seed`: an integer in [0, 2^32), also of the resamples; for what is played, instead, `key`: a `jax.random` key.
     - `resample`, `resamples`: what the game and its errors are about, these instances ("replicates") or the family of
       which they're a random sample ("instances"), and how many bootstrap resamples tell: see `solutions`.
-    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
-    - `title`: how the figure calls the instances; `command`: the command line, if this is part of one.
+    - `how`: where it is kept, in which chunks it is played, on which devices, ...: see `How`. `title`: default the
+      instances' class.
 
     **Returns:** a dataset with the dimensions `leader`, `follower`, `instance`, `replicate` and `player` ("leader",
     "follower"):
@@ -91,103 +84,100 @@ def metagame(
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the pair, before anything is
     played. It warns (`UserWarning`) of an algorithm whose scheduled exploration takes more than half of the horizon.
     """
-    horizon = _entry.positive("horizon", horizon)
+    horizon = checks.whole("horizon", horizon)
     if horizon > np.iinfo(np.int32).max:
         raise ValueError(f"horizon: expected at most 2^31 - 1 rounds, got {horizon}")
     batch = _Batch.of(instances)
     made = _made("leaders", leaders, horizon), _made("followers", followers, horizon)
-    _check_pairs(made[0], made[1], batch.first, horizon)
-    number = int(replicates) if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
-    check_memory(len(made[0]) * len(made[1]), len(batch.names), number, batch.first.leader_means.size)
-    ids, batched = _entry.replicate_ids(replicates)
-    if not batched:
-        raise ValueError("replicates: expected a number or ids, got None")
-    check_resampling(resample, {"replicates": ids.size, "instances": len(batch.names)})
-    resamples = _entry.positive("resamples", resamples)
-    check_seed(seed)
-    run_key = jax.random.key(seed) if key is None else key
-    where = _entry.device_list(devices) or (jnp.zeros(()).device,)
-    options = {
-        "key": run_key,
-        "rounds": horizon,
-        "replicates": _joint_ids(ids, len(batch.names)).tolist(),
-        "record": _RECORD,
-        "in_axes": batch.in_axes,
-        "devices": devices,
-        "chunk": _PIECE if where[0].platform == "cpu" else None,
-    }
-    game = batch.repeated(ids.size)
+    count = len(batch.names)
+    words = {"pairs": len(made[0]) * len(made[1]), "instances": count}
+    size, _ = record_bytes(batch.first, _RECORD, horizon, ("utility",))
+    number = replicate_count(replicates)
+    check_fits({**words, "replicates": number}, size)
+    ids = replicate_ids(replicates)
+    check_resampling(resample, {"replicates": ids.size, "instances": count})
+    resamples = checks.whole("resamples", resamples)
+    own_seed, key = seed if key is None else None, run_key(seed, key)
     arms = [space.n for space in batch.first.spaces]
     for role, algorithms, n, contexts in zip(("leaders", "followers"), made, arms, (1, arms[0]), strict=True):
         for name, algorithm in algorithms.items():
             share = explore_fraction(algorithm, n, contexts, horizon)
             warn_of_exploration(f"{role}: {name!r}", {horizon: share})
+    game = batch.repeated(ids.size)
+    settings = []
+    for i, (leader, leading) in enumerate(made[0].items()):
+        for j, (follower, following) in enumerate(made[1].items()):
+            label = f"{leader}/{follower}"
+            with named(f"the pair {label}"):
+                _entry.check_players(game, (leading, following))
+            setting = Setting(
+                game,
+                (leading, following),
+                (None, None),
+                horizon,
+                label,
+                f"the pair {label}",
+                apart=(i, j),
+                in_axes=batch.in_axes,
+            )
+            settings.append(setting)
 
-    shape = (len(made[0]), len(made[1]))
-    runs = (len(batch.names), ids.size)
-    utility = np.full((*shape, *runs, 2), np.nan)
-    status = np.zeros((*shape, *runs), np.int8)
-    seconds, compiling = np.zeros(shape), np.zeros(shape)
-    played = horizon * runs[0] * runs[1] / 1e6
-    with progress_bar(progress, shape[0] * shape[1] * played, "million rounds") as advance:
-        for i, (leader, leading) in enumerate(made[0].items()):
-            for j, (follower, following) in enumerate(made[1].items()):
-                advance(f"{leader}/{follower}")
-                with named(f"the pair {leader}/{follower}"), compilation() as compiled:
-                    began = time.perf_counter()
-                    trace = play(game, leading, following, **options)
-                    jax.block_until_ready(trace)
-                    compiling[i, j] = compiled()
-                    seconds[i, j] = time.perf_counter() - began - compiling[i, j]
-                status[i, j] = np.asarray(trace.status).reshape(runs)
-                ok = status[i, j] == Status.OK
-                earned = -pseudo_regret(game, trace, np.zeros(2))[:, -1]
-                utility[i, j, ok] = earned.reshape(*runs, 2)[ok] / horizon
-                advance(f"{leader}/{follower}", played, int(np.sum(~ok)))
+    def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        def per_instance(variable: "xarray.DataArray") -> Any:
+            return variable.values.reshape(*variable.shape[:2], count, ids.size, *variable.shape[3:])
 
-    import xarray
+        import xarray
 
-    configuration = {
-        "leaders": made[0],
-        "followers": made[1],
-        "instances": instances,
-        "horizon": horizon,
-        "replicates": replicates,
-        "key": run_key,
-    }
-    both, single = ("leader", "follower"), ("leader", "follower", "instance", "replicate")
-    dataset = xarray.Dataset(
-        {
-            "utility": ((*single, "player"), utility),
-            "status": (single, status),
-            "seconds": (both, seconds),
-            "compile_seconds": (both, compiling),
+        both, each = ("leader", "follower"), ("leader", "follower", "instance", "replicate")
+        found = xarray.Dataset(
+            {
+                "utility": ((*each, "player"), per_instance(dataset["utility"])),
+                "status": (each, per_instance(dataset["status"]).astype(np.int8)),
+                **{name: (both, dataset[name].sum("replicate").values) for name in ("seconds", "compile_seconds")},
+            },
+            {
+                "leader": list(made[0]),
+                "follower": list(made[1]),
+                "instance": batch.names,
+                "replicate": ids,
+                "player": PLAYERS,
+            },
+            {"horizon": horizon},
+        )
+        return solutions(found, resample=resample, resamples=resamples, seed=seed)
+
+    experiment = Experiment(
+        kind="metagame",
+        settings=settings,
+        dims={"leader": len(made[0]), "follower": len(made[1])},
+        ids=_joint_ids(ids, count),
+        key=key,
+        record=_RECORD,
+        configuration={
+            "leaders": made[0],
+            "followers": made[1],
+            "instances": instances,
+            "horizon": horizon,
+            "replicates": replicates,
+            "resample": resample,
+            "resamples": resamples,
+            "resample_seed": seed,
+            "key": key,
         },
-        {
-            "leader": list(made[0]),
-            "follower": list(made[1]),
-            "instance": batch.names,
-            "replicate": ids,
-            "player": _PLAYERS,
-        },
+        measures=lambda own: [Measure(("utility",), _utility, complete=True)],
+        keep=("utility",),
+        finish=finish,
+        seed=own_seed,
+        title=type(batch.first).__name__,
+        words=words,
     )
-    dataset = dataset.assign_attrs(
-        result="metagame",
-        title=type(batch.first).__name__ if title is None else title,
-        horizon=horizon,
-        **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
-    )
-    return solutions(dataset, resample=resample, resamples=resamples, seed=seed)
+    return run(experiment, how)
 
 
-def check_memory(pairs: int, instances: int, replicates: int, outcomes: int) -> None:
-    """Would what is recorded take more than half of the machine's memory? A rough estimate.
-
-    **Raises:** `ValueError` that names `replicates`.
-    """
-    kept = 2 * 8 + 1  # both utilities and the status
-    counts = 5 * 16 * outcomes  # of one pair while it plays, the means, and copies
-    check_fits({"instances": instances, "replicates": replicates}, pairs * 2 * kept + counts)
+def _utility(game: Any, trace: Trace, at: np.ndarray) -> Arrays:
+    """Both players' average utilities."""
+    earned = -pseudo_regret(game, trace, np.zeros(2))[:, -1]
+    return {"utility": (("player",), earned / int(trace.rounds[-1]))}
 
 
 class _Batch(NamedTuple):
@@ -268,15 +258,6 @@ def _made(role: str, given: Any, horizon: int) -> dict[str, Learner]:
             raise TypeError(f"{role}: {name!r}: expected a learner, or a function of the horizon, got {made!r}")
         found[str(name)] = made
     return found
-
-
-def _check_pairs(
-    leaders: Mapping[str, Learner], followers: Mapping[str, Learner], game: StackelbergBandit, horizon: int
-) -> None:
-    """Check each learner as `play` would; what it requires doesn't depend on the other player's."""
-    first = next(iter(leaders)), next(iter(followers))
-    for leader, follower in [(name, first[1]) for name in leaders] + [(first[0], name) for name in followers]:
-        checked_learners(f"{leader}/{follower}", (leaders[leader], followers[follower]), {horizon: game})
 
 
 def _joint_ids(ids: np.ndarray, instances: int) -> Int[np.ndarray, " N*R"]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax._names import nearest
+from stackjax.checks import nearest
 from stackjax.protocols import Calls
 from stackjax.trace import Status
 

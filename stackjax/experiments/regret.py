@@ -1,42 +1,30 @@
 """`regret`: pairs of learners in a Stackelberg bandit, each player's regret as a function of the horizon."""
 
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stackjax import _entry
-from stackjax.equilibria.benchmarks import (
-    Benchmark,
-    self_tolerant_benchmarks,
-    stackelberg_benchmarks,
-    tolerant_benchmarks,
-)
-from stackjax.equilibria.regret import pseudo_regret
-from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, checked_learners, compilation, named, progress_bar
+from stackjax import _entry, checks
+from stackjax.equilibria import pseudo_regret
+from stackjax.experiments.measure import BENCHMARKS
+from stackjax.experiments.memory import check_fits, record_bytes
+from stackjax.experiments.progress import named
+from stackjax.experiments.run import Experiment, How, Measure, replicate_count, replicate_ids, run, run_key
+from stackjax.experiments.settings import Setting
+from stackjax.experiments.store import Arrays
 from stackjax.games import StackelbergBandit
 from stackjax.learners import explore_fraction
 from stackjax.phases import check_phases
-from stackjax.play import play
 from stackjax.protocols import Learner
-from stackjax.trace import Record, Status
+from stackjax.trace import Record, Trace
 
 if TYPE_CHECKING:
     import xarray
 
-#: The benchmarks by their names, each a function of both players' means and of gamma.
-BENCHMARKS: Mapping[str, Callable[[Any, Any, Any], Benchmark]] = {
-    "tolerant": tolerant_benchmarks,
-    "self-tolerant": self_tolerant_benchmarks,
-    "stackelberg": lambda U1, U2, gamma: stackelberg_benchmarks(U1, U2),
-}
-_PLAYERS = ["leader", "follower"]
+PLAYERS = ["leader", "follower"]
 # Two points that aren't equally spaced: their rounds enter the program as numbers, and one program serves all horizons.
 # `Record.final` would compile each horizon anew, which takes longer than its somewhat faster loop saves.
 _RECORD = Record.log_spaced(2, strategies=False, payoffs=None)
@@ -55,11 +43,8 @@ def regret(
     key: PRNGKeyArray | None = None,
     gamma: float = 0.05,
     benchmark: str | Any = "tolerant",
-    devices: Sequence[Any] | int | None = None,
     skip_phases: bool = False,
-    progress: bool | None = None,
-    title: str | None = None,
-    command: str | None = None,
+    **how: Unpack[How],
 ) -> "xarray.Dataset":
     """Play a Stackelberg bandit with several pairs of learners up to several horizons, and measure both regrets.
 
@@ -76,15 +61,15 @@ def regret(
     - `pairs`: name -> (leader, follower), or a function of the horizon that makes them, for parameters that are tuned
       to it. A bandit learner that follows stands in `PerArm`; `tuned(..., "follower")` puts it there.
     - `horizons`: T in rounds, increasing.
-    - `replicates`, `devices`: as in `stackjax.play`; `replicates` is a number or ids.
+    - `replicates`: a number or ids.
     - `skip_phases`: as in `stackjax.play`, for the pairs that allow it: faster and equal in distribution, but without
       the random numbers of the other pairs, which play every round.
     - `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
     - `gamma`: the largest tolerated error of the tolerant benchmarks, in units of payoff.
     - `benchmark`: "tolerant", "self-tolerant", "stackelberg" (see `stackjax.equilibria`), or the values (alpha_1,
       alpha_2), an array `[2]`, or `[horizon, 2]` if they depend on it.
-    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
-    - `title`: how the figure calls the game; `command`: the command line, if this is part of one.
+    - `how`: where it is kept, in which chunks it is played, on which devices, ...: see `How`. `title`: default the
+      game's class.
 
     **Returns:** a dataset with the dimensions `pairs`, `horizon`, `replicate` and `player` ("leader", "follower"):
 
@@ -107,98 +92,89 @@ def regret(
     games = _games(game, horizons)
     if not isinstance(pairs, Mapping) or not pairs:
         raise ValueError(f"pairs: expected at least one name with its leader and follower, got {pairs!r}")
-    chosen = {str(name): checked_learners(str(name), pair, games) for name, pair in pairs.items()}
+    chosen = {str(name): _of_horizons(str(name), pair, games) for name, pair in pairs.items()}
     alpha, epsilon, kind = _benchmarks(benchmark, games, gamma)
-    if isinstance(replicates, int | np.integer):
-        check_memory(len(chosen), len(horizons), int(replicates), max(g.leader_means.size for g in games.values()))
-    ids, batched = _entry.replicate_ids(replicates)
-    if not batched:
-        raise ValueError("replicates: expected a number or ids, got None")
-    check_seed(seed)
-    run_key = jax.random.key(seed) if key is None else key
-    _entry.check_key(run_key)
-    where = _entry.device_list(devices) or (jnp.zeros(()).device,)
+    checks.flag("skip_phases", skip_phases)
+    first = games[horizons[0]]
+    size, _ = record_bytes(first, _RECORD, horizons[0], ("regret",))
+    counts = {"pairs": len(chosen), "horizons": len(horizons), "replicates": replicate_count(replicates)}
+    check_fits(counts, size)
+    own_seed, key = seed if key is None else None, run_key(seed, key)
+    ids = replicate_ids(replicates)
+    settings = []
+    for i, (name, learners) in enumerate(chosen.items()):
+        skipped = skip_phases and _skippable(games, learners)
+        for j, (horizon, made) in enumerate(games.items()):
+            settings.append(
+                Setting(
+                    made,
+                    learners[horizon],
+                    (None, None),
+                    horizon,
+                    f"{name}, {horizon} rounds",
+                    f"the pair {name!r}",
+                    apart=(i,),
+                    values={"alpha": alpha[j]},
+                    skip_phases=skipped,
+                )
+            )
 
-    explored = np.array([[_explored(g, learners[T], T) for T, g in games.items()] for learners in chosen.values()])
-    for name, shares in zip(chosen, explored, strict=True):
-        for role, each in zip(_PLAYERS, shares.T, strict=True):
-            warn_of_exploration(f"pairs: {name!r}: the {role}", dict(zip(horizons, each, strict=True)))
-    skipped = [bool(skip_phases) and _skippable(games, learners) for learners in chosen.values()]
-    shape = (len(chosen), len(horizons))
-    regrets, utilities = (np.full((*shape, ids.size, 2), np.nan) for _ in range(2))
-    status = np.zeros((*shape, ids.size), np.int8)
-    seconds, compiling = np.zeros(shape), np.zeros(shape)
-    with progress_bar(progress, len(chosen) * sum(horizons) * ids.size / 1e6, "million rounds") as advance:
-        for i, (name, learners) in enumerate(chosen.items()):
-            for j, (horizon, made) in enumerate(games.items()):
-                advance(f"{name}, {horizon} rounds")
-                with named(f"the pair {name!r}"), compilation() as compiled:
-                    began = time.perf_counter()
-                    trace = play(
-                        made,
-                        *learners[horizon],
-                        key=run_key,
-                        rounds=horizon,
-                        replicates=ids.tolist(),
-                        record=_RECORD,
-                        devices=devices,
-                        skip_phases=skipped[i],
-                    )
-                    jax.block_until_ready(trace)
-                    compiling[i, j] = compiled()
-                    seconds[i, j] = time.perf_counter() - began - compiling[i, j]
-                status[i, j] = np.asarray(trace.status)
-                ok = status[i, j] == Status.OK
-                regrets[i, j, ok] = pseudo_regret(made, trace, alpha[j])[ok, -1]
-                utilities[i, j] = alpha[j] - regrets[i, j] / horizon
-                advance(f"{name}, {horizon} rounds", horizon * ids.size / 1e6, int(np.sum(~ok)))
+    def measures(own: Sequence[Setting]) -> list[Measure]:
+        values = np.stack([setting.values["alpha"] for setting in own])
 
-    import xarray
+        def measured(game: Any, trace: Trace, at: np.ndarray) -> Arrays:
+            return {"regret": (("player",), pseudo_regret(game, trace, values[at])[:, -1])}
 
-    runs, both = ("pairs", "horizon"), ("horizon", "player")
-    configuration = {
-        "game": game if isinstance(game, StackelbergBandit) else games,
-        "pairs": {
-            name: learners if callable(pair) else learners[horizons[0]]
-            for (name, learners), pair in zip(chosen.items(), pairs.values(), strict=True)
+        return [Measure(("regret",), measured, complete=True)]
+
+    def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        explored = [[_explored(g, learners[T], T) for T, g in games.items()] for learners in chosen.values()]
+        lengths = np.asarray(horizons)[:, None, None]
+        dataset = dataset.drop_vars("failed_at").assign_coords(pairs=list(chosen), horizon=horizons, player=PLAYERS)
+        regrets = dataset["regret"]
+        return dataset.assign(
+            utility=regrets.copy(data=alpha[:, None] - regrets.values / lengths),
+            status=dataset["status"].astype(np.int8),
+            benchmark=(("horizon", "player"), alpha),
+            epsilon=(("horizon", "player"), epsilon),
+            explore_fraction=(("pairs", "horizon", "player"), explored),
+            skipped=("pairs", [made.skip_phases for made in settings[:: len(horizons)]]),
+            seconds=dataset["seconds"].sum("replicate"),
+            compile_seconds=dataset["compile_seconds"].sum("replicate"),
+        ).assign_attrs(benchmark=kind, **({"gamma": float(gamma)} if "tolerant" in kind else {}))
+
+    experiment = Experiment(
+        kind="regret",
+        settings=settings,
+        dims={"pairs": len(chosen), "horizon": len(horizons)},
+        ids=ids,
+        key=key,
+        record=_RECORD,
+        configuration={
+            "game": game if isinstance(game, StackelbergBandit) else games,
+            "pairs": {
+                name: learners if callable(pair) else learners[horizons[0]]
+                for (name, learners), pair in zip(chosen.items(), pairs.values(), strict=True)
+            },
+            "horizons": horizons,
+            "replicates": replicates,
+            "gamma": gamma,
+            "benchmark": benchmark,
+            "skip_phases": skip_phases,
+            "key": key,
         },
-        "horizons": horizons,
-        "replicates": replicates,
-        "gamma": gamma,
-        "benchmark": benchmark,
-        "key": run_key,
-    }
-    dataset = xarray.Dataset(
-        {
-            "regret": ((*runs, "replicate", "player"), regrets),
-            "utility": ((*runs, "replicate", "player"), utilities),
-            "status": ((*runs, "replicate"), status),
-            "benchmark": (both, alpha),
-            "epsilon": (both, epsilon),
-            "explore_fraction": ((*runs, "player"), explored),
-            "skipped": ("pairs", skipped),
-            "seconds": (runs, seconds),
-            "compile_seconds": (runs, compiling),
-        },
-        {"pairs": list(chosen), "horizon": horizons, "replicate": ids, "player": _PLAYERS},
+        measures=measures,
+        keep=("regret",),
+        finish=finish,
+        seed=own_seed,
+        title=type(first).__name__,
+        words=counts,
     )
-    return dataset.assign_attrs(
-        result="regret",
-        title=type(next(iter(games.values()))).__name__ if title is None else title,
-        benchmark=kind,
-        **({"gamma": float(gamma)} if "tolerant" in kind else {}),
-        **results.provenance(configuration, seed=seed if key is None else None, command=command, device=where[0]),
-    )
-
-
-def check_memory(pairs: int, horizons: int, replicates: int, outcomes: int) -> None:
-    """Would what is recorded take more than half of the machine's memory? A rough estimate.
-
-    **Raises:** `ValueError` that names `replicates`.
-    """
-    kept = 2 * 2 * 8 + 1  # regret and utility of both, and the status
-    counts = 2 * 16 * outcomes  # of the two records while a pair plays, and copies
-    check_fits({"pairs": pairs, "horizons": horizons, "replicates": replicates}, kept + counts)
+    for name, learners in chosen.items():
+        for i, role in enumerate(PLAYERS):
+            shares = {T: _explored(g, learners[T], T)[i] for T, g in games.items()}
+            warn_of_exploration(f"pairs: {name!r}: the {role}", shares)
+    return run(experiment, how)
 
 
 def check_regret(dataset: Any) -> None:
@@ -236,7 +212,7 @@ def warn_of_exploration(who: str, shares: Mapping[int, float]) -> None:
 def _increasing(horizons: Any) -> list[int]:
     if isinstance(horizons, str) or not isinstance(horizons, Sequence | np.ndarray) or len(horizons) == 0:
         raise ValueError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
-    found = [_entry.positive("horizons", horizon) for horizon in horizons]
+    found = [checks.whole("horizons", horizon) for horizon in horizons]
     if found != sorted(set(found)):
         raise ValueError(f"horizons: expected increasing numbers of rounds, got {found}")
     if found[-1] > np.iinfo(np.int32).max:
@@ -257,6 +233,19 @@ def _games(game: Any, horizons: list[int]) -> dict[int, StackelbergBandit]:
         if made.leader_means.ndim != 2:
             raise ValueError(f"game: expected one instance, got means of the shape {made.leader_means.shape}")
     return games
+
+
+def _of_horizons(name: str, pair: Any, games: Mapping[int, StackelbergBandit]) -> dict[int, tuple[Learner, ...]]:
+    """Each horizon's leader and follower."""
+    found = {}
+    for horizon, game in games.items():
+        made = pair(horizon) if callable(pair) else pair
+        if not isinstance(made, Sequence) or isinstance(made, str):
+            raise TypeError(f"pairs: {name!r}: expected (leader, follower), got {made!r}")
+        with named(f"the pair {name!r}"):
+            _entry.check_players(game, tuple(made))
+        found[horizon] = tuple(made)
+    return found
 
 
 def _skippable(games: Mapping[int, StackelbergBandit], learners: Mapping[int, tuple[Learner, ...]]) -> bool:

@@ -101,6 +101,17 @@ def labelled(dataset: "xarray.Dataset", actions: Sequence[str], payoffs: Sequenc
     return dataset
 
 
+def configuration(dataset: "xarray.Dataset") -> Any:
+    """What a result says of what it was computed from.
+
+    **Raises:** `ValueError` if it can't be read.
+    """
+    try:
+        return json.loads(dataset.attrs["configuration"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the result's configuration is damaged: {error}") from None
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path that takes the place of `path` at the end: nothing half-written ever stands there.

@@ -5,17 +5,19 @@ constructor makes anew, so that it is checked as if it had been written by hand;
 functions that make games, learners, starts or equilibria.
 """
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import equinox as eqx
 
 from stackjax import _entry
-from stackjax._names import nearest
-from stackjax.experiments._running import in_setting
-from stackjax.experiments.axes import Over
+from stackjax.checks import nearest
+from stackjax.experiments.over import Over
+from stackjax.experiments.progress import named
 from stackjax.protocols import Game, Learner
 
 #: Fields of modules that wrap another one: a path goes through them where they aren't named.
@@ -27,15 +29,33 @@ _ROLES = {"leader": "player 0", "follower": "player 1"}
 
 
 class Setting(NamedTuple):
-    """One combination: which game and method, where on each axis, what it is called, what varies, what is played."""
+    """What is played in many replicates.
 
-    apart: tuple[int, ...]
-    at: tuple[int, ...]
-    label: str
-    values: dict[str, Any]
+    **Attributes:**
+
+    - `game`, `learners`, `start`, `rounds`, `skip_phases`, `in_axes`: as in `stackjax.play`; what has a leading axis of
+      replicates has it for those of the experiment.
+    - `label`: what it is called; `place`: the same for messages of errors, default "the setting ...".
+    - `values`: what varies, by name, for what is measured.
+    - `apart`: settings that differ in it are never played by one program.
+    - `offset`: replicate r meets the noise of `play`'s replicate r + offset.
+    """
+
     game: Game
     learners: tuple[Learner, ...]
     start: tuple[Any, ...]
+    rounds: int
+    label: str = ""
+    place: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
+    apart: tuple[int, ...] = ()
+    offset: int = 0
+    skip_phases: bool = False
+    in_axes: Any = None
+
+    def named(self) -> contextlib.AbstractContextManager[None]:
+        """An error in here goes on, with a note that says in which setting it happened."""
+        return named(self.place or (f"the setting {self.label}" if self.label else "the only setting"))
 
 
 def is_path(name: str) -> bool:
@@ -68,13 +88,14 @@ def materialise(
             prefix = [text for text in (game_name, method_name) if text]
             for index in indices:
                 label = ", ".join([*prefix, *([over.label(index)] if index else [])])
-                with in_setting(label):
+                with named(f"the setting {label}" if label else "the only setting"):
                     values = over.at(index)
                     played = made_games(index, values)
                     players = made_players(index, values)
                     begin = called(start, values, {"rounds": rounds, "game": played}) if is_maker(start) else start
                     begin = sampled.setdefault(len(players), (None,) * len(players)) if begin is None else begin
-                    found.append(Setting(lead, index, label, values, played, players, begin))
+                    setting = Setting(played, players, begin, rounds, label, values=values, apart=lead)
+                    found.append(setting)
     return found
 
 

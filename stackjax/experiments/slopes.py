@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from stackjax import _entry
-from stackjax.experiments._running import check_seed
+from stackjax import checks
+from stackjax.checks import number
 from stackjax.experiments.regret import check_regret
-from stackjax.schedules import number
 
 if TYPE_CHECKING:
     import xarray
@@ -51,8 +50,8 @@ def slopes(
 
     check_regret(dataset)
     number(confidence, "confidence", 0.0, high=1.0)
-    resamples = _entry.positive("resamples", resamples)
-    check_seed(seed)
+    resamples = checks.whole("resamples", resamples)
+    checks.seed(seed)
     horizons = dataset["horizon"].values
     n = dataset.sizes["replicate"]
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)

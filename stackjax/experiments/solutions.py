@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from stackjax import _entry
+from stackjax import checks
 from stackjax.equilibria import optimal_commitment, pure_commitment
 from stackjax.equilibria.finite import LARGEST, dominated, dominated_by_mixtures, nash_equilibria, pure_nash
-from stackjax.experiments._running import check_seed
 from stackjax.experiments.regret_tables import mean_and_error
 from stackjax.experiments.slopes import weighted_means
 from stackjax.trace import Status
@@ -70,8 +69,8 @@ def solutions(
     """
     check_metagame(dataset, solved=False)
     check_resampling(resample, {name: dataset.sizes[name[:-1]] for name in ("instances", "replicates")})
-    resamples = _entry.positive("resamples", resamples)
-    check_seed(seed)
+    resamples = checks.whole("resamples", resamples)
+    checks.seed(seed)
     utility = dataset["utility"].transpose("instance", "replicate", "leader", "follower", "player").values
     each, error = mean_and_error(np.moveaxis(utility, 1, -1))
     mean = each.mean(0)

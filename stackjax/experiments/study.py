@@ -1,26 +1,38 @@
-"""Studies: sweeps and comparisons as TOML files, strictly read, and kept in their results."""
+"""Studies: experiments as TOML files, strictly read, and kept in their results."""
 
-import inspect
+import functools
 import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import jax.numpy as jnp
 import numpy as np
 
 from stackjax import catalogue
-from stackjax._names import nearest
+from stackjax.checks import nearest
 from stackjax.experiments import results
-from stackjax.experiments._build import Maker, StudyError, check_keys, made_game, references, tuned
-from stackjax.experiments._prepared import prepared
-from stackjax.experiments.axes import Over, grid, log_uniform, zipped
 from stackjax.experiments.compare import compare
-from stackjax.experiments.estimates import Estimate, estimate
+from stackjax.experiments.constructed import (
+    Maker,
+    StudyError,
+    check_keys,
+    made_game,
+    made_learner,
+    references,
+    tuned,
+)
+from stackjax.experiments.estimate import Estimate, estimated
+from stackjax.experiments.lead import lead
+from stackjax.experiments.metagame import metagame
+from stackjax.experiments.over import Over, grid, log_uniform, zipped
+from stackjax.experiments.regret import regret
+from stackjax.experiments.run import How, check_experiment, planned
 from stackjax.experiments.settings import called
-from stackjax.experiments.sweep import check_units, sweep, target_of
+from stackjax.experiments.sweep import check_units, sweep
 from stackjax.trace import Record
 
 if TYPE_CHECKING:
@@ -28,26 +40,47 @@ if TYPE_CHECKING:
 
 #: Keys of a file, with the types that they must have; the rest are tables of their own.
 _PLAIN: Mapping[str, tuple[type, str]] = {
-    "kind": (str, 'a text, "sweep" or "comparison"'),
+    "kind": (str, 'a text, such as "sweep" or "comparison"'),
     "title": (str, "a text"),
     "rounds": (int, "a whole number"),
+    "horizons": (list, "an array of whole numbers"),
+    "horizon": (int, "a whole number"),
     "replicates": (int, "a whole number"),
     "seed": (int, "a whole number"),
     "common": (bool, "true or false"),
     "skip_phases": (bool, "true or false"),
     "benchmark": (str, "a text"),
     "gamma": (float, "a number"),
+    "resample": (str, "a text"),
+    "resamples": (int, "a whole number"),
+    "spread": (float, "a number"),
+    "points": (int, "a whole number"),
+    "truths": (bool, "true or false"),
     "keep": (list, "an array of texts"),
     "start": (list, "an array with one entry a player"),
     "nash": (list, "an array with one action a player"),
     "stackelberg": (list, "an array with one action a player"),
 }
-_TABLES = ("game", "methods", "over", "zip", "units", "record", "figure")
+#: What each kind of study may say beside its kind, title, replicates, seed and game; and what it must.
+_ANY = ("kind", "title", "replicates", "seed", "game")
+_PLAYED = ("rounds", "methods", "record", "start", "nash", "stackelberg")
+_KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "sweep": (
+        (*_PLAYED, "common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure"),
+        ("rounds", "game", "methods"),
+    ),
+    "comparison": (_PLAYED, ("rounds", "game", "methods")),
+    "regret": (("horizons", "methods", "gamma", "benchmark", "skip_phases"), ("horizons", "game", "methods")),
+    "metagame": (
+        ("horizon", "leaders", "followers", "resample", "resamples"),
+        ("horizon", "game", "leaders", "followers"),
+    ),
+    "leading": (("rounds", "methods", "spread", "points", "truths"), ("game", "methods")),
+}
 _FIGURE: Mapping[str, tuple[type, str]] = {
     **{key: (str, "a text") for key in ("variable", "x", "colour", "column")},
     **{key: (list, "an array of texts") for key in ("pool", "log")},
 }
-_SWEEP_ONLY = ("common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure")
 _RECORDS: Mapping[str, Callable[..., Record]] = {
     "every": Record.every,
     "log-spaced": Record.log_spaced,
@@ -58,8 +91,9 @@ _RECORDS: Mapping[str, Callable[..., Record]] = {
 class Study(NamedTuple):
     """What a configuration file says.
 
-    **Attributes:** `kind`, "sweep" or "comparison"; `game`, `methods` and the `options` of `experiments.sweep` or
-    `compare`; `text`: the file; `figure`: how its figure is drawn, the options of `stackjax.plots.plot_sweep`.
+    **Attributes:** `kind`: "sweep", "comparison", "regret", "metagame" or "leading"; `game`, `methods` (of a meta-game
+    by role) and the `options` of `experiments.sweep`, `compare`, `regret`, `metagame` or `lead`; `text`: the file;
+    `figure`: how its figure is drawn, the options of `stackjax.plots.plot_sweep`.
     """
 
     kind: str
@@ -69,39 +103,31 @@ class Study(NamedTuple):
     figure: dict[str, Any]
     text: str
 
-    def play(self, out: str | Path | None = None, **more: Any) -> "xarray.Dataset":
+    def play(self, out: str | Path | None = None, **how: Any) -> "xarray.Dataset":
         """Do what it says. The result holds the file, and `stackjax run RESULT` does it again.
 
-        **Arguments:** `out`: the result's file, as in `sweep`; `more`: `overwrite`, `budget`, `checkpoint`,
-        `devices`, `progress`, `command` of `sweep`; of a comparison `devices`, `progress`, `command`.
+        **Arguments:** `out`: the result's file; `how`: see `experiments.How`.
         """
-        attributes = {"figure": json.dumps(self.figure)}
-        if self.kind == "sweep":
-            attributes["study"] = self.text
-            return sweep(self.game, self.methods, out=out, attributes=attributes, **self.options, **more)
-        target = None if out is None else target_of(out)
-        self.check()
-        if target is not None:
-            results.check_writable(target.parent)
-        dataset = compare(self.game, self.methods, **self.options, **more).assign_attrs(study=self.text)
-        if target is not None:
-            results.save(dataset, target)
-        return dataset
+        own = {"study": self.text} | ({"figure": json.dumps(self.figure)} if self.kind == "sweep" else {})
+        how["attributes"] = own | dict(how.get("attributes") or {})
+        return self._driver()(out=out, **(self.options | how))
 
     def check(self) -> None:
         """Check everything that is checked before anything is played.
 
         **Raises:** `ValueError` or `TypeError` that names what is wrong.
         """
-        prepared(self.game, self.methods, **self._options())
+        check_experiment(*planned(self._driver(), **self.options))
 
-    def _options(self) -> dict[str, Any]:
-        known = {"over", *inspect.signature(prepared).parameters}
-        return {"over": None} | {key: value for key, value in self.options.items() if key in known}
+    def estimate(self, **how: Unpack[How]) -> Estimate:
+        """What it would do, see `experiments.estimate`."""
+        return estimated(*planned(self._driver(), **(self.options | how)))
 
-    def estimate(self, **more: Any) -> Estimate:
-        """What it would do, see `experiments.estimate`; of a comparison, which is cut in the same way."""
-        return estimate(self.game, self.methods, **self._options(), **more)
+    def _driver(self) -> Callable[..., "xarray.Dataset"]:
+        if self.kind == "metagame":
+            return functools.partial(metagame, self.methods["leaders"], self.methods["followers"], self.game)
+        drivers: dict[str, Callable[..., Any]] = {"sweep": sweep, "comparison": compare, "regret": regret, "leading": lead}
+        return functools.partial(drivers[self.kind], self.game, self.methods)
 
 
 def read_study(path: str | Path) -> Study:
@@ -137,18 +163,29 @@ def parsed(text: str) -> Study:
         said = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"not TOML: {error}") from None
-    check_keys(said, [*_PLAIN, *_TABLES], "", required=("rounds", "game", "methods"))
-    plain = {key: _plain(key, value) for key, value in said.items() if key in _PLAIN}
-    kind = plain.pop("kind", "sweep")
-    if kind not in ("sweep", "comparison"):
-        raise StudyError(f"kind: {nearest('kind', kind, ('sweep', 'comparison'))}")
-    if kind == "comparison":
-        for key in said:
-            if key in _SWEEP_ONLY:
-                raise StudyError(f"{key}: it is for a sweep; a comparison has none")
+    kind = _of_type(said.get("kind", "sweep"), str, "kind", _PLAIN["kind"][1])
+    if kind not in _KINDS:
+        raise StudyError(f"kind: {nearest('kind', kind, _KINDS)}")
+    known, required = _KINDS[kind]
+    everything = {key for keys, _ in _KINDS.values() for key in keys}
+    for key in said:
+        if key in everything and key not in known:
+            whose = next(name for name, (keys, _) in _KINDS.items() if key in keys)
+            raise StudyError(f"{key}: it is for a {whose}; a {kind} has none")
+    check_keys(said, [*_ANY, *known], "", required=required)
+    plain = {key: _plain(key, value) for key, value in said.items() if key in _PLAIN and key != "kind"}
+    for key in ("rounds", "horizon"):
+        if key in plain and plain[key] < 1:
+            raise StudyError(f"{key}: expected at least 1, got {plain[key]}")
+    parse = {"regret": _regret, "metagame": _metagame, "leading": _leading}
+    if kind in parse:
+        try:
+            return Study(kind, *parse[kind](said, plain), {}, text)
+        except StudyError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise StudyError(str(error)) from error
     rounds = plain["rounds"]
-    if rounds < 1:
-        raise StudyError(f"rounds: expected at least 1, got {rounds}")
     over = _over(said)
     _check_references(said, over, kind)
     game, entry = _game(said["game"], rounds)
@@ -174,6 +211,103 @@ def parsed(text: str) -> Study:
             options.setdefault("start", entry.start)
     figure = _figure(said.get("figure", {}), over, plain.get("keep"))
     return Study(kind, game, methods, options, figure, text)
+
+
+@dataclass(frozen=True)
+class AtHorizon:
+    """A function of the horizon that makes a game, or the learners of a game.
+
+    **Attributes:** `make`: a `Maker`; `game`: the function of the horizon that makes the game that learners are for.
+    """
+
+    make: Maker
+    game: Any = None
+
+    def __call__(self, horizon: int) -> Any:
+        """The game, or one learner a player."""
+        return self.make(rounds=horizon, **({} if self.game is None else {"game": self.game(horizon)}))
+
+
+def _regret(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """A bandit, pairs of learners and options of `regret`; all are made once, for the first horizon."""
+    horizons = options["horizons"]
+    if not horizons or not all(isinstance(T, int) and not isinstance(T, bool) and T > 0 for T in horizons):
+        raise StudyError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
+    _no_references(said["game"], "game")
+    game = AtHorizon(Maker(_of_type(said["game"], dict, "game", "a table"), "game", "game"))
+    pairs = {}
+    for name, table in _by_name(said["methods"], "methods").items():
+        where = f"methods.{name}" if table != name else "methods"
+        _no_references(table, where)
+        pairs[name] = AtHorizon(Maker(table, where, "players"), game)
+        pairs[name](horizons[0])
+    entry = catalogue.INSTANCES.get(str(said["game"].get("name")))
+    if entry is not None:
+        options = {"title": entry.title, "gamma": entry.gamma} | options
+    return game, pairs, options
+
+
+def _metagame(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """Instances, learners by role and options of `metagame`."""
+    horizon = options["horizon"]
+    _no_references(said["game"], "game")
+    game = made_game(_of_type(said["game"], dict, "game", "a table"), "game", horizon, batches=True)
+    methods: dict[str, dict[str, Any]] = {}
+    for key in ("leaders", "followers"):
+        methods[key] = {}
+        for name, table in _by_name(said[key], key).items():
+            where = f"{key}.{name}" if table != name else key
+            _no_references(table, where)
+            asked = {"name": table, "tuned": True} if isinstance(table, str) else table
+            methods[key][name] = made_learner(asked, where, key[:-1], game, horizon)
+    entry = catalogue.INSTANCES.get(str(said["game"].get("name")))
+    return game, methods, ({} if entry is None else {"title": entry.title}) | options
+
+
+def _leading(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    """A Markov game of the catalogue, leaders with their oracles and options of `lead`."""
+    table = dict(_of_type(said["game"], dict, "game", "a table"))
+    check_keys(table, ("name",), "game", required=("name",))
+    if table["name"] not in catalogue.MARKOV_GAMES:
+        raise StudyError(f"game.name: {nearest('game', str(table['name']), catalogue.MARKOV_GAMES)}")
+    entry = catalogue.MARKOV_GAMES[table["name"]]
+    game, methods, rounds = entry.make(), {}, {}
+    for name, one in _by_name(said["methods"], "methods").items():
+        where = f"methods.{name}" if one != name else "methods"
+        if isinstance(one, str):
+            leader, slash, oracle = one.partition("/")
+            if not slash:
+                raise StudyError(f"{where}: expected LEADER/ORACLE, such as 'policy-gradient/q-learning', got {one!r}")
+            one = {"leader": leader, "oracle": oracle}
+        one = dict(_of_type(one, dict, where, "a text, or a table with leader and oracle"))
+        switches = ("hidden", "rewarded", "recognisable")
+        check_keys(one, ("leader", "oracle", *switches), where, required=("leader", "oracle"))
+        for key, known in (("leader", catalogue.MARKOV_LEADERS), ("oracle", catalogue.ORACLES)):
+            if one[key] not in known:
+                raise StudyError(f"{where}.{key}: {nearest(key, str(one[key]), known)}")
+        asked = [key for key in switches if _of_type(one.get(key, False), bool, f"{where}.{key}", "true or false")]
+        methods[name] = catalogue.leading(entry, game, one["leader"], one["oracle"], *asked)
+        rounds[name] = catalogue.MARKOV_LEADERS[one["leader"]].rounds
+    own = {"title": entry.title, "states": entry.states, "actions": entry.actions, "rounds": rounds}
+    return game, methods, own | {"replicates": entry.replicates} | options
+
+
+def _by_name(said: Any, where: str) -> dict[str, Any]:
+    """Name -> what is meant: of an array of names, of a table of tables."""
+    if isinstance(said, list):
+        names = [_of_type(name, str, where, "names") for name in said]
+        if len(set(names)) < len(names):
+            raise StudyError(f"{where}: two have the same name")
+        said = {name: name for name in names}
+    said = _of_type(said, dict, where, "an array of names or a table of tables")
+    if not said or "" in said:
+        raise StudyError(f"{where}: expected at least one, and no empty name")
+    return dict(said)
+
+
+def _no_references(said: Any, where: str) -> None:
+    for name in references(said):
+        raise StudyError(f"{where}: '${name}': nothing is swept, so no {name!r}")
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -212,14 +346,7 @@ def _game(said: Any, rounds: int) -> tuple[Any, Any]:
 
 def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[str, Any]:
     """Name -> learners, or what makes them; all are made once, with the first of what is swept."""
-    if isinstance(said, list):
-        names = [_of_type(name, str, "methods", "names") for name in said]
-        said = {name: name for name in names}
-        if len(said) < len(names):
-            raise StudyError("methods: two have the same name")
-    said = _of_type(said, dict, "methods", "an array of names or a table of tables")
-    if not said or "" in said:
-        raise StudyError("methods: expected at least one, and no empty name")
+    said = _by_name(said, "methods")
     values = over.at((0,) * len(over.axes))
     first = called(game, values, {"rounds": rounds}) if isinstance(game, Maker) else game
     found: dict[str, Any] = {}

@@ -1,34 +1,41 @@
 """`sweep`: any number of any game, learner or schedule, times replicates, as one labelled result that survives."""
 
-import functools
 import json
-import os
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
-import jax
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax import _entry
-from stackjax._names import nearest
+from stackjax import _entry, checks
+from stackjax.checks import nearest
 from stackjax.experiments import results
-from stackjax.experiments._assembly import Tables
-from stackjax.experiments._engine import finished, here, in_parts
-from stackjax.experiments._prepared import prepared
-from stackjax.experiments._running import compilation, progress_bar
-from stackjax.experiments.axes import Over
-from stackjax.experiments.parts import Parts
+from stackjax.experiments.measure import BENCHMARKS, distances_to, regret_against
+from stackjax.experiments.memory import check_fits, record_bytes
+from stackjax.experiments.over import Over, as_over
+from stackjax.experiments.run import (
+    Experiment,
+    How,
+    Measure,
+    relabelled,
+    replicate_count,
+    replicate_ids,
+    roles_of,
+    run,
+    run_key,
+    spent,
+    target_of,
+)
+from stackjax.experiments.settings import Setting, is_maker, materialise, parameters
+from stackjax.games import StackelbergBandit
 from stackjax.protocols import Action, Game, Learner
 from stackjax.trace import Record
 
 if TYPE_CHECKING:
     import xarray
 
-#: What decides the data beside the configuration, bit for bit.
-_ENVIRONMENT = ("stackjax_version", "jax_version", "jaxlib_version", "numpy_version", "platform", "device")
+#: What is recorded if nothing else is asked for.
+RECORD = Record.log_spaced(30)
 Maker = Callable[..., Any]
 
 
@@ -49,20 +56,11 @@ def sweep(
     benchmark: str = "tolerant",
     gamma: float = 0.05,
     keep: Sequence[str] | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    budget: int | None = None,
-    chunk: int | None = None,
-    checkpoint: int | None = None,
-    devices: Sequence[Any] | int | None = None,
     skip_phases: bool = False,
-    progress: bool | None = None,
-    title: str | None = None,
     action_labels: Sequence[str] | None = None,
     payoff_labels: Sequence[str] | None = None,
     units: Mapping[str, str] | None = None,
-    command: str | None = None,
-    attributes: Mapping[str, str] | None = None,
+    **how: Unpack[How],
 ) -> "xarray.Dataset":
     """Play a game with learners in every setting of what is swept, each in many replicates.
 
@@ -73,13 +71,6 @@ def sweep(
     Random numbers: with `common` replicate r meets the same noise in every setting, so that differences between
     settings can be taken within a replicate. They depend neither on chunks nor on devices nor on processes.
 
-    Long sweeps: with `out` finished chunks are written beside that file (`OUT.parts/`), and the same call goes on where
-    one that was interrupted or killed had stopped, with the same data in the end. A file or parts of another
-    configuration are refused, with the difference. That is of values, and of code: every function, class and global
-    value that the computation reaches outside of installed libraries; what can't be looked into is named in a warning.
-    Ctrl-C stops at the end of a chunk. Several processes (`jax.distributed.initialize`, one `out` on a file system that
-    they share) each play their share of the chunks; the first one writes the file.
-
     **Arguments:**
 
     - `game`: a game, or a pure function of swept names that makes one, called once for each set of values that it
@@ -89,8 +80,7 @@ def sweep(
     - `over`: what is swept: name -> values, as in `grid`, or a product of `grid` and `zipped`. A name is a path
       (`"game.demand"`, `"leader.step"`, `"follower.step.exponent"`, `"player 2.step"`) to an argument of a constructor,
       which is called again with that value; or an argument of a function above; or `gamma`.
-    - `rounds`, `replicates`, `devices`, `skip_phases`: as in `stackjax.play`; `replicates` is a number or ids,
-      `devices` default to all of this process.
+    - `rounds`, `replicates`, `skip_phases`: as in `stackjax.play`; `replicates` is a number or ids.
     - `seed`: an integer in [0, 2^32); or, instead, `key`: a `jax.random` key.
     - `common`: whether settings share their random numbers; else each has replicates of its own (`replicate_id`).
     - `start`: as in `stackjax.play`, or a function of swept names.
@@ -100,110 +90,146 @@ def sweep(
     - `benchmark`, `gamma`: of Stackelberg bandits, what `regret` is measured against: "tolerant", "self-tolerant" or
       "stackelberg", see `stackjax.equilibria`. A `gamma` that is swept is played once, and measured with each value.
     - `keep`: the variables to keep, beside `status` and `failed_at`; default: all.
-    - `out`: the file, in .nc; `overwrite`: whether a result or parts of another configuration there are replaced.
-    - `budget`: bytes that the sweep may take, on each device; on a CPU in all, beyond what the process has when it
-      begins and beyond the result itself, with all that is compiled. Default: a quarter of a CPU's memory, four fifths
-      of an accelerator's, for what is played at once. `chunk`: instead, so many runs at once.
-    - `checkpoint`: with `out`, of long runs: they are played in segments of so many rounds, each up to a record point
-      (longer where record points are farther apart), and go on from the end of the last segment that was written.
-      Data are bit-identical whether they were interrupted or not; equal to rounding with other segments.
-    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
-    - `title`, and for each player `action_labels` and `payoff_labels` (with units): how figures call them.
+    - for each player `action_labels` and `payoff_labels` (with units): how figures call them.
     - `units`: swept name -> unit, an attribute of its coordinate.
-    - `command`: the command line, if this is part of one; `attributes`: of the result, more of them.
+    - `how`: where it is kept, in which chunks it is played, on which devices, ...: see `How`. `title`: default the
+      game's class.
 
     **Returns:** a dataset with a dimension and a coordinate for each swept name (of a `zipped`: one dimension with
     several coordinates), then `replicate`, `rounds` and `player`, with everything of `Trace.to_xarray`,
     `distance_to_nash`, `distance_to_stackelberg` (each player's, to its part of the nearest equilibrium of its
     setting's game, in its own space), or for bandits `regret` (exact pseudo-regret, NaN where a replicate failed).
     Arrays of settings whose shapes are smaller are filled up with NaN (whole numbers with 0). Attributes: configuration
-    (JSON), versions, device, seed, command, date, and `seconds` without and `compile_seconds` of compilation of the
-    call that finished it.
+    (JSON), versions, device, seed, command, date, and what all chunks took, `seconds` without and `compile_seconds` of
+    compilation.
 
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the setting, before anything
     is played; `OtherConfigurationError`, a `ValueError`; `OSError` if a file can't be written: what was finished is
     kept.
     """
-    found = prepared(
-        game,
-        methods,
-        over,
-        rounds=rounds,
-        replicates=replicates,
-        seed=seed,
+    games, chosen = _by_name("game", game), _by_name("methods", methods)
+    axes = as_over(over)
+    rounds = checks.whole("rounds", rounds)
+    if rounds > np.iinfo(np.int32).max:
+        raise ValueError(f"rounds: expected at most 2^31 - 1, got {rounds}")
+    record = RECORD if record is None else record
+    _entry.check_record(record)
+    own_seed, key = seed if key is None else None, run_key(seed, key)
+    checks.number(gamma, "gamma", 0.0, open_low=False)
+    checks.flag("common", common)
+    checks.flag("skip_phases", skip_phases)
+    checks.choice("benchmark", benchmark, BENCHMARKS)
+    unit_of = check_units(units, axes)
+    if isinstance(keep, str) or (keep is not None and not isinstance(keep, Sequence)):
+        raise TypeError(f"keep: expected names of variables, got {keep!r}")
+    kept = None if keep is None else tuple(str(name) for name in keep)
+    count = replicate_count(replicates)
+
+    given = {"nash": nash, "stackelberg": stackelberg}
+    makers = [made for made in (*games.values(), *chosen.values(), start, *given.values()) if is_maker(made)]
+    used = any("gamma" in parameters(made)[0] or parameters(made)[1] for made in makers)
+    # Where random numbers are the same, runs are the same for every gamma.
+    alone = common and not used and any(axis.dim == "gamma" for axis in axes.axes)  # no axis of a zip
+    played = Over([axis for axis in axes.axes if not (alone and axis.dim == "gamma")])
+    gammas = next(axis.values["gamma"] for axis in axes.axes if axis.dim == "gamma") if alone else [gamma]
+    settings = materialise(games, chosen, start, played, rounds, given)
+    if len({setting.game.levels for setting in settings}) > 1:
+        raise ValueError("game: expected the same players in all settings, got other levels in some")
+    bandits = [isinstance(setting.game, StackelbergBandit) and record.visits for setting in settings]
+    if "gamma" in axes.names and not used and not any(bandits):
+        raise ValueError("over: 'gamma': expected Stackelberg bandits, whose regret it is that tolerates it")
+    # Of what is to be made of the replicates nothing is made if they are too many.
+    largest = max(record_bytes(made, record, rounds) for made in {id(s.game): s.game for s in settings}.values())
+    words = {"settings": len(settings) * len(gammas)}
+    check_fits({**words, "replicates": count, "records": largest[1]}, largest[0])
+    ids = replicate_ids(replicates)
+    if not common:
+        if len(settings) * (int(ids.max()) + 1) > 2**32:
+            raise ValueError("common: settings with replicates of their own would have more than 2^32 ids")
+        settings = [made._replace(offset=i * (int(ids.max()) + 1)) for i, made in enumerate(settings)]
+    settings = [made._replace(skip_phases=bool(skip_phases)) for made in settings]
+    roles = roles_of(settings[0].game)
+    labels = (
+        checks.one_each("action_labels", action_labels, [f"action of {role}" for role in roles]),
+        checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
+    )
+    lead = {name: list(found) for name, found in (("games", games), ("methods", chosen)) if "" not in found}
+
+    def measures(own: Sequence[Setting]) -> list[Measure]:
+        if isinstance(own[0].game, StackelbergBandit) and record.visits:
+            return [regret_against(own, benchmark, gammas, ("gamma",) if alone else ())]
+        return distances_to(own, given) if record.strategies else []
+
+    def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        dataset = dataset.assign_coords({name: names for name, names in lead.items()} | played.coordinates())
+        if alone:
+            dataset = _measured_with(dataset, axes, [*lead, *(axis.dim for axis in axes.axes), "replicate"])
+        dataset = results.labelled(spent(dataset), *labels)
+        for name, unit in unit_of.items():
+            dataset[name].attrs["units"] = unit
+        return dataset.assign_attrs(swept=json.dumps({axis.dim: list(axis.values) for axis in axes.axes}))
+
+    experiment = Experiment(
+        kind="sweep",
+        settings=settings,
+        dims={name: len(names) for name, names in lead.items()} | {axis.dim: axis.size for axis in played.axes},
+        ids=ids,
         key=key,
-        common=common,
-        start=start,
         record=record,
-        nash=nash,
-        stackelberg=stackelberg,
-        benchmark=benchmark,
-        gamma=gamma,
-        keep=keep,
-        devices=devices,
-        skip_phases=skip_phases,
-        action_labels=action_labels,
-        payoff_labels=payoff_labels,
+        configuration={
+            "game": game,
+            "methods": methods,
+            "over": {a.dim: a.values[a.dim] if list(a.values) == [a.dim] else a.values for a in axes.axes},
+            "rounds": rounds,
+            "replicates": replicates,
+            "common": common,
+            "start": start,
+            "record": record,
+            "key": key,
+            "nash": nash,
+            "stackelberg": stackelberg,
+            "benchmark": benchmark,
+            "gamma": gamma,
+            "keep": kept,
+            "skip_phases": skip_phases,
+        },
+        measures=measures,
+        keep=kept,
+        finish=finish,
+        seed=own_seed,
+        title=type(settings[0].game).__name__,
+        taken=tuple(axes.names),
+        words=words,
+        axes={name: len(names) for name, names in lead.items()} | {axis.dim: axis.size for axis in axes.axes},
+        everywhere=True,
     )
-    target = None if out is None else target_of(out)
-    if target is None and jax.process_count() > 1:
-        raise ValueError("out: expected a file on a file system that all processes share, got None")
-    sparing = budget is not None and chunk is None and found.runs.devices[0].platform == "cpu"
-    runs = found.runs._replace(sparing=sparing)
-    found = found._replace(runs=runs)
-    units = check_units(units, found.axes)
-    provenance = results.provenance(
-        found.said, seed=seed if key is None else None, command=command, device=runs.devices[0]
-    )
-    configuration = json.loads(provenance["configuration"])
+    dataset = run(experiment, how)
+    # A result that was there has the units of another call.
+    target = None if how.get("out") is None else target_of(how["out"])
+    return relabelled(dataset, {}, unit_of, target)
 
-    def there(overwrite: bool = False) -> "xarray.Dataset | None":
-        return None if target is None else finished(target, configuration, overwrite)
 
-    for name, value in (("budget", budget), ("chunk", chunk), ("checkpoint", checkpoint)):
-        if value is not None:
-            _entry.positive(name, value)
-    if checkpoint is not None and target is None:
-        raise ValueError("checkpoint: expected a file, out, beside which to keep it, got None")
-    for name, text in (("title", title), ("command", command)):
-        if not isinstance(text, str | None):
-            raise TypeError(f"{name}: expected a text, got {text!r}")
-    said = _texts("attributes", attributes, "name -> text")
-    if own := sorted(said.keys() & {"title", "seconds", "compile_seconds", "seed", "command", "result", *provenance}):
-        raise ValueError(f"attributes: expected names that a result doesn't have by itself, got {own}")
-    for name, text in {"title": title, "command": command, **said}.items():
-        if "\0" in (text or "") or not name or "/" in name or "\0" in name:  # NetCDF has no such names and texts
-            raise ValueError(f"{name!r}: expected a name without '/' and a text without NUL, got {text!r}")
-    if (whole := there(overwrite)) is not None:
-        if progress is not False:
-            print(f"{target} is there already, of {whole.attrs.get('date')}: nothing is played", file=sys.stderr)
-        return _said_anew(whole, said | ({} if title is None else {"title": title}), units, target)
-    with compilation() as compiled, progress_bar(progress, found.total, "runs") as advance:
-        began = time.perf_counter()
-        if target is None:
-            tables: Any = here(runs, found.sizes(chunk, budget).each, advance)
-        else:
-            with_versions = configuration | {name: provenance[name] for name in _ENVIRONMENT}
-            parts = Parts(target, with_versions)
-            cut = functools.partial(found.cut, chunk, budget, checkpoint)
-            tables = in_parts(runs, cut, parts, there, overwrite, advance)
-            if not isinstance(tables, Tables):  # another process wrote the file
-                return tables
-        compiling = compiled()
-        seconds = time.perf_counter() - began - compiling
-    dataset = found.dataset(tables).assign_attrs(
-        title=found.title if title is None else title,
-        seconds=seconds,
-        compile_seconds=compiling,
-        **said,
-        **provenance,
-    )
-    for name, unit in units.items():
-        dataset[name].attrs["units"] = unit
-    if target is not None:
-        results.save(dataset, target)
-        parts.finish()
-    return dataset
+def _measured_with(dataset: "xarray.Dataset", axes: Over, dims: Sequence[str]) -> "xarray.Dataset":
+    """With a dimension for each gamma that the same runs were measured with, also where it makes no difference."""
+    (axis,) = (axis for axis in axes.axes if axis.dim == "gamma")
+    times = dataset[["seconds", "compile_seconds"]]
+
+    def along(variable: "xarray.DataArray") -> "xarray.DataArray":
+        found = variable if "gamma" in variable.dims else variable.expand_dims({"gamma": axis.size})
+        return found.transpose(*dims, ...)
+
+    dataset = dataset.drop_vars(times).assign_coords(gamma=axis.labels["gamma"]).map(along)
+    return dataset.assign(times)
+
+
+def _by_name(what: str, given: Any) -> dict[str, Any]:
+    """Games or methods by name; one without a name by an empty one."""
+    if not isinstance(given, Mapping):
+        return {"": given}
+    found = {str(name): made for name, made in given.items()}
+    if not found or "" in found or len(found) < len(given):
+        raise ValueError(f"{what}: expected at least one name, none of them empty or twice, got {list(given)}")
+    return found
 
 
 def check_units(units: Any, over: Over) -> dict[str, str]:
@@ -211,42 +237,9 @@ def check_units(units: Any, over: Over) -> dict[str, str]:
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """
-    found = _texts("units", units, "swept name -> unit")
+    found = checks.texts("units", units, "swept name -> unit")
     for name in found:
         if name not in over.names:
             known = over.names
             raise ValueError(f"units: {nearest('swept name', name, known) if known else f'{name!r} is not swept'}")
     return found
-
-
-def _texts(name: str, given: Any, expected: str) -> dict[str, str]:
-    texts = isinstance(given, Mapping) and all(isinstance(text, str) for pair in given.items() for text in pair)
-    if given is not None and not texts:
-        raise TypeError(f"{name}: expected a mapping {expected}, got {given!r}")
-    return dict(given or {})
-
-
-def _said_anew(
-    dataset: "xarray.Dataset", said: Mapping[str, str], units: Mapping[str, str], target: Path | None
-) -> "xarray.Dataset":
-    """A result that was there, with the title, the figure, the units that it has now; and so in its file."""
-    old = {name: dataset[name].attrs.get("units") for name in units}
-    if dict(units) == old and all(dataset.attrs.get(name) == value for name, value in said.items()):
-        return dataset
-    dataset = dataset.assign_attrs(**said)
-    for name, unit in units.items():
-        dataset[name].attrs["units"] = unit
-    if target is not None and jax.process_index() == 0:
-        results.save(dataset, target)
-    return dataset
-
-
-def target_of(out: Any) -> Path:
-    """Where a result goes.
-
-    **Raises:** `ValueError` that names `out`.
-    """
-    path = Path(out) if isinstance(out, str | os.PathLike) else Path()
-    if path.suffix != ".nc":
-        raise ValueError(f"out: expected a file name in .nc, got {str(out)!r}")
-    return path

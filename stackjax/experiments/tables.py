@@ -47,8 +47,8 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
     """
     import rich
 
+    from stackjax.experiments.lead_tables import leading_table
     from stackjax.experiments.metagame_tables import metagame_table  # here, as they import from this file
-    from stackjax.experiments.oracle_tables import leading_table
     from stackjax.experiments.regret_tables import regret_table
     from stackjax.experiments.sweep_tables import sweep_table
 

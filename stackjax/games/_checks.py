@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from stackjax.schedules import as_number, concrete, number
+from stackjax.checks import as_number, concrete, number
 
 
 def scalar(name: str, value: Any, low: float = -float("inf")) -> None:

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from stackjax import checks
 from stackjax._calculus.distributions import check_rows
+from stackjax.checks import as_number, concrete, number, whole
 from stackjax.games._checks import finite_array
-from stackjax.schedules import as_number, concrete, number, whole
 
 #: The most numbers in a table that is made from the numbers of observations.
 MOST_OBSERVATIONS = 10**8
@@ -90,18 +91,11 @@ def _observation(name: str, value: Any, states: int, dtype: Any) -> Array | None
     return array
 
 
-def flag(name: str, value: Any) -> bool:
-    """A boolean."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
-
-
 def flags(name: str, value: Any, count: int) -> tuple[bool, ...]:
     """So many booleans."""
     if not isinstance(value, tuple | list) or len(value) != count:
         raise TypeError(f"{name}: expected {count} booleans, got {value!r}")
-    return tuple(flag(f"{name}[{i}]", x) for i, x in enumerate(value))
+    return tuple(checks.flag(f"{name}[{i}]", x) for i, x in enumerate(value))
 
 
 def _is_player(value: Any, count: int) -> bool:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
+from stackjax.checks import as_number, concrete, number, whole
 from stackjax.games._checks import check_definite, finite_array
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, concrete, number, whole
 from stackjax.spaces import Euclidean
 
 

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from stackjax.checks import number
 from stackjax.games.bandits import StackelbergBandit
-from stackjax.schedules import number
 
 Member = Literal["I", "J"]
 

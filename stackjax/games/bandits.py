@@ -10,9 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax._calculus.normal import normal_pair, normals
 from stackjax.arms import best, read
+from stackjax.checks import as_number, concrete, number
 from stackjax.games.bimatrix import payoff_matrices
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, concrete, number
 from stackjax.spaces import Arms
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
 
+from stackjax.checks import as_number, concrete, number, whole
 from stackjax.games._checks import finite_array
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, concrete, number, whole
 from stackjax.spaces import Box, Euclidean
 
 #: Rows of features, and a label for each, one of the whole numbers from 0, as floats.

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Scalar
 
+from stackjax.checks import as_number, concrete
 from stackjax.protocols import Action, Game
-from stackjax.schedules import as_number, concrete
 from stackjax.spaces import Euclidean
 
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Scalar
 
+from stackjax.checks import as_number, concrete, number
 from stackjax.protocols import Action, Game
-from stackjax.schedules import as_number, concrete, number
 from stackjax.spaces import Box
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from stackjax.checks import whole
 from stackjax.games._checks import finite_array, scalar
 from stackjax.games.markov import MarkovGame
-from stackjax.schedules import whole
 
 
 def corridor(

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
+from stackjax.checks import as_number, number, whole
 from stackjax.games._checks import check_definite, finite_array
 from stackjax.games.quadratic import Quadratic
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, number, whole
 from stackjax.spaces import Euclidean
 
 

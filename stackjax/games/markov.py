@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree, Scalar
 
+from stackjax import checks
 from stackjax._calculus import markov, rollouts
 from stackjax._calculus.distributions import are_rows
 from stackjax.games import _tables as tables
@@ -104,7 +105,7 @@ class MarkovGame(Game):
             raise ValueError("clocked: expected no clocks with a discount: a policy would be infinite; give a horizon")
         self.logits = tables.players("logits", logits, players)
         self._sign(ties)
-        self.ties, self.sampled = ties, tables.flag("sampled", sampled)
+        self.ties, self.sampled = ties, checks.flag("sampled", sampled)
         if self.sampled and self.horizon is None:
             raise ValueError("sampled: expected a horizon: a discounted episode has no end")
 

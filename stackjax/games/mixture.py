@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Scalar
 
+from stackjax.checks import as_number, number, whole
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, number, whole
 from stackjax.spaces import Euclidean
 
 #: A layer a dictionary, with its `weight [to, from]` and `bias [to]`.

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, Scalar
 
 from stackjax._wrapped import WrappedGame
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, number
 
 
 class Noisy(WrappedGame):

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Scalar
 
+from stackjax import checks
 from stackjax._calculus import rollouts
 from stackjax._calculus.distributions import check_rows
+from stackjax.checks import whole
 from stackjax.games import _tables as tables
 from stackjax.games._checks import finite_array
 from stackjax.games.markov import MarkovGame
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import whole
 from stackjax.spaces import Euclidean
 
 #: Most patterns of answers that are summed over.
@@ -86,8 +87,8 @@ class OracleGame(Game):
             raise ValueError("game: expected one leader, player 0, without a clock")
         _check_oracle(game, oracle)
         self.game, self.oracle = game, oracle
-        self.visible = tables.flag("visible", visible)
-        self.recognisable = tables.flag("recognisable", recognisable)
+        self.visible = checks.flag("visible", visible)
+        self.recognisable = checks.flag("recognisable", recognisable)
         self.query_rewards = (
             None if query_rewards is None else finite_array("query_rewards", query_rewards, self._table)
         )

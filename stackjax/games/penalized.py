@@ -8,8 +8,8 @@ from jaxtyping import Scalar
 
 from stackjax._constraints import of_game
 from stackjax._wrapped import WrappedGame
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game, Noise
-from stackjax.schedules import as_number, number
 
 
 class Penalized(WrappedGame):

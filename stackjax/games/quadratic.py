@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
+from stackjax.checks import as_number, concrete
 from stackjax.protocols import Action, Game
-from stackjax.schedules import as_number, concrete
 from stackjax.spaces import Euclidean
 
 _UNROLLED = 8  # coordinates up to which payoffs are spelled out; the program grows with their square

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Scalar
 
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game
-from stackjax.schedules import as_number, number
 from stackjax.spaces import Torus
 
 

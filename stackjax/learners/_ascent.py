@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game, Learner, Noise, Seen, Signals, View
-from stackjax.schedules import Schedule, as_number, as_schedule, number
+from stackjax.schedules import Schedule, as_schedule
 from stackjax.spaces import Arms
 
 

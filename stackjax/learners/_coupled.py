@@ -10,9 +10,10 @@ from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
 from stackjax._calculus.linear import DENSE_GENERAL, Effort
 from stackjax._constraints import Constraints, is_constrained, of_game
+from stackjax.checks import as_number, number
 from stackjax.learners._ascent import Ascent, AscentState
 from stackjax.protocols import Action, Game, Noise, Signal, Signals, View
-from stackjax.schedules import Schedule, as_number, as_schedule, number
+from stackjax.schedules import Schedule, as_schedule
 from stackjax.spaces import Arms
 
 

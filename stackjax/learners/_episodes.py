@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from stackjax.checks import concrete, number, whole
 from stackjax.protocols import Dynamics
-from stackjax.schedules import Schedule, as_schedule, concrete, number, whole
+from stackjax.schedules import Schedule, as_schedule
 
 #: `choose(t, observations, uniforms)`: the actions of all players at time t, each `[parallel]`.
 Choose = Callable[[Any, list[Array], Array], list[Array]]

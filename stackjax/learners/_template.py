@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Learner, Noise, Seen, Signal, Signals, View
-from stackjax.schedules import as_number, number
 
 
 # What is remembered from round to round: arrays only, and the same shapes and types in every round. Count your own

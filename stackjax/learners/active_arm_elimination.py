@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put, rarely
+from stackjax.checks import as_number
 from stackjax.learners._bandit import Bandit, Problem, in_turn, log_horizon, positive
 from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
-from stackjax.schedules import as_number
 
 
 class EliminationState(NamedTuple):

@@ -13,8 +13,8 @@ from stackjax._calculus.active import first_order_residual
 from stackjax._calculus.response import best_reply, constrained_reply, joint_reply
 from stackjax._constraints import Constraints, flat
 from stackjax.arms import best
+from stackjax.checks import as_number, number, whole
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, level_of
-from stackjax.schedules import as_number, number, whole
 from stackjax.spaces import Arms, Polytope
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import optax
 
 from stackjax._calculus.shaping import arrays, field, plus, pulled
+from stackjax.checks import as_number, number
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, View
-from stackjax.schedules import as_number, number
 
 
 class ConsensusOptimization(Coupled):

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax._calculus.distributions import check_rows
+from stackjax.checks import as_number, concrete, whole
 from stackjax.learners import _episodes
 from stackjax.protocols import Action, Learner, Noise, Seen, Signal, View
-from stackjax.schedules import as_number, concrete, whole
 
 #: The most contexts of a table.
 MOST_CONTEXTS = 65_536

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stackjax.arms import best
+from stackjax.checks import as_number, number
 from stackjax.learners.best_response import check_last, of_each_arm
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, View
-from stackjax.schedules import as_number, number
 from stackjax.spaces import Arms
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from stackjax.checks import number
 from stackjax.learners._bandit import exploration
 from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, State, View
-from stackjax.schedules import number
 
 
 class EveryState(NamedTuple):

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree, Scalar
 
+from stackjax.checks import number
 from stackjax.learners._ascent import Ascent, AscentState, standard_normals
 from stackjax.protocols import Action, Noise, Seen, Signal, Signals, View, tree_where
-from stackjax.schedules import Schedule, as_schedule, number
+from stackjax.schedules import Schedule, as_schedule
 
 
 class Evaluations(NamedTuple):

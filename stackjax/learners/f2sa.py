@@ -9,10 +9,11 @@ import optax
 from jaxtyping import PRNGKeyArray, Scalar
 
 from stackjax._calculus.shaping import arrays, plus
+from stackjax.checks import number, whole
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, tree_where
-from stackjax.schedules import Schedule, as_schedule, number, whole
+from stackjax.schedules import Schedule, as_schedule
 
 
 class PenaltyMemory(NamedTuple):

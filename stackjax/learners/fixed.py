@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from stackjax.checks import as_number
 from stackjax.phases import LONGEST, Phased
 from stackjax.protocols import Action, Calls, Noise, Seen, Signal, View, same_structure
-from stackjax.schedules import as_number
 
 
 class Fixed(Phased):

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 
 from stackjax._calculus.linear import Effort, solve
 from stackjax._calculus.shaping import arrays, free_of, plus, slopes
+from stackjax.checks import number
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View, partial_gradient
-from stackjax.schedules import Schedule, as_schedule, number
+from stackjax.schedules import Schedule, as_schedule
 
 
 class FollowTheRidge(Solving):

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
+from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, tree_where
-from stackjax.schedules import PowerLaw, Schedule, as_number, as_schedule, check_spsa, number
+from stackjax.schedules import PowerLaw, Schedule, as_schedule, check_spsa
 
 
 class HiCState(NamedTuple):

@@ -11,10 +11,10 @@ from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 from stackjax._calculus.implicit import Answered, followers, total_derivative, unknowns, weakly_active
 from stackjax._calculus.linear import Past
 from stackjax._constraints import Constraints, of_game
+from stackjax.checks import as_number, number
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled, constraints_of
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, level_of
-from stackjax.schedules import as_number, number
 from stackjax.solvers import Dense, Iterative, Solver, check_solver, chosen
 
 

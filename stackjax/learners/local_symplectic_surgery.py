@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from stackjax._calculus.linear import Effort, damped_least_squares, matrix_of, solve
 from stackjax._calculus.shaping import arrays, field, free_of
+from stackjax.checks import as_number, number
 from stackjax.learners._coupled import Solving
 from stackjax.protocols import Action, Calls, Game, View
-from stackjax.schedules import as_number, number
 
 
 class LocalSymplecticSurgery(Solving):

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from stackjax.checks import as_number, concrete, number, whole
 from stackjax.learners import _episodes
 from stackjax.learners.contextual_follower import QueryFollower, Setting, check_markov
-from stackjax.schedules import as_number, concrete, number, whole
 
 #: Weights `[inputs, outputs]` and biases of a network's layers.
 Layers = tuple[tuple[Array, Array], ...]

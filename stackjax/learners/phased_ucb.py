@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
+from stackjax.checks import as_number
 from stackjax.learners._bandit import FAR, Bandit, Problem, log_horizon, positive, whole
 from stackjax.learners.active_arm_elimination import phase_lengths
 from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
-from stackjax.schedules import as_number
 
 
 class PhasedArm(NamedTuple):

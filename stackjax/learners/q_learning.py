@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from stackjax.checks import whole
 from stackjax.learners import _episodes
 from stackjax.protocols import Action, Calls, Dynamics, Learner, Seen, Signal, Signals, View
-from stackjax.schedules import Schedule, whole
+from stackjax.schedules import Schedule
 from stackjax.spaces import Simplex
 
 

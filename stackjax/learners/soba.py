@@ -9,10 +9,11 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax._calculus.shaping import arrays, free_of, plus
+from stackjax.checks import number
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, partial_gradient
-from stackjax.schedules import Schedule, as_schedule, number
+from stackjax.schedules import Schedule, as_schedule
 
 
 class SystemMemory(NamedTuple):

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import optax
 
 from stackjax._calculus.shaping import arrays, field, inner, look_ahead, plus, shaping
+from stackjax.checks import as_number, number
 from stackjax.learners._coupled import Anticipating
 from stackjax.protocols import Action, Calls, Game, View
-from stackjax.schedules import as_number, number
 
 
 class StableOpponentShaping(Anticipating):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from stackjax._calculus.shaping import arrays, field, inner, moved, plus, pulled, size_of
+from stackjax.checks import as_number, number
 from stackjax.learners._coupled import Coupled
 from stackjax.protocols import Action, Calls, Game, View
-from stackjax.schedules import as_number, number
 
 
 class SymplecticGradientAdjustment(Coupled):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
+from stackjax.checks import as_number
 from stackjax.learners._bandit import Arm, Bandit, Problem, fresh, unpulled_first
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
-from stackjax.schedules import as_number
 
 _BISECTIONS = 50
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
+from stackjax.checks import as_number
 from stackjax.learners._bandit import (
     FAR,
     Bandit,
@@ -19,7 +20,6 @@ from stackjax.learners._bandit import (
     whole,
 )
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
-from stackjax.schedules import as_number
 
 
 class IndexedArm(NamedTuple):

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from stackjax.experiments.efficiency import check_leading
-from stackjax.experiments.oracle_tables import truths_of
+from stackjax.experiments.lead import check_leading
+from stackjax.experiments.lead_tables import truths_of
 from stackjax.plots._style import (
     EDGE,
     FAINT,

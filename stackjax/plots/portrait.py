@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from stackjax._entry import check_key, positive
+from stackjax._entry import check_key
+from stackjax.checks import whole
 from stackjax.learners import BestResponse
 from stackjax.plots import _field, _plane, _runs
 from stackjax.plots._plane import Mark, Plane
@@ -115,13 +116,13 @@ def plot_portrait(
         raise TypeError(f"learners: expected one learner a player, or a dictionary of such pairs, got {learners!r}")
     for pair in pairs.values():
         _plane.check_game(game, pair)
-    rounds = positive("rounds", rounds)
+    rounds = whole("rounds", rounds)
     key = jax.random.key(0) if key is None else key
     check_key(key)
     labels = [f"action of {role}" for role in roles(game.levels)] if action_labels is None else list(action_labels)
     if isinstance(action_labels, str) or len(labels) != 2:
         raise ValueError(f"action_labels: expected one label for each of the two players, got {action_labels!r}")
-    resolution = (_BASINS if basins else 0) if isinstance(basins, bool) else positive("basins", basins)
+    resolution = (_BASINS if basins else 0) if isinstance(basins, bool) else whole("basins", basins)
     marks = _plane.marks(game, equilibria)
     where = _plane.plane(game, limits, marks)
     starts = _starts(where, paths)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stackjax._names import nearest
+from stackjax.checks import nearest
 from stackjax.experiments.reductions import MEASURED, check_result, settings_dims, summary
 from stackjax.experiments.sweep_tables import labels_at
 from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, write_head

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from stackjax import Record, experiments
-from stackjax.experiments import parts
+from stackjax.experiments import store
 from stackjax.games import CournotDuopoly, Noisy, from_payoffs
 from stackjax.learners import GradientAscent
 from stackjax.spaces import Euclidean
@@ -35,7 +35,7 @@ def long(**options):
 
 if __name__ == "__main__":
     out, *process = sys.argv[1:]
-    parts.EVERY = 0.0  # every chunk by itself
+    store.EVERY = 0.0  # every chunk by itself
     if process == ["long"]:
         import sweep_example  # functions are known by their module
 

@@ -4,6 +4,7 @@ Of Python and of the command line; what is wrong inside of a configuration file 
 """
 
 import json
+import sys
 from pathlib import Path
 
 import jax
@@ -13,12 +14,14 @@ import sweep_example
 from click.testing import CliRunner
 
 from stackjax import Record, cli, experiments, play
-from stackjax.experiments import StudyError, _engine, grid, results
+from stackjax.experiments import StudyError, grid, results
 from stackjax.experiments.settings import materialise
 from stackjax.experiments.study import parsed
 from stackjax.games import CournotDuopoly, bandit_instances
 from stackjax.learners import UCB, GradientAscent, PerArm
 from stackjax.schedules import PowerLaw
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 PAIR = (GradientAscent(0.05), GradientAscent(0.2))
 BANDIT = bandit_instances.lower_bound("I", d=0.1)
@@ -39,7 +42,7 @@ game.demand = [90.0, 100.0]
 @pytest.fixture(autouse=True)
 def unplayed(monkeypatch):
     """Whatever is played is a failure."""
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
 
 
 def sweep(over=None, game=None, methods=PAIR, **options):
@@ -97,8 +100,8 @@ def unnamed(step):
         ({"methods": ARMS}, ValueError, "player 0: UCB is a learner of arms"),
         ({"common": "no"}, TypeError, "common: expected True or False, got 'no'"),
         ({"skip_phases": True}, ValueError, "skip_phases: expected a game of arms"),
-        ({"budget": "1 GB"}, TypeError, "budget: expected a positive Python integer, got '1 GB'"),
-        ({"budget": float("nan")}, TypeError, "budget: expected a positive Python integer"),
+        ({"budget": "1 GB"}, TypeError, "budget: expected a whole number, got '1 GB'"),
+        ({"budget": float("nan")}, TypeError, "budget: expected a whole number"),
         ({"budget": -1}, ValueError, "budget: expected at least 1, got -1"),
         ({"devices": True}, ValueError, "devices: expected 1 to 8"),
         ({"title": 3}, TypeError, "title: expected a text, got 3"),

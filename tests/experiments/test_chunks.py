@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-
-from stackjax import Record, experiments
-from stackjax.experiments import _chunks, _memory
 from stackjax.experiments._assembly import Tables
 from stackjax.experiments._chunks import Kind, Sizes, sizes
 from stackjax.experiments._prepared import prepared
+
+from stackjax import Record, experiments
+from stackjax.experiments import _chunks, _memory
 from stackjax.games import CournotDuopoly
 from stackjax.learners import Fixed
 

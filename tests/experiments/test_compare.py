@@ -226,7 +226,7 @@ def test_bad_arguments_are_named(options, message):
         ({"seed": "a"}, r"^seed: expected an integer in \[0, 2\^32\), got 'a'"),
         ({"seed": 1.5}, "^seed: expected an integer"),
         ({"record": "final"}, "^record: expected a Record"),
-        ({"replicates": 1e5}, "^replicates: expected a positive Python integer"),
+        ({"replicates": 1e5}, "^replicates: expected a whole number"),
     ],
 )
 def test_arguments_of_other_types_are_named(options, message):

@@ -10,7 +10,7 @@ import optax
 import pytest
 from scipy.interpolate import CubicSpline
 
-from stackjax.experiments._identity import codes
+from stackjax.experiments.identity import codes
 
 HELPER = """
 RATE = 2.0

@@ -18,6 +18,7 @@ from tests.experiments import synthetic_metagame as synthetic
 from tests.experiments.straying import Straying
 from tests.experiments.synthetic_metagame import printed
 
+ENGINE = sys.modules[experiments.run.__module__]
 MODULE = sys.modules[experiments.metagame.__module__]
 T, R = 60, 4
 LEADERS = {"short": ExploreThenCommit(1), "long": lambda horizon: ExploreThenCommit(horizon // 10)}
@@ -299,7 +300,7 @@ def test_it_is_kept_in_a_file_and_solved_again_in_part(data, tmp_path):
             r"instances: expected one sigma, or one for each of 2, got the shape \(3,\)",
         ),
         ({"horizon": 0}, ValueError, "horizon: expected at least 1, got 0"),
-        ({"horizon": 1e3}, TypeError, "horizon: expected a positive Python integer, got 1000.0"),
+        ({"horizon": 1e3}, TypeError, "horizon: expected a whole number, got 1000.0"),
         ({"horizon": 2**31}, ValueError, r"horizon: expected at most 2\^31 - 1 rounds"),
         ({"replicates": 0}, ValueError, "replicates: expected at least 1, got 0"),
         ({"replicates": None}, ValueError, "replicates: expected a number or ids, got None"),
@@ -313,7 +314,7 @@ def test_it_is_kept_in_a_file_and_solved_again_in_part(data, tmp_path):
     ],
 )
 def test_errors_come_before_anything_is_played(change, error, message, monkeypatch):
-    monkeypatch.setattr(MODULE, "play", None)  # a call would be another TypeError
+    monkeypatch.setattr(ENGINE, "play", None)  # a call would be another TypeError
     given = {"leaders": {"a": Fixed(0)}, "followers": {"b": PerArm(Fixed(0))}, "instances": etc_failure(), "horizon": 9}
     with pytest.raises(error, match=f"^{message}"):
         experiments.metagame(**(given | change))

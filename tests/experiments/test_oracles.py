@@ -1,6 +1,7 @@
 """`experiments.lead`: what it counts, what it values, what it keeps, and its errors."""
 
 import itertools
+import sys
 
 import equinox as eqx
 import jax
@@ -10,10 +11,12 @@ import pytest
 
 from stackjax import catalogue, experiments, play
 from stackjax.equilibria import deterministic_leaders, ground_truths, myopic_leader
-from stackjax.experiments import Leading, lead, oracles, steps_to_reach
+from stackjax.experiments import Leading, lead, steps_to_reach
 from stackjax.games import IteratedMatrixGame, MarkovGame
 from stackjax.learners import ContextualFollower, Fixed, GradientAscent, QLearning
 
+ENGINE = sys.modules[experiments.run.__module__]
+MODULE = sys.modules[experiments.lead.__module__]
 HORIZON = 2
 GAME = MarkovGame.repeated(IteratedMatrixGame.prisoners_dilemma(), horizon=HORIZON)
 ROUNDS, SEEDS = {"sampled": 20, "inner": 5}, [3, 0]
@@ -115,7 +118,7 @@ def test_failed_replicates_are_counted_and_nothing_else_is_nan(monkeypatch, data
         trace = play(*players, **options)
         return eqx.tree_at(lambda t: t.status, trace, trace.status.at[1].set(1))
 
-    monkeypatch.setattr(oracles, "play", failing)
+    monkeypatch.setattr(ENGINE, "play", failing)
     found = lead(GAME, INNER, **OPTIONS | {"rounds": ROUNDS["inner"]})
     assert found["status"].values.tolist() == [[0, 1]]
     for name in ("value", "commitment_value", "policy", "environment_steps"):
@@ -163,8 +166,8 @@ def test_too_many_queries_are_refused_before_training(monkeypatch):
         table = jax.random.uniform(key, (2**14, HORIZON, 5, 2))
         return ContextualFollower((table / table.sum(-1, keepdims=True),), 2, queries=[0, 1] * 7)
 
-    monkeypatch.setattr(oracles, "_Followers", None)  # a call would be another TypeError
-    monkeypatch.setattr(oracles, "ground_truths", None)
+    monkeypatch.setattr(MODULE, "_Followers", None)  # a call would be another TypeError
+    monkeypatch.setattr(MODULE, "ground_truths", None)
     for episodes in (None, 4):
         method = Leading(GradientAscent(1.0), curious, episodes=episodes)
         with pytest.raises(

@@ -1,6 +1,7 @@
 """Configuration files: what they say is what is played, what is wrong in them is named, and results hold them."""
 
 import itertools
+import sys
 
 import jax
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 import xarray
 
 from stackjax import Record, catalogue, experiments, play
-from stackjax.experiments import StudyError, _engine, read_study
-from stackjax.experiments._build import constructors, made_game, made_players
+from stackjax.experiments import StudyError, read_study
+from stackjax.experiments.constructed import constructors, made_game, made_players
 from stackjax.experiments.study import parsed
 from stackjax.games import CournotDuopoly, Noisy
 from stackjax.learners import Fixed, GradientAscent, HiC, PerArm
 from stackjax.schedules import PowerLaw
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 STUDY = """
 title = "A study"
@@ -85,7 +88,7 @@ def test_a_result_holds_its_file_and_runs_again(result, monkeypatch):
     assert study.text == STUDY and study.figure == {"variable": "payoffs", "x": "cost"}
     again = study.play(file.with_name("again.nc"), devices=1, progress=False)
     xarray.testing.assert_identical(again.drop_attrs(), data.drop_attrs())
-    monkeypatch.setattr(_engine, "play", None)  # it is there
+    monkeypatch.setattr(ENGINE, "play", None)  # it is there
     there = read_study(file).play(file.with_suffix(".nc"), devices=1, progress=False)
     xarray.testing.assert_identical(there, data)
 

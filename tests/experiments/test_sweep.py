@@ -1,8 +1,8 @@
 """Sweeps: what is played in which setting, how it is grouped, cut and labelled, and what is wrong with bad ones."""
 
-import importlib
 import itertools
 import json
+import sys
 
 import equinox as eqx
 import jax
@@ -14,13 +14,15 @@ import xarray
 
 from stackjax import Record, Status, catalogue, experiments, play
 from stackjax.equilibria import pseudo_regret, tolerant_benchmarks
-from stackjax.experiments import _engine, grid, log_uniform, zipped
+from stackjax.experiments import grid, log_uniform, zipped
 from stackjax.experiments.settings import materialise, parameters, rebuilt, replaced
 from stackjax.games import CournotDuopoly, CournotOligopoly, Noisy, bandit_instances, from_payoffs
 from stackjax.learners import UCB, Fixed, GradientAscent, HierarchicalAscent, PerArm
 from stackjax.play import _run
 from stackjax.schedules import PowerLaw
 from stackjax.spaces import Euclidean
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 PAIR = (GradientAscent(0.05), GradientAscent(0.2))
 
@@ -132,7 +134,7 @@ def test_functions_of_what_is_swept(monkeypatch):
         return tuple(pair)
 
     over, played = {"gamma": [0.0, 0.2], "arms": [2, 3]}, []
-    monkeypatch.setattr(_engine, "play", lambda *a, **k: played.append(len(k["replicates"])) or play(*a, **k))
+    monkeypatch.setattr(ENGINE, "play", lambda *a, **k: played.append(len(k["replicates"])) or play(*a, **k))
     found = sweep(over, game=game, methods={"ucb": learners}, rounds=50, chunk=8)
     assert found["visits"].shape[-2:] == (3, 3) and found.attrs["programs"] == 2
     assert played == [4, 4]  # gamma is only what the same runs are measured with
@@ -291,7 +293,7 @@ def test_paths_go_through_wrappers_and_constructors():
     ],
 )
 def test_bad_sweeps_are_named_before_anything_is_played(options, message, note, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("stackjax.experiments._engine"), "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     with pytest.raises(ValueError) as caught:
         sweep(**({"over": None} | options))
     if message != "got 3 players":

@@ -9,9 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
-from types import SimpleNamespace
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +18,9 @@ import sweep_example
 import xarray
 
 from stackjax import Record, experiments, play
-from stackjax.experiments import OtherConfigurationError, _engine, _segments, parts
-from stackjax.experiments.parts import Parts, differences, read
-from stackjax.experiments.regret import BENCHMARKS
+from stackjax.experiments import OtherConfigurationError
+from stackjax.experiments.measure import BENCHMARKS
+from stackjax.experiments.store import Parts, differences, read
 from stackjax.games import bandit_instances
 from stackjax.learners import EpsilonGreedy, Fixed
 from stackjax.play import _run
@@ -92,7 +90,7 @@ def test_a_long_run_that_is_killed_goes_on_from_its_last_segment(long, environme
 def test_segments_that_were_played_are_not_played_again(how, long, monkeypatch, tmp_path):
     """16 chunks of 4 segments; stopped in the 7th segment of all. Half of the runs fail, before and after that."""
     out, calls = tmp_path / "a.nc", []
-    inner = _engine.play
+    inner = ENGINE.play
 
     def stopped(*arguments, **options):
         calls.append(options["rounds"])
@@ -102,8 +100,8 @@ def test_segments_that_were_played_are_not_played_again(how, long, monkeypatch, 
             os.kill(os.getpid(), signal.SIGINT)
         return inner(*arguments, **options)
 
-    monkeypatch.setattr(_engine, "play", stopped)
-    monkeypatch.setattr(parts, "EVERY", 0.0 if how == "error" else 1e6)
+    monkeypatch.setattr(ENGINE, "play", stopped)
+    monkeypatch.setattr(store, "EVERY", 0.0 if how == "error" else 1e6)
     with pytest.raises((RuntimeError, KeyboardInterrupt), match=r"^stopped"):
         sweep_example.long(out=out)
     kept = {"error": ["part-00000000.npz", "reached-00000001.npz"], "ctrl-c": ["reached-00000001.npz"]}[how]
@@ -128,7 +126,7 @@ def test_segments_share_programs(tmp_path):
     game, pair = sweep_example.UNSTABLE, sweep_example.METHODS["noiseless"]
     options = {"rounds": 400, "replicates": 2, "start": (0.01, 0.1), "record": Record.log_spaced(15)}
     points = options["record"].points(0, 400).tolist()
-    assert len(_segments.ends(points, 20)) == 8
+    assert len(ENGINE.segment_ends(points, 20)) == 8
     before = _run._cache_size()
     found = experiments.sweep(game, pair, None, **options, seed=3, devices=1, out=tmp_path / "a.nc", checkpoint=20)
     assert _run._cache_size() - before == 2
@@ -166,7 +164,7 @@ def test_bandits_in_segments(tmp_path):
     ],
 )
 def test_segments_end_at_record_points(points, most, ends):
-    assert _segments.ends(points, most) == ends
+    assert ENGINE.segment_ends(points, most) == ends
 
 
 def test_a_state_with_keys_is_stored():
@@ -175,15 +173,14 @@ def test_a_state_with_keys_is_stored():
     state = {"a": np.arange(2.0), "keys": jax.random.split(key, 2)}
     game, pair = sweep_example.GAME, sweep_example.METHODS["slow"]
     trace = play(game, *pair, key=jax.random.key(0), rounds=2, replicates=2)
-    ending = dataclasses.replace(_segments.ending(trace), state=state)
-    arrays = {name: (dims, np.asarray(array)) for name, (dims, array) in _segments.stored(ending).items()}
-    out = ((state, trace.status, trace.failed_at),)
-    program = SimpleNamespace(out_info=(None, {"block_visits": None}, None, *out))
-    options = {"key": jax.random.key(0), "replicates": 2}
-    again = _segments.restored(arrays, 2, (game, *pair), options, program)
-    chex.assert_trees_all_equal(*(jax.random.key_data(x.state["keys"]) for x in (again, ending)))
-    assert jax.random.key_impl(again.state["keys"]) == "rbg" and again.structure == trace.structure
-    np.testing.assert_array_equal(again.calls[0].gradients, [[2], [2]])
+    ending = dataclasses.replace(trace.ending(), state=state)
+    arrays = ENGINE.to_arrays(ending)
+    again = list(ENGINE.from_arrays(arrays))
+    assert [jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in again[:2]] == [False, True]
+    assert jax.random.key_impl(again[1]) == "rbg"
+    np.testing.assert_array_equal(*(jax.random.key_data(x) for x in (again[1], state["keys"])))
+    assert ending.structure == trace.structure and int(ending.rounds[-1]) == 2
+    np.testing.assert_array_equal(ending.calls[0].gradients, [[2], [2]])
 
 
 def test_a_checkpoint_needs_a_file():
@@ -207,20 +204,18 @@ def test_two_processes_share_it(whole, environment, tmp_path):
 
 def test_each_process_plays_its_share(monkeypatch, tmp_path):
     """Every second chunk; the second process then waits for the file, and the first one for the other's parts."""
-    monkeypatch.setattr(_engine.jax, "process_count", lambda: 2)
-    monkeypatch.setattr(_engine.jax, "process_index", lambda: 0)
+    monkeypatch.setattr(ENGINE.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(ENGINE.jax, "process_index", lambda: 0)
     out, waits = tmp_path / "a.nc", []
 
     def other(seconds):
         waits.append(seconds)
         done = Parts(out, {}).done()
         assert sorted(done) == list(range(0, 16, 2))
-        monkeypatch.setattr(
-            _engine.jax, "process_count", lambda: 1
-        )  # the other one stops, and a restart plays the rest
+        monkeypatch.setattr(ENGINE.jax, "process_count", lambda: 1)  # the other one stops, and a restart plays the rest
         raise InterruptedError
 
-    monkeypatch.setattr(_engine.time, "sleep", other)
+    monkeypatch.setattr(ENGINE.time, "sleep", other)
     with pytest.raises(InterruptedError):
         sweep_example.played(methods=("slow",), out=out)
     assert len(waits) == 1
@@ -231,7 +226,7 @@ def test_each_process_plays_its_share(monkeypatch, tmp_path):
 def stopped(tmp_path, monkeypatch):
     """A file whose sweep Ctrl-C stopped in its third chunk of 16."""
     out, played = tmp_path / "a.nc", []
-    inner = _engine.play
+    inner = ENGINE.play
 
     def press(*arguments, **options):
         played.append(1)
@@ -240,7 +235,7 @@ def stopped(tmp_path, monkeypatch):
         return inner(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_engine, "play", press)
+        patch.setattr(ENGINE, "play", press)
         with pytest.raises(
             KeyboardInterrupt, match=r"^stopped with 26 runs to go; the same call goes on from .*a\.nc\.parts"
         ):
@@ -289,7 +284,7 @@ def test_a_change_in_a_function_is_another_configuration(tmp_path):
 
 def test_a_finished_sweep_is_not_played_again(tmp_path, monkeypatch):
     first = sweep_example.played(methods=("slow",), out=tmp_path / "a.nc")
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     xarray.testing.assert_identical(sweep_example.played(methods=("slow",), out=tmp_path / "a.nc"), first)
 
 
@@ -300,20 +295,22 @@ def test_a_file_that_cannot_grow_is_an_error_and_keeps_what_was_done(whole, tmp_
 import resource, sys
 sys.path.insert(0, sys.argv[2])
 import sweep_example
-from stackjax.experiments import parts
-parts.EVERY = 0.0
-inner = parts.Parts.flush
+from stackjax.experiments import store
+
+ENGINE = sys.modules[experiments.run.__module__]
+store.EVERY = 0.0
+inner = store.Parts.flush
 def flush(self):
     if len(self.done()) == 3:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     inner(self)
-parts.Parts.flush = flush
+store.Parts.flush = flush
 try:
     sweep_example.played(methods=("slow",), out=sys.argv[1])
 except OSError as error:
     print(error)
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    parts.Parts.flush = inner
+    store.Parts.flush = inner
     save = sweep_example.experiments.results.save
     def small(*arguments):
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
@@ -335,7 +332,7 @@ except OSError as error:
 
 
 def test_a_folder_without_write_permission(tmp_path, monkeypatch):
-    monkeypatch.setattr(_engine, "play", None)
+    monkeypatch.setattr(ENGINE, "play", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"^can't write in the folder .*/file: it is a file"):
         sweep_example.played(out=tmp_path / "file" / "a.nc")
@@ -361,7 +358,7 @@ def test_a_part_that_is_damaged_is_played_again(tmp_path, monkeypatch):
         assert store.done() == {2: second}
     assert not first.exists()
     with monkeypatch.context() as patch:  # what can't be read now isn't removed
-        patch.setattr(parts, "_check", lambda path: (_ for _ in ()).throw(PermissionError(path)))
+        patch.setattr(store, "_check", lambda path, plan: (_ for _ in ()).throw(PermissionError(path)))
         assert Parts(tmp_path / "a.nc", {"x": 1}).done() == {} and second.exists()
     store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
     assert store.reached(3) is None  # not so soon
@@ -405,9 +402,9 @@ def test_another_form_of_the_folder_is_refused(tmp_path):
     store.begin([2])
     assert store.begun(False) == [2]
     store.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
-    with pytest.raises(OtherConfigurationError, match="form: 99 there, 3 now"):
+    with pytest.raises(OtherConfigurationError, match="form: 99 there, 4 now"):
         store.begun(False)
-    store.manifest.write_text(json.dumps({"form": 3, "configuration": {"x": 1}}))
+    store.manifest.write_text(json.dumps({"form": 4, "configuration": {"x": 1}}))
     with pytest.raises(OtherConfigurationError, match="plan: nothing there"):
         store.begun(False)
 
@@ -421,4 +418,4 @@ def test_differences_are_told_by_their_places():
         f'd: "x" there, "{"x" * 76}... now',
         "e: nothing there, null now",
     ]
-    assert parts.refusal("f", "is", [f"{i}: 1 there, 2 now" for i in range(11)]).endswith("\n  ... and 3 more")
+    assert store.refusal("f", "is", [f"{i}: 1 there, 2 now" for i in range(11)]).endswith("\n  ... and 3 more")

@@ -1,6 +1,8 @@
 """Settings that one program can play, with what differs between them as arrays: what `play` gets of some of them."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from stackjax import _entry
-from stackjax.experiments._running import in_setting
+from stackjax.experiments import results
 from stackjax.experiments.settings import Setting
 from stackjax.protocols import Game, Learner
 
@@ -41,12 +43,14 @@ class Arguments(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Settings of one structure: which ones they are among all, and what they hold."""
+    """Settings that one program plays: which ones they are among all, and what they hold."""
 
     members: Int[np.ndarray, " settings"]
     structure: Any
     leaves: tuple[Leaf, ...]
     dtype: Any
+    rounds: int
+    skip_phases: bool
 
     def arguments(self, settings: np.ndarray, replicates: np.ndarray) -> Arguments:
         """What `play` gets of so many runs: for each the number of its setting within the group and its replicate."""
@@ -72,10 +76,11 @@ def groups_of(settings: Sequence[Setting], replicates: int) -> list[Group]:
     taken = _Apart(replicates)
     found: dict[Any, list[tuple[int, list[_Part]]]] = {}
     for i, setting in enumerate(settings):
-        with in_setting(setting.label):
+        with setting.named():
             dtype, parts = taken(setting)
-        found.setdefault((setting.apart, dtype, *(part.kind for part in parts)), []).append((i, parts))
-    return [_group(settings[members[0][0]], key[1], members) for key, members in found.items()]
+        how = (setting.apart, setting.rounds, setting.skip_phases, dtype)
+        found.setdefault((*how, *(part.kind for part in parts)), []).append((i, parts))
+    return [_group(settings[members[0][0]], key[3], members) for key, members in found.items()]
 
 
 class _Apart:
@@ -92,7 +97,8 @@ class _Apart:
         if own not in self.dtypes:
             self.dtypes[own] = jnp.dtype(_entry.common_float(setting.game, setting.start))
         dtype = self.dtypes[own]
-        keys = [(id(setting.game), dtype), (id(setting.learners), dtype), (own, dtype)]
+        how = (dtype, id(setting.in_axes))
+        keys = [(id(setting.game), how), (id(setting.learners), how), (own, how)]
         if not all(key in self.parts for key in keys):
             for key, part in zip(keys, self._made(setting, dtype), strict=True):
                 self.parts.setdefault(key, part)
@@ -100,7 +106,7 @@ class _Apart:
 
     def _made(self, setting: Setting, dtype: Any) -> Iterator[_Part]:
         game, learners, start = setting.game, setting.learners, setting.start
-        layout, shared, mapped = _entry.lay_out(game, learners, start, None, dtype, self.replicates)
+        layout, shared, mapped = _entry.lay_out(game, learners, start, setting.in_axes, dtype, self.replicates)
         leaves = iter(_in_order(layout, shared, mapped))
         for part in (game, learners, start):
             own = list(itertools.islice(leaves, len(jax.tree.leaves(part))))
@@ -128,7 +134,8 @@ def _group(first: Setting, dtype: Any, members: list[tuple[int, list[_Part]]]) -
         which = np.asarray([place[id(part)] for part in column])
         leaves += [_leaf(values, which) for values in zip(*(part.leaves for part in each.values()), strict=True)]
     structure = jax.tree.structure((first.game, first.learners, first.start))
-    return Group(np.asarray([i for i, _ in members]), structure, tuple(leaves), dtype)
+    where = np.asarray([i for i, _ in members])
+    return Group(where, structure, tuple(leaves), dtype, first.rounds, first.skip_phases)
 
 
 def _leaf(different: Sequence[Any], which: np.ndarray) -> Leaf:
@@ -165,9 +172,26 @@ def check_values(group: Group, settings: Sequence[Setting], replicates: int, siz
         layout, shared, mapped = _entry.lay_out(
             given.game, given.learners, given.start, given.in_axes, group.dtype, size
         )
-        labels = [settings[at].label for at in group.members[part // each]]
-        with in_setting(labels[0]):
-            found = list(_entry.violations(layout, shared, mapped, group.dtype))
-        for text, bad in found:
-            with in_setting(labels[bad[0]]):
+        own = [settings[at] for at in group.members[part // each]]
+        with own[0].named():
+            violations = list(_entry.violations(layout, shared, mapped, group.dtype))
+        for text, bad in violations:
+            with own[bad[0]].named():
                 raise ValueError(text)
+
+
+def fingerprint(settings: Sequence[Setting], groups: Sequence[Group]) -> str:
+    """A digest of all settings: their structure, and every number in them bit for bit."""
+    digest = hashlib.sha256()
+    for group in groups:
+        first = settings[group.members[0]]
+        described = results.describe((first.game, first.learners, first.start))
+        digest.update(json.dumps(described).encode())
+        digest.update(group.members.tobytes())
+        for leaf in group.leaves:
+            if isinstance(leaf.values, jax.Array | np.ndarray):
+                typed = jnp.issubdtype(leaf.values.dtype, jax.dtypes.prng_key)
+                array = np.asarray(jax.random.key_data(leaf.values) if typed else leaf.values)
+                digest.update(f"{leaf.settings}{leaf.replicates}{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -7,8 +7,13 @@ that is read. The result takes its own place in the same way, and then the folde
 """
 
 import contextlib
+import datetime
 import errno
+import fcntl
+import hashlib
 import json
+import os
+import platform
 import shutil
 import time
 import warnings
@@ -23,12 +28,12 @@ import numpy as np
 from stackjax.experiments.results import check_writable, replacing
 
 #: The form of the folder; another one isn't read.
-_FORM = 3
+_FORM = 4
 _SHOWN = 8  # differences between two configurations
 #: A part is written when so many seconds have passed since the last one, or so many bytes wait: a kill costs at most
 #: that and a chunk.
 EVERY, _LARGE = 2.0, 16 * 2**20
-_POLL = 0.1
+_LOCK = "lock"
 # What is raised of a damaged file.
 _UNREADABLE = (
     OSError,
@@ -54,6 +59,10 @@ class OtherConfigurationError(ValueError):
     """There is a result, or parts of one, of another configuration under this name."""
 
 
+class InUseError(OSError):
+    """Another process is computing the result of this name; the message says which one, where and since when."""
+
+
 class Parts:
     """The folder of a file's parts.
 
@@ -68,14 +77,64 @@ class Parts:
         self._waiting: list[tuple[int, Arrays]] = []
         self._sound: dict[tuple[Path, int, int], list[int]] = {}  # the chunks of parts that were looked at
         self._written = time.monotonic()
+        self._plan = ""  # a digest of what the parts are of
 
     @property
     def manifest(self) -> Path:
         """Where it is said what the parts are of."""
         return self.folder / "manifest.json"
 
-    def begun(self, overwrite: bool) -> Any | None:
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """No other process writes these parts in here, unless it shares the work (`jax.distributed`).
+
+        The system lets the claim go when a process ends, however it ends.
+
+        **Raises:** `InUseError` that says who is at it; `OSError` if nothing can be written there.
+        """
+        check_writable(self.out.parent)
+        made = not self.folder.exists()
+        file = self._claim()
+        try:
+            yield
+        finally:
+            (self.folder / _LOCK).unlink(missing_ok=True)
+            file.close()
+            if made:  # by this process, which had nothing to put into it
+                with contextlib.suppress(OSError):
+                    self.folder.rmdir()
+
+    def _claim(self) -> Any:
+        while True:
+            check_writable(self.folder)
+            file = open(self.folder / _LOCK, "a+")  # noqa: SIM115  (it is open as long as the claim lasts)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or "another process"
+                file.close()
+                raise InUseError(
+                    f"out: {self.out} is being computed by {owner}; wait for it, or choose another name"
+                ) from None
+            except OSError:  # a file system without locks
+                return file
+            try:
+                if os.fstat(file.fileno()).st_ino == (self.folder / _LOCK).stat().st_ino:
+                    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {platform.node()} since {now}")
+                    file.flush()
+                    return file
+            except OSError:
+                pass
+            file.close()  # the one that had it has removed it in the meantime
+
+    def begun(self, overwrite: bool, mine: bool = True) -> Any | None:
         """How the computation was cut by the run that began it, None if there is none.
+
+        **Arguments:** `overwrite`: whether parts of another configuration are replaced; `mine`: whether by this
+        process, which otherwise waits until another one has done it.
 
         **Raises:** `OtherConfigurationError` with the difference, unless it is to be overwritten; `OSError` if nothing
         can be written there.
@@ -85,7 +144,7 @@ class Parts:
             return None
         try:
             said = dict(json.loads(self.manifest.read_text()))
-        except (ValueError, TypeError):  # nothing of ours: it takes its place when it is whole
+        except (ValueError, TypeError, FileNotFoundError):  # nothing of ours, or removed just now
             said = {}
         if said.get("form") != _FORM:
             lines = differences({"form": said.get("form")}, {"form": _FORM})
@@ -93,10 +152,14 @@ class Parts:
             lines = differences(said.get("configuration"), self.configuration)
             lines += [] if "plan" in said else ["plan: nothing there"]
         if not lines:
+            self._plan = _digest(said)
             return said["plan"]
         if not overwrite:
             raise OtherConfigurationError(refusal(self.folder, "holds parts of", lines))
-        shutil.rmtree(self.folder)
+        if mine:
+            self.manifest.unlink()
+            for path in (*self.folder.glob("part-*.npz"), *self.folder.glob("reached-*.npz")):
+                path.unlink(missing_ok=True)
         return None
 
     def begin(self, plan: Any) -> None:
@@ -105,12 +168,7 @@ class Parts:
         said = {"form": _FORM, "configuration": self.configuration, "plan": plan}
         with replacing(self.manifest) as part:
             part.write_text(json.dumps(said, indent=1) + "\n")
-
-    def wait(self) -> Any:
-        """How another process has cut the computation, once it has said so."""
-        while (plan := self.begun(False)) is None:
-            time.sleep(_POLL)
-        return plan
+        self._plan = _digest(said)
 
     def done(self) -> dict[int, Path]:
         """The chunks that are finished, and where they are.
@@ -123,7 +181,7 @@ class Parts:
             try:
                 state = path.stat()
                 key = (path, state.st_mtime_ns, state.st_size)
-                self._sound[key] = known[key] if key in known else _numbers(path)
+                self._sound[key] = known[key] if key in known else _numbers(path, self._plan)
             except _UNREADABLE as error:
                 if isinstance(error, OSError) and error.errno != errno.EINVAL:
                     continue  # it can't be read now, or another process was faster: no reason to remove it
@@ -165,7 +223,7 @@ class Parts:
     def reached(self, number: int) -> tuple[int, Arrays, Arrays] | None:
         """How far a chunk is: completed rounds, the results up to there and what it goes on from; None if it isn't."""
         with contextlib.suppress(*_UNREADABLE):  # it is played from its beginning
-            _check(self._checkpoint(number))
+            _check(self._checkpoint(number), self._plan)
             (_, arrays), (rounds, state) = read(self._checkpoint(number))
             return rounds, arrays, state
         return None
@@ -176,31 +234,46 @@ class Parts:
     def _replace(self, path: Path, chunks: Sequence[tuple[int, Arrays]]) -> None:
         try:
             with replacing(path) as part, open(part, "wb") as file:
-                _write(file, chunks)
+                _write(file, chunks, self._plan)
         except OSError as error:
             raise OSError(f"{error}; what was finished before is kept in {self.folder}") from error
         self._written = time.monotonic()
+
+    def read(self, done: Mapping[int, Path]) -> Iterator[tuple[int, Arrays]]:
+        """The results of finished chunks, by their numbers.
+
+        **Arguments:** `done`: where they are, as `done()` says.
+        """
+        for path in sorted(set(done.values())):
+            yield from read(path)
 
     def finish(self) -> None:
         """Remove the folder, once the result is in its place."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _check(path: Path) -> None:
-    """Raise one of `_UNREADABLE` unless every array in a file is what was written, by its checksum."""
+def _digest(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _check(path: Path, plan: str) -> None:
+    """Raise one of `_UNREADABLE` unless a file is of a plan, and every array in it is what was written (checksums)."""
     with zipfile.ZipFile(path) as archive:
         if (name := archive.testzip()) is not None:
             raise zipfile.BadZipFile(name)
+    with open(path, "rb") as file:
+        if plan and str(np.load(file, allow_pickle=False)["plan"]) != plan:
+            raise ValueError(f"{path} is of another plan")
 
 
-def _numbers(path: Path) -> list[int]:
+def _numbers(path: Path, plan: str) -> list[int]:
     """The chunks in a part; one of `_UNREADABLE` unless all of it is there."""
-    _check(path)
+    _check(path, plan)
     return [number for number, _ in read(path)]
 
 
-def _write(file: Any, chunks: Sequence[tuple[int, Arrays]]) -> None:
-    arrays: dict[str, np.ndarray] = {"chunks": np.asarray([number for number, _ in chunks])}
+def _write(file: Any, chunks: Sequence[tuple[int, Arrays]], plan: str) -> None:
+    arrays: dict[str, np.ndarray] = {"chunks": np.asarray([number for number, _ in chunks]), "plan": np.asarray(plan)}
     said = []
     for i, (_, found) in enumerate(chunks):
         said.append({name: dims for name, (dims, _) in found.items()})

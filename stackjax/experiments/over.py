@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from stackjax.schedules import concrete
+from stackjax.checks import concrete
 
 #: Dimensions and variables of a result, by whose names nothing else goes.
 RESERVED = frozenset(
@@ -67,6 +67,16 @@ class Over:
         """The labels of the setting at an index, for messages."""
         pairs = zip(self.axes, index, strict=True)
         return ", ".join(f"{name} = {labels[i]}" for axis, i in pairs for name, labels in axis.labels.items())
+
+    def coordinates(self) -> dict[str, Any]:
+        """Labels of the dimensions, as `xarray` has them."""
+        found: dict[str, Any] = {}
+        for axis in self.axes:
+            if axis.dim not in axis.values:
+                found[axis.dim] = np.arange(axis.size)
+            for name, labels in axis.labels.items():
+                found[name] = (axis.dim, labels.astype(str) if labels.dtype == object else labels)
+        return found
 
     def __repr__(self) -> str:
         """The axes with their sizes."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import equinox as eqx
 import jax
@@ -11,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stackjax import _entry
+from stackjax import checks
 from stackjax.equilibria.leaders import committed_values, ground_truths
-from stackjax.experiments import results
-from stackjax.experiments._running import check_fits, check_seed, compilation, labels_of, named, progress_bar
+from stackjax.experiments.memory import check_fits
+from stackjax.experiments.progress import named
+from stackjax.experiments.run import Experiment, How, Measure, replicate_count, replicate_ids, run, run_key
+from stackjax.experiments.settings import Setting
+from stackjax.experiments.store import Arrays
 from stackjax.games import MarkovGame, Oracle, OracleGame
 from stackjax.games.oracle import MOST_PATTERNS
-from stackjax.play import play
 from stackjax.protocols import Learner, Signal
-from stackjax.schedules import number
-from stackjax.trace import Record, Status, Trace
+from stackjax.trace import Record, Trace
 
 if TYPE_CHECKING:
     import xarray
@@ -105,7 +106,8 @@ def _check_follower(game: MarkovGame, method: Leading, key: Array) -> None:
 class _Followers:
     """The followers of a method: one for all replicates, or one each, and what they have in common."""
 
-    def __init__(self, game: MarkovGame, method: Leading, keys: Array):
+    def __init__(self, game: MarkovGame, method: Leading, keys: Array, ids: np.ndarray):
+        self.ids = ids
         self.each = not isinstance(method.follower, Learner | Oracle)
         if self.each:
             self.them = jax.block_until_ready(jax.jit(jax.vmap(lambda key: method.follower(game, key)))(keys))
@@ -114,6 +116,11 @@ class _Followers:
             self.them = self.one = method.follower
         self.axis = 0 if self.each else None
         self.queries = 0 if method.practises else int(np.shape(self.one.queries)[0])
+
+    def places(self, ids: Any) -> np.ndarray:
+        """Where the followers of these replicates stand among all."""
+        order = np.argsort(self.ids)
+        return order[np.searchsorted(self.ids, np.asarray(ids), sorter=order)]
 
     def training(self) -> Float[np.ndarray, " #replicates"]:
         """What the training cost, in environment steps: a number, or one each."""
@@ -131,11 +138,9 @@ def lead(
     spread: float = 0.2,
     points: int = POINTS,
     truths: bool = True,
-    progress: bool | None = None,
-    title: str | None = None,
     states: Sequence[str] | None = None,
     actions: Sequence[str] | None = None,
-    command: str | None = None,
+    **how: Unpack[How],
 ) -> "xarray.Dataset":
     """Let leaders learn against follower oracles, and value their policies exactly.
 
@@ -153,9 +158,9 @@ def lead(
       far starts more seeds end in local optima.
     - `points`: how many policies are recorded, spaced evenly in the logarithm of rounds.
     - `truths`: whether to compute `stackjax.equilibria.ground_truths`, for the attributes.
-    - `progress`: whether to show a progress bar on the standard error; default: if that is a terminal.
-    - `title`, `states`, `actions`: what figures call the game, the leader's observations and its actions; `command`:
-      the command line, if this is part of one.
+    - `states`, `actions`: what figures call the leader's observations and its actions.
+    - `how`: where it is kept, in which chunks it is played and on which devices, ...: see `How`. Followers are trained
+      again when a run that was killed goes on.
 
     **Returns:** a dataset with the dimensions `methods`, `replicate`, `record`, `observation` and `leader_action`:
 
@@ -186,101 +191,106 @@ def lead(
             if not isinstance(method, Leading):
                 raise TypeError(f"methods: expected a Leading, got {method!r}")
             method.check()
-    number(spread, "spread", 0.0, open_low=False)
-    points = _entry.positive("points", points)
-    check_seed(seed)
+    checks.number(spread, "spread", 0.0, open_low=False)
+    points = checks.whole("points", points)
+    own_seed, key = seed if key is None else None, run_key(seed, key)
     shape = game.observation_counts[0], game.action_counts[0]
-    count = replicates if isinstance(replicates, int | np.integer) else _entry.replicate_ids(replicates)[0].size
-    check_memory(game, len(methods), int(count), points)
-    ids, batched = _entry.replicate_ids(replicates)
-    if not batched:
-        raise ValueError("replicates: expected a number or ids, got None")
+    counts = {"methods": len(methods), "replicates": replicate_count(replicates), "records": points}
+    numbers = 2 * sum(int(np.prod(game.policy_shape(i))) for i in game.players)  # of policies, the followers' too
+    check_fits(counts, 8 * numbers)
+    ids = replicate_ids(replicates)
     if np.unique(ids).size < ids.size:
         raise ValueError(f"replicates: expected different ids, got {replicates!r}")
-    names = labels_of("states", states, [f"observation {i}" for i in range(shape[0])])
-    done = labels_of("actions", actions, [f"action {i}" for i in range(shape[1])])
-    run_key = jax.random.key(seed) if key is None else key
-    _entry.check_key(run_key)
+    names = checks.one_each("states", states, [f"observation {i}" for i in range(shape[0])])
+    done = checks.one_each("actions", actions, [f"action {i}" for i in range(shape[1])])
 
-    keys = jax.vmap(lambda i: jax.random.fold_in(run_key, i))(jnp.asarray(ids, jnp.uint32))
-    starts = spread * jax.vmap(lambda k: jax.random.normal(k, shape, game.initial.dtype))(_folded(keys, _START))
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(ids, jnp.uint32))
     policy = jax.ShapeDtypeStruct(shape, game.initial.dtype)
     jax.eval_shape(lambda x: plain.best_response(1, (x, None)), policy)  # it says what a commitment's value needs
     for name, method in methods.items():
         with named(f"the method {name!r}"):
             _check_follower(plain, method, keys[0])
-    known = ground_truths(plain) if truths else {}
-    trained: dict[int, tuple[_Followers, float]] = {}
-    rows = []
-    with progress_bar(progress, len(methods) * ids.size, "replicates") as advance:
+    played: dict[str, _Method] = {}
+
+    def settings() -> list[Setting]:
+        starts = spread * jax.vmap(lambda k: jax.random.normal(k, shape, game.initial.dtype))(_folded(keys, _START))
+        trained: dict[int, tuple[_Followers, float]] = {}
         for name, method in methods.items():
-            advance(name)
             with named(f"the method {name!r}"):
                 if id(method.follower) not in trained:
                     began = time.perf_counter()
-                    found = _Followers(plain, method, _folded(keys, _TRAINING))
+                    found = _Followers(plain, method, _folded(keys, _TRAINING), ids)
                     trained[id(method.follower)] = found, time.perf_counter() - began
-                followers, seconds = trained[id(method.follower)]
-                run = _Run(plain, acting, method, followers)
-                rows.append(run.played(run_key, ids, many[name], points, starts) | {"training_seconds": seconds})
-            advance(name, ids.size, int(np.sum(rows[-1]["status"] != Status.OK)))
+                played[name] = _Method(plain, acting, method, *trained[id(method.follower)])
+        return [
+            made.setting(name, i, many[name], starts)._replace(values={"method": made})
+            for i, (name, made) in enumerate(played.items())
+        ]
 
-    import xarray
+    def measures(own: Sequence[Setting]) -> list[Measure]:
+        (setting,) = own
+        return [Measure(_MEASURED, setting.values["method"].measured, complete=True)]
 
-    record = ("methods", "replicate", "record")
-    dims = {
-        "policy": (*record, "observation", "leader_action"),
-        **dict.fromkeys(("value", "commitment_value", "environment_steps"), record),
-        "rounds": ("methods", "record"),
-        **dict.fromkeys(("status", "training_steps"), ("methods", "replicate")),
-        **dict.fromkeys(("training_seconds", "seconds", "compile_seconds"), ("methods",)),
-    }
-    configuration = {
-        "game": game,
-        "methods": methods,
-        "rounds": many,
-        "replicates": replicates,
-        "spread": spread,
-        "points": points,
-        "key": run_key,
-    }
-    length = max(row["rounds"].size for row in rows)
-    rows = [_padded(row, dims, length) for row in rows]
-    coordinates = {"methods": list(methods), "replicate": ids, "observation": names, "leader_action": done}
-    dataset = xarray.Dataset({k: (where, np.stack([r[k] for r in rows])) for k, where in dims.items()}, coordinates)
-    return dataset.assign_attrs(
-        result="leading",
-        title="MarkovGame" if title is None else title,
-        ties=game.ties,
-        **known,
-        **results.provenance(
-            configuration, seed=seed if key is None else None, command=command, device=jnp.zeros(()).device
-        ),
+    def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        longest = max(Record.log_spaced(points).points(0, n).size for n in many.values())
+        sizes = {name: Record.log_spaced(points).points(0, n) for name, n in many.items()}
+        which = np.stack([np.minimum(np.arange(longest), sizes[name].size - 1) for name in methods])
+        for name in _MEASURED:  # short runs repeat their last record
+            array = dataset[name]
+            at = which.reshape(len(methods), 1, longest, *[1] * (array.ndim - 3))
+            dataset[name] = array.copy(data=np.take_along_axis(array.values, at, axis=2))
+        training = np.stack([np.broadcast_to(played[name].training(), ids.shape) for name in methods])
+        rounds = np.stack([sizes[name][at] for name, at in zip(methods, which, strict=True)])
+        found = dataset.drop_vars("failed_at").assign(
+            status=dataset["status"].astype(np.int8),
+            rounds=(("methods", "record"), rounds),
+            training_steps=(("methods", "replicate"), training),
+            training_seconds=("methods", [made.training_seconds for made in played.values()]),
+            seconds=dataset["seconds"].sum("replicate"),
+            compile_seconds=dataset["compile_seconds"].sum("replicate"),
+        )
+        found = found.assign_coords(methods=list(methods), observation=names, leader_action=done)
+        return found.assign_attrs(ties=game.ties, **(ground_truths(plain) if truths else {}))
+
+    experiment = Experiment(
+        kind="leading",
+        settings=settings,
+        dims={"methods": len(methods)},
+        ids=ids,
+        key=key,
+        record=Record.log_spaced(points, payoffs=None),
+        configuration={
+            "game": game,
+            "methods": methods,
+            "rounds": many,
+            "replicates": replicates,
+            "spread": spread,
+            "points": points,
+            "truths": truths,
+            "key": key,
+        },
+        measures=measures,
+        keep=_MEASURED,
+        finish=finish,
+        seed=own_seed,
+        title="MarkovGame",
+        words=counts,
     )
+    return run(experiment, how)
 
 
-def check_memory(game: MarkovGame, methods: int, replicates: int, points: int = POINTS) -> None:
-    """Would the recorded policies, the followers' among them, take more than half of the machine's memory?
-
-    **Raises:** `ValueError` that names `replicates`.
-    """
-    numbers = 2 * sum(int(np.prod(game.policy_shape(i))) for i in game.players)
-    check_fits({"methods": methods, "replicates": replicates, "records": points}, 8 * numbers)
+#: What is measured of each replicate at each record.
+_MEASURED = ("policy", "value", "commitment_value", "environment_steps")
 
 
-def _padded(row: Mapping[str, Any], dims: Mapping[str, tuple[str, ...]], length: int) -> dict[str, np.ndarray]:
-    """A method's rows with so many records: the last one is repeated."""
-    which = np.minimum(np.arange(length), row["rounds"].size - 1)
-    arrays = {name: np.asarray(array) for name, array in row.items()}
-    records = {name: dims[name].index("record") - 1 for name in row if "record" in dims[name]}
-    return arrays | {name: np.take(arrays[name], which, axis) for name, axis in records.items()}
-
-
-class _Run:
+class _Method:
     """A method in a game: how it is played, and what its policies are worth."""
 
-    def __init__(self, plain: MarkovGame, acting: MarkovGame, method: Leading, followers: _Followers):
+    def __init__(
+        self, plain: MarkovGame, acting: MarkovGame, method: Leading, followers: _Followers, training_seconds: float
+    ):
         self.plain, self.acting, self.method, self.followers = plain, acting, method, followers
+        self.training_seconds = training_seconds
         if not method.practises:
             switches = {
                 "visible": method.visible,
@@ -298,64 +308,60 @@ class _Run:
         parts = (None, self.followers.axis, None)
         return eqx.tree_at(lambda g: (g.game, g.oracle, g.query_rewards), game, parts, is_leaf=_none)
 
-    def played(self, key: PRNGKeyArray, ids: np.ndarray, rounds: int, points: int, starts: Array) -> dict[str, Any]:
-        """The rows of the dataset."""
-        method, axis = self.method, self.followers.axis
-        options: dict[str, Any] = {
-            "key": key,
-            "rounds": rounds,
-            "replicates": ids.tolist(),
-            "record": Record.log_spaced(points, payoffs=None),
-        }
-        with compilation() as compiled:
-            began = time.perf_counter()
-            if method.ascends:
-                start = jnp.stack([starts, starts], 1) if method.recognisable else starts
-                axes = (self._axes(self.sampled), None)
-                trace = play(self.sampled, method.leader, start=(start,), in_axes=axes, **options)
-            else:
-                them = method.follower if method.practises else self.followers.them
-                trace = play(
-                    self.acting, method.leader, them, start=(starts, None), in_axes=(None, None, axis), **options
-                )
-            value, commitment, policy = jax.block_until_ready(self._values(trace))
-            compiling = compiled()
-            seconds = time.perf_counter() - began - compiling
-        failed = np.asarray(trace.status) != Status.OK
-        training = np.broadcast_to(self.followers.training(), failed.shape)
-        found = {
-            "policy": policy,
-            "value": value,
-            "commitment_value": commitment,
-            "environment_steps": training[:, None] + self._steps(trace),
-        }
-        found = {k: np.where(failed.reshape(-1, *[1] * (np.ndim(x) - 1)), np.nan, x) for k, x in found.items()}
-        return found | {
-            "rounds": trace.rounds,
-            "status": np.asarray(trace.status, np.int8),
-            "training_steps": training,
-            "seconds": seconds,
-            "compile_seconds": compiling,
-        }
+    def training(self) -> Float[np.ndarray, " #replicates"]:
+        """What the training cost, in environment steps: a number, or one for each replicate."""
+        return self.followers.training()
 
-    def _values(self, trace: Trace) -> tuple[Array, Array, Array]:
-        """Values, values of commitments `[replicates, K]`, and policies."""
+    def setting(self, name: str, i: int, rounds: int, starts: Array) -> Setting:
+        """What is played."""
+        method, axis = self.method, self.followers.axis
+        where: dict[str, Any] = {"label": name, "place": f"the method {name!r}", "apart": (i,)}
+        if method.ascends:
+            start = jnp.stack([starts, starts], 1) if method.recognisable else starts
+            own = (self._axes(self.sampled), None)
+            return Setting(self.sampled, (method.leader,), (start,), rounds, in_axes=own, **where)
+        them = method.follower if method.practises else self.followers.them
+        axes = (None, None, axis)
+        return Setting(self.acting, (method.leader, them), (starts, None), rounds, in_axes=axes, **where)
+
+    def measured(self, game: Any, trace: Trace, at: np.ndarray) -> Arrays:
+        """Values, policies and steps, at each record."""
         leader = trace.strategies[0]
         policy = jax.nn.softmax(leader[:, :, 0] if self.method.recognisable else leader)
         flat = policy.reshape(-1, *policy.shape[2:])
         commitment = committed_values(self.plain, flat, self.plain.ties).reshape(policy.shape[:2])
         if self.method.practises:
-            return _between(self.plain, policy, trace.actions[1]), commitment, policy
-        return _paid(self.exact, self._axes(self.exact), leader), commitment, policy
+            value = _between(self.plain, policy, trace.actions[1])
+        else:  # the followers of these replicates
+            exact = eqx.tree_at(lambda g: g.oracle, self.exact, self._followers(trace))
+            value = _paid(exact, self._axes(self.exact), leader)
+        arrays = {
+            "policy": (("record", "observation", "leader_action"), policy),
+            "value": (("record",), value),
+            "commitment_value": (("record",), commitment),
+            "environment_steps": (("record",), self._steps(trace)),
+        }
+        return {name: (dims, np.array(array)) for name, (dims, array) in arrays.items()}
 
-    def _steps(self, trace: Trace) -> Float[np.ndarray, "#replicates K"]:
-        """Environment steps of the rounds."""
+    def _followers(self, trace: Trace) -> Any:
+        """Those of the replicates of a trace."""
+        if not self.followers.each:
+            return self.followers.them
+        places = self.followers.places(trace.ids)
+        return jax.tree.map(lambda x: x[places] if eqx.is_array(x) else x, self.followers.them)
+
+    def _steps(self, trace: Trace) -> Float[np.ndarray, "replicates K"]:
+        """Environment steps of the rounds, and of the training before them."""
         rounds, horizon = np.asarray(trace.rounds, np.float64)[None], self.plain.horizon
+        shape = (np.size(trace.ids), rounds.size)
         if horizon is None or (self.method.ascends and self.method.episodes is None):
-            return np.full_like(rounds, np.nan)
+            return np.full(shape, np.nan)
         episodes = self.method.episodes if self.method.ascends else 1
         practice = np.asarray(trace.calls[1].payoffs, np.float64) if self.method.practises else 0
-        return rounds * (episodes or 1) * (self.followers.queries + horizon) + practice
+        training = self.training()
+        before = training[self.followers.places(trace.ids)] if training.size > 1 else training
+        steps = rounds * (episodes or 1) * (self.followers.queries + horizon) + practice
+        return np.broadcast_to(np.reshape(before, (-1, 1)) + steps, shape)
 
 
 @eqx.filter_jit
@@ -392,8 +398,46 @@ def _as(game: Any, **options: Any) -> MarkovGame:
 def _rounds(rounds: Any, names: list[str]) -> dict[str, int]:
     """Each method's number of rounds."""
     if not isinstance(rounds, Mapping):
-        return dict.fromkeys(names, _entry.positive("rounds", rounds))
+        return dict.fromkeys(names, checks.whole("rounds", rounds))
     if set(rounds) != set(names):
         missing, unknown = [n for n in names if n not in rounds], [n for n in rounds if n not in names]
         raise ValueError(f"rounds: expected a number for each method, got none for {missing}, and unknown {unknown}")
-    return {name: _entry.positive("rounds", rounds[name]) for name in names}
+    return {name: checks.whole("rounds", rounds[name]) for name in names}
+
+
+def steps_to_reach(dataset: "xarray.Dataset", target: float, variable: str = "value") -> "xarray.DataArray":
+    """Environment steps after which a leader's value stays at a target or above it.
+
+    **Arguments:** `dataset`: from `lead`; `target`: in units of payoff; `variable`: "value" or "commitment_value".
+
+    **Returns:** `[methods, replicate]`: the steps at the first record from which on every record reaches the target;
+    infinite if the last one doesn't, NaN for replicates that failed or whose steps weren't counted.
+
+    **Raises:** `ValueError` or `TypeError` that names the argument.
+    """
+    check_leading(dataset)
+    if variable not in ("value", "commitment_value"):
+        raise ValueError(f"variable: expected 'value' or 'commitment_value', got {variable!r}")
+    checks.number(target, "target", -np.inf, high=np.inf)
+    if np.ndim(target):
+        raise ValueError(f"target: expected one number, got {target!r}")
+    reached = (dataset[variable] >= target).transpose("methods", "replicate", "record").values
+    stays = np.logical_and.accumulate(reached[..., ::-1], -1)[..., ::-1]
+    steps = dataset["environment_steps"].transpose("methods", "replicate", "record").values
+    first = np.take_along_axis(steps, np.argmax(stays, -1)[..., None], -1)[..., 0]
+    found = np.where(stays[..., -1] | np.isnan(steps[..., -1]), first, np.inf)
+    return dataset["status"].transpose("methods", "replicate").astype(float).copy(data=found)
+
+
+def check_leading(dataset: Any) -> None:
+    """Is it what `lead` returned?"""
+    import xarray
+
+    if not isinstance(dataset, xarray.Dataset):
+        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.lead, got a {type(dataset).__name__}")
+    missing = [name for name in ("methods", "replicate", "record") if name not in dataset.dims]
+    missing = missing or [name for name in ("value", "environment_steps") if name not in dataset]
+    if missing:
+        raise ValueError(
+            f"dataset: expected a result of stackjax.experiments.lead, got one without {' or '.join(missing)}"
+        )

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from stackjax import catalogue, games, learners, schedules
-from stackjax._names import nearest
+from stackjax.checks import nearest
 from stackjax.experiments.settings import parameters
 from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.protocols import Game, Learner
@@ -103,8 +103,8 @@ class Maker:
         return made_players(said, self.where, values["game"], values["rounds"])
 
 
-def made_game(said: Any, where: str, rounds: int) -> Game:
-    """The game of a table.
+def made_game(said: Any, where: str, rounds: int, batches: bool = False) -> Game:
+    """The game of a table; with `batches`, of a family also `instances` of them.
 
     **Raises:** `StudyError` that says where.
     """
@@ -123,7 +123,10 @@ def made_game(said: Any, where: str, rounds: int) -> Game:
         make: Callable[..., Any] = functools.partial(catalogue.INSTANCES[name].make, rounds)
         return _called(make, rest, where, ("noise", "sigma"))
     make = getattr(bandit_instances, name.replace("-", "_"))
-    return _called(make, rest, where, (*(p for p in parameters(make)[0] if p != "batch"), "noise", "sigma"))
+    if batches and "instances" in rest:
+        make = functools.partial(make, batch=rest.pop("instances"))
+    takes = [p for p in parameters(make)[0] if p != "batch"]
+    return _called(make, rest, where, (*takes, "noise", "sigma"))
 
 
 def made_players(said: Any, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
@@ -142,7 +145,7 @@ def made_players(said: Any, where: str, game: Game, rounds: int) -> tuple[Learne
     else:
         raise StudyError(f"{where}: expected a table with leader and follower, or an array of learners, got {said!r}")
     return tuple(
-        _learner(one, place, role, game, rounds)
+        made_learner(one, place, role, game, rounds)
         for one, place, role in zip(said, places, ("leader", *["follower"] * len(said)), strict=False)
     )
 
@@ -152,10 +155,14 @@ def _named_players(said: str, where: str, game: Game, rounds: int) -> tuple[Lear
     if not isinstance(game, StackelbergBandit) or said.count("/") != 1:
         raise StudyError(f"{where}: expected LEADER/FOLLOWER for a Stackelberg bandit, such as 'ucb/ucb', got {said!r}")
     pair = zip(("leader", "follower"), said.split("/"), strict=True)
-    return tuple(_learner({"name": name, "tuned": True}, where, role, game, rounds) for role, name in pair)
+    return tuple(made_learner({"name": name, "tuned": True}, where, role, game, rounds) for role, name in pair)
 
 
-def _learner(said: Any, where: str, role: str, game: Game, rounds: int) -> Learner:
+def made_learner(said: Any, where: str, role: str, game: Game, rounds: int) -> Learner:
+    """The learner of a table.
+
+    **Raises:** `StudyError` that says where.
+    """
     table = _table(said, where)
     if not isinstance(table.get("tuned", False), bool):
         raise StudyError(f"{where}.tuned: expected true or false, got {table['tuned']!r}")

@@ -1,6 +1,7 @@
 """What experiments measure of a run beside what it records: distances to equilibria, and regrets."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import chex
@@ -10,15 +11,28 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from stackjax.equilibria import (
+    Benchmark,
+    self_tolerant_benchmarks,
+    stackelberg_benchmarks,
+    tolerant_benchmarks,
+)
 from stackjax.equilibria.regret import pseudo_regret
-from stackjax.experiments.regret import BENCHMARKS
+from stackjax.experiments.run import Measure
 from stackjax.experiments.settings import Setting, called, is_maker
+from stackjax.experiments.store import Arrays
 from stackjax.games import StackelbergBandit
 from stackjax.protocols import Action, Game
 from stackjax.spaces import Space
-from stackjax.trace import Status, Trace
+from stackjax.trace import Trace
 
 EQUILIBRIA = ("nash", "stackelberg")
+#: The benchmarks by their names, each a function of both players' means and of gamma.
+BENCHMARKS: Mapping[str, Callable[[Any, Any, Any], Benchmark]] = {
+    "tolerant": tolerant_benchmarks,
+    "self-tolerant": self_tolerant_benchmarks,
+    "stackelberg": lambda U1, U2, gamma: stackelberg_benchmarks(U1, U2),
+}
 JointAction = tuple[Action, ...]
 
 
@@ -69,25 +83,42 @@ def stacked(games: Sequence[Sequence[JointAction]]) -> JointAction:
     return jax.tree.map(lambda *xs: np.stack(xs).reshape(len(rows), most, *xs[0].shape), *flat)
 
 
-def points_of(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str, Points]:
-    """The equilibria of all settings' games, by kind; kinds that no game knows are left out.
+def distances_to(
+    settings: Sequence[Setting], given: Mapping[str, Any], names: Sequence[str] = EQUILIBRIA
+) -> list[Measure]:
+    """Each player's distance to its part of the nearest equilibrium, `distance_to_nash`, ...: kinds that are known.
 
-    **Arguments:** `given`: by kind None (those that the games know), equilibria, or a function of swept names.
+    **Arguments:** `settings` that one program plays; `given`: by kind None (those that the games know), equilibria, or
+    a function of swept names.
     """
-    found = {}
-    for name, said in given.items():
-        games: dict[Any, list[JointAction]] = {}
-        each = {id(setting.game): setting.game for setting in settings}  # many settings have the same one
-        bits = {} if is_maker(said) else {at: _bits(game) for at, game in each.items()}
-        own: list[Any] = [bits.get(id(setting.game), i) for i, setting in enumerate(settings)]
-        for which, setting in zip(own, settings, strict=True):
-            if which not in games:
-                points = called(said, setting.values, {"game": setting.game}) if is_maker(said) else said
-                games[which] = known(setting.game, name, points)
-        if any(games.values()):
-            places = {which: at for at, which in enumerate(games)}
-            found[name] = Points(stacked(list(games.values())), np.asarray([places[which] for which in own]))
-    return found
+    return [
+        Measure((f"distance_to_{name}",), functools.partial(_to_points, f"distance_to_{name}", points))
+        for name in names
+        if (points := points_of(settings, name, given.get(name))) is not None
+    ]
+
+
+def _to_points(name: str, points: Points, game: Any, trace: Trace, at: np.ndarray) -> Arrays:
+    if not jax.tree.leaves(trace.strategies):
+        return {}
+    each = jax.tree.map(lambda x: x[points.which[at]], points.actions)
+    return {name: (("rounds", "player"), distances(game, trace.strategies, each))}
+
+
+def points_of(settings: Sequence[Setting], name: str, given: Any) -> Points | None:
+    """The equilibria of a kind of all settings' games; None if no game knows one."""
+    games: dict[Any, list[JointAction]] = {}
+    each = {id(setting.game): setting.game for setting in settings}  # many settings have the same one
+    bits = {} if is_maker(given) else {at: _bits(game) for at, game in each.items()}
+    own: list[Any] = [bits.get(id(setting.game), i) for i, setting in enumerate(settings)]
+    for which, setting in zip(own, settings, strict=True):
+        if which not in games:
+            points = called(given, setting.values, {"game": setting.game}) if is_maker(given) else given
+            games[which] = known(setting.game, name, points)
+    if not any(games.values()):
+        return None
+    places = {which: at for at, which in enumerate(games)}
+    return Points(stacked(list(games.values())), np.asarray([places[which] for which in own]))
 
 
 def _bits(game: Game) -> Any:
@@ -122,6 +153,23 @@ def _distances(space: Space, strategies: Any, points: Any) -> Float[Array, "runs
     return jax.vmap(jax.vmap(jax.vmap(space.distance, (0, None)), (None, 0)))(strategies, points)
 
 
+def regret_against(
+    settings: Sequence[Setting], benchmark: str, gammas: Sequence[Any], dims: tuple[str, ...] = ()
+) -> Measure:
+    """Both players' pseudo-regrets, `regret`, in Stackelberg bandits that one program plays.
+
+    **Arguments:** `benchmark`: its name; `gammas`: with each of which they are measured, along the dimension in `dims`
+    if there is one; a setting that has its own `gamma` has that.
+    """
+    values = values_of(settings, benchmark, gammas)
+
+    def measured(game: Any, trace: Trace, at: np.ndarray) -> Arrays:
+        each = [pseudo_regret(game, trace, values[at, i]) for i in range(values.shape[1])]
+        return {"regret": ((*dims, "rounds", "player"), np.stack(each, axis=1) if dims else each[0])}
+
+    return Measure(("regret",), measured, complete=True)
+
+
 def values_of(
     settings: Sequence[Setting], benchmark: Any, gammas: Sequence[Any]
 ) -> Float[np.ndarray, "settings gammas 2"]:
@@ -137,10 +185,3 @@ def values_of(
                 found[bits, tolerated] = np.asarray(known, np.float64)
             rows.append(found[bits, tolerated])
     return np.stack(rows).reshape(len(settings), -1, 2)
-
-
-def regrets(game: Game, trace: Trace, values: Array) -> Float[np.ndarray, "runs gammas K players"]:
-    """Pseudo-regrets, NaN where a replicate failed; `values` `[runs, gammas, 2]`."""
-    assert isinstance(game, StackelbergBandit)
-    found = np.stack([pseudo_regret(game, trace, values[:, i]) for i in range(values.shape[1])], axis=1)
-    return np.where((np.asarray(trace.status) == Status.OK)[:, None, None, None], found, np.nan)

@@ -1,0 +1,183 @@
+"""How commands play experiments: the options that they share, and what becomes of a result or an error."""
+
+import functools
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from stackjax.cli._common import Real, Whole, save_figure, terminal, writable
+
+if TYPE_CHECKING:
+    import xarray
+
+    from stackjax.experiments import Estimate
+
+_NOTES = 2  # shown at most: tables have what they are about
+
+
+class How(NamedTuple):
+    """How an experiment is played, as options say: their values, by their names."""
+
+    out: Path | None
+    dry_run: bool
+    overwrite: bool
+    budget: float | None
+    checkpoint: int | None
+    quiet: bool
+
+
+def options(default: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options of a command that plays an experiment, which gets them as one argument, `how`.
+
+    **Arguments:** `default`: where its result goes; `name`: of the result in a folder, for commands that take one.
+    """
+    where = f"The result, a name in .nc; its figure goes beside it.  [default: {default}]"
+    if name is not None:
+        where = (
+            f"Folder for {name}.nc and {name}.png, which are replaced if they are of another configuration; or a name "
+            f"in .nc, which isn't.  [default: {default}]"
+        )
+    given = (
+        click.option("--out", type=click.Path(path_type=Path), help=where),
+        click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing."),
+        click.option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
+        click.option(
+            "--budget",
+            type=Real(0.0, min_open=True),
+            help="GiB that what is played at once may take, on each device.  "
+            "[default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
+        ),
+        click.option(
+            "--checkpoint",
+            type=Whole(1, 2**31 - 1),
+            metavar="ROUNDS",
+            help="Of long runs, keep also segments of so many rounds.  [default: whole runs]",
+        ),
+        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+    )
+
+    def added(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def command(**said: Any) -> None:
+            function(how=How(**{name: said.pop(name) for name in How._fields}), **said)
+
+        found: Callable[..., None] = command
+        for option in reversed(given):
+            found = option(found)
+        return found
+
+    return added
+
+
+def target(how: How, default: Path, name: str | None = None) -> tuple[Path, bool]:
+    """The result's file, and whether another one is replaced there: in a folder it is.
+
+    **Arguments:** `name`: of the result in a folder, for commands that take one.
+    """
+    out = default if how.out is None else how.out
+    if out.suffix == ".nc":
+        return out, how.overwrite
+    if name is None:
+        raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
+    if not how.dry_run:
+        writable(out, "--out")
+    return out / f"{name}.nc", True
+
+
+def perform(
+    driver: Callable[..., "xarray.Dataset"],
+    words: Sequence[str],
+    how: How,
+    out: tuple[Path, bool],
+    heading: str | None = None,
+    notes: Sequence[str] = (),
+    usage: bool = True,
+) -> None:
+    """Play an experiment, or say what that would be; write its figure, and print its table.
+
+    **Arguments:** `driver`: a function of the keywords `experiments.How`; `words`: the command, without `how`; `out`:
+    as `target` says; `heading`: of the table, default the result's title; `usage`: whether a value that is refused is
+    the command line's.
+    """
+    from stackjax.experiments import Interrupted
+    from stackjax.experiments.estimate import estimated
+    from stackjax.experiments.run import planned
+
+    path, overwrite = out
+    budget = None if how.budget is None else max(int(how.budget * 2**30), 1)
+    try:
+        if how.dry_run:
+            _show(estimated(*planned(driver, budget=budget)))
+            return
+        words = ["stackjax", *words]
+        words += [] if how.out is None else ["--out", str(how.out)]
+        words += [] if how.checkpoint is None else ["--checkpoint", str(how.checkpoint)]
+        dataset = driver(
+            out=path,
+            overwrite=overwrite,
+            budget=budget,
+            checkpoint=how.checkpoint,
+            progress=False if how.quiet else None,
+            command=shlex.join(words),
+        )
+    except Interrupted as stopped:
+        click.echo(f"\n{stopped}", err=True)
+        raise SystemExit(130) from None
+    except (OSError, TypeError, ValueError) as error:
+        places = [note for note in getattr(error, "__notes__", []) if note.startswith("(in ")]  # JAX adds other ones
+        text = " ".join([str(error), *places])
+        refused = usage and not isinstance(error, OSError)
+        raise (click.UsageError(text) if refused else click.ClickException(text)) from None
+    import jax
+
+    if jax.process_index() == 0:
+        _deliver(dataset, path, how.quiet, heading, notes)
+
+
+def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | None, notes: Sequence[str]) -> None:
+    """The figure beside the result, and the table with the first notes."""
+    from stackjax import plots
+
+    figure = out.with_suffix(".png")
+    try:
+        save_figure(plots.plot_result(dataset), figure)
+        said = f"figure {figure}"
+    except (OSError, ValueError) as error:  # too many panels, say: the data are there
+        said = f"no figure: {error}"
+    if quiet:
+        return
+    from stackjax import experiments
+
+    console = terminal()
+    console.print(f"\n[bold]{dataset.attrs['title']}[/bold]" if heading is None else f"\n{heading}")
+    console.print(experiments.table(dataset, console.width))
+    for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
+        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+    console.print(f"data   {out}\n{said}", highlight=False, soft_wrap=True)
+
+
+def _show(found: "Estimate") -> None:
+    """What a run would do."""
+    from stackjax.experiments.memory import size_text
+
+    axes = " x ".join(f"{size} {name}" for name, size in found.axes.items()) or "1 setting"
+    lines = [
+        f"settings  {axes}: {found.settings}, each in {found.replicates} replicates of {found.rounds} rounds",
+        f"programs  {found.programs}, compiled in {found.compile_seconds:.1f} s",
+        f"chunks    {found.chunks} of up to {found.chunk} of the {found.runs} runs",
+        f"memory    {size_text(found.chunk_bytes)} for a chunk",
+        f"time      about {_duration(found.seconds)} (from a sample of {found.sample_rounds} rounds)",
+        f"data      about {size_text(found.result_bytes)} in memory",
+        f"devices   {', '.join(found.devices)}",
+    ]
+    click.echo("\n".join(lines))
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds:.1f} seconds"
