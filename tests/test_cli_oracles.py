@@ -1,5 +1,7 @@
 """`stackjax compare GAME --oracle NAME`: what it prints, what it writes, and its one-line errors."""
 
+import sys
+
 import pytest
 
 from stackjax import catalogue, experiments

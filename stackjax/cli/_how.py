@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stackjax.cli._common import Real, Whole, save_figure, terminal, writable
+from stackjax.cli._common import Real, Whole, save_figure, terminal
 
 if TYPE_CHECKING:
     import xarray
@@ -72,26 +72,32 @@ def options(default: str, name: str | None = None) -> Callable[[Callable[..., No
     return added
 
 
-def target(how: How, default: Path, name: str | None = None) -> tuple[Path, bool]:
-    """The result's file, and whether another one is replaced there: in a folder it is.
+class Target(NamedTuple):
+    """The result's file, and whether another one is replaced there: in a folder that was named it is."""
+
+    path: Path
+    overwrite: bool
+    folder: bool = False
+
+
+def target(how: How, default: Path, name: str | None = None) -> Target:
+    """Where a result goes.
 
     **Arguments:** `name`: of the result in a folder, for commands that take one.
     """
     out = default if how.out is None else how.out
     if out.suffix == ".nc":
-        return out, how.overwrite
+        return Target(out, how.overwrite)
     if name is None:
         raise click.BadParameter(f"expected a name in .nc, got {out}", param_hint="'--out'")
-    if not how.dry_run:
-        writable(out, "--out")
-    return out / f"{name}.nc", True
+    return Target(out / f"{name}.nc", True, folder=True)
 
 
 def perform(
     driver: Callable[..., "xarray.Dataset"],
     words: Sequence[str],
     how: How,
-    out: tuple[Path, bool],
+    out: Target,
     heading: str | None = None,
     notes: Sequence[str] = (),
     usage: bool = True,
@@ -106,18 +112,16 @@ def perform(
     from stackjax.experiments.estimate import estimated
     from stackjax.experiments.run import planned
 
-    path, overwrite = out
     budget = None if how.budget is None else max(int(how.budget * 2**30), 1)
     try:
         if how.dry_run:
             _show(estimated(*planned(driver, budget=budget)))
             return
-        words = ["stackjax", *words]
-        words += [] if how.out is None else ["--out", str(how.out)]
+        words = ["stackjax", *words] + ([] if out.folder else ["--out", str(out.path)])
         words += [] if how.checkpoint is None else ["--checkpoint", str(how.checkpoint)]
         dataset = driver(
-            out=path,
-            overwrite=overwrite,
+            out=out.path,
+            overwrite=out.overwrite,
             budget=budget,
             checkpoint=how.checkpoint,
             progress=False if how.quiet else None,
@@ -129,12 +133,14 @@ def perform(
     except (OSError, TypeError, ValueError) as error:
         places = [note for note in getattr(error, "__notes__", []) if note.startswith("(in ")]  # JAX adds other ones
         text = " ".join([str(error), *places])
+        if out.folder and text.startswith("can't write in the folder"):
+            raise click.BadParameter(text, param_hint="'--out'") from None
         refused = usage and not isinstance(error, OSError)
         raise (click.UsageError(text) if refused else click.ClickException(text)) from None
     import jax
 
     if jax.process_index() == 0:
-        _deliver(dataset, path, how.quiet, heading, notes)
+        _deliver(dataset, out.path, how.quiet, heading, notes)
 
 
 def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | None, notes: Sequence[str]) -> None:

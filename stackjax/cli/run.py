@@ -44,7 +44,7 @@ def command(
     if how.out is None and file.suffix == ".nc":
         raise click.UsageError("--out: expected a name for what a result's configuration gives again")
     out = _how.target(how, Path("results", file.stem + ".nc"))
-    _how.perform(study.play, ["run", str(file)], how._replace(out=out[0]), out, usage=False)
+    _how.perform(study.play, ["run", str(file)], how, out, usage=False)
 
 
 def _join(distributed: bool, coordinator: str | None, processes: int | None, process: int | None) -> None:

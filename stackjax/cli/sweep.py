@@ -57,7 +57,7 @@ def command(
     said += [] if methods is None else ["--methods", methods]
     said += ["--replicates", replicates, "--rounds", found.options["rounds"], "--seed", seed]
     out = _how.target(how, Path("results", f"sweep_{game}.nc"))
-    _how.perform(found.play, [str(word) for word in said], how._replace(out=out[0]), out, usage=False)
+    _how.perform(found.play, [str(word) for word in said], how, out, usage=False)
 
 
 def _configuration(

@@ -70,7 +70,10 @@ def estimated(experiment: Experiment, how: How) -> Estimate:
             sample = min(rounds, 10 * sample)
         seconds += len(own) * spent * rounds / sample
         sampled = max(sampled, sample)
-    kept = [record_bytes(s.game, record, s.rounds, experiment.keep) for s in runs.settings]
+    kept = [
+        record_bytes(s.game, record, s.rounds, experiment.keep)[0] * len(record.points(0, s.rounds))
+        for s in runs.settings
+    ]
     more = (experiment.words or {}).get("settings", len(runs.settings)) // len(runs.settings)
     return Estimate(
         axes=dict(experiment.axes or experiment.dims),
@@ -82,7 +85,7 @@ def estimated(experiment: Experiment, how: How) -> Estimate:
         chunks=len(chunks),
         chunk=max(sizes),
         chunk_bytes=max(bytes_),
-        result_bytes=more * experiment.ids.size * sum(size * points for size, points in kept),
+        result_bytes=more * experiment.ids.size * sum(kept),
         compile_seconds=compiling,
         seconds=seconds,
         sample_rounds=sampled,

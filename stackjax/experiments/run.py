@@ -226,6 +226,7 @@ class Runs:
             raise ValueError("replicates: settings with replicates of their own would have more than 2^32 ids")
         self.groups = groups_of(self.settings, ids)
         self.measures: list[Sequence[Measure]] = []
+        self._compiling = [0.0] * len(self.groups)  # seconds, until a chunk has told them
         for group in self.groups:
             own = [self.settings[i] for i in group.members]
             if group.skip_phases:
@@ -295,6 +296,8 @@ class Runs:
                 jax.block_until_ready(trace)
                 compiling = compiled()
                 seconds = time.perf_counter() - began - compiling
+            compiling += self._compiling[chunk.group]
+            self._compiling[chunk.group] = 0.0
             found = _cut(self._measured(chunk, players[0], trace), points)
             for name, value in zip(_SPENT, (seconds, compiling), strict=True):
                 found[name] = ((), np.full(chunk.size, value / chunk.size))
@@ -359,7 +362,12 @@ class Runs:
         """The number of runs in a chunk, for each group."""
         few = len(self.where())
         if chunk is None:
-            return [chunk_size(self.kind(group), budget, self.where()) for group in range(len(self.groups))]
+            found = []
+            for group in range(len(self.groups)):
+                with compilation() as compiled:
+                    found.append(chunk_size(self.kind(group), budget, self.where()))
+                self._compiling[group] = compiled()
+            return found
         size = -(-chunk // few) * few  # a multiple of the number of devices, so that every one has as many
         return [min(size, -(-self.count(group) // few) * few) for group in range(len(self.groups))]
 

@@ -126,7 +126,12 @@ class Study(NamedTuple):
     def _driver(self) -> Callable[..., "xarray.Dataset"]:
         if self.kind == "metagame":
             return functools.partial(metagame, self.methods["leaders"], self.methods["followers"], self.game)
-        drivers: dict[str, Callable[..., Any]] = {"sweep": sweep, "comparison": compare, "regret": regret, "leading": lead}
+        drivers: dict[str, Callable[..., Any]] = {
+            "sweep": sweep,
+            "comparison": compare,
+            "regret": regret,
+            "leading": lead,
+        }
         return functools.partial(drivers[self.kind], self.game, self.methods)
 
 

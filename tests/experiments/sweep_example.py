@@ -43,4 +43,4 @@ if __name__ == "__main__":
         raise SystemExit
     if process:
         jax.distributed.initialize(process[1], num_processes=2, process_id=int(process[0]))
-    played(out=out)
+    played(out=out, overwrite=bool(process))

@@ -1,18 +1,18 @@
-"""How many runs are played at once: programs whose memory is known, a budget, and what a process takes beside."""
+"""How many runs are played at once, by programs whose memory is known and a budget; and what results take."""
 
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from stackjax.experiments._assembly import Tables
-from stackjax.experiments._chunks import Kind, Sizes, sizes
-from stackjax.experiments._prepared import prepared
 
 from stackjax import Record, experiments
-from stackjax.experiments import _chunks, _memory
+from stackjax.experiments import memory
+from stackjax.experiments.memory import Kind, check_fits, chunk_size, needed, record_bytes
+from stackjax.experiments.run import Runs, Tables, planned
 from stackjax.games import CournotDuopoly
-from stackjax.learners import Fixed
+from stackjax.learners import Fixed, GradientAscent
 
 MIB = 2**20
 OVER = {"leader.action": np.linspace(10.0, 20.0, 300)}
@@ -43,16 +43,9 @@ class Program:
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
-    """Two cores, 1000 MiB, of which the process has 150; it takes 20 more whenever it is asked."""
-    asked = []
-
-    def resident():
-        asked.append(1)
-        return (150 + 20 * len(asked)) * MIB
-
-    monkeypatch.setattr(_chunks, "_cores", lambda: 2)
-    monkeypatch.setattr(_chunks, "physical_memory", lambda: 1000 * MIB)
-    monkeypatch.setattr(_chunks, "resident", resident)
+    """Two cores, 1000 MiB."""
+    monkeypatch.setattr(memory, "_cores", lambda: 2)
+    monkeypatch.setattr(memory, "physical_memory", lambda: 1000 * MIB)
     Program.compiled = []
 
 
@@ -63,80 +56,82 @@ def kind(runs, host=0, devices=1):
 @pytest.mark.parametrize(
     ("runs", "host", "budget", "devices", "expected"),
     [
-        (100, 0, None, [CPU], [100]),  # a quarter of the machine
-        (300, 0, None, [CPU], [150]),  # at most 245, in chunks of one size
-        (300, 0, None, [GPU], [300]),
-        (900, 0, None, [GPU], [450]),  # at most 795
-        (300, MIB, None, [CPU], [100]),  # at most 122
-        (300, MIB, None, [GPU], [300]),  # the host's memory is another one
-        (300, 0, 105 * MIB, [GPU], [100]),
-        (301, 0, 105 * MIB, [GPU], [76]),
-        (300, 0, 30 * MIB, [GPU, GPU], [50]),  # 25 on each
-        (301, 0, 30 * MIB, [GPU, GPU], [44]),
-        (9000, 0, 10**12, [CPU], [1000]),  # 500 on each core: more don't run faster
-        (9000, 0, 10**12, [CPU] * 2, [1000]),
+        (100, 0, None, [CPU], 100),  # a quarter of the machine
+        (300, 0, None, [CPU], 150),  # at most 245, in chunks of one size
+        (300, 0, None, [GPU], 300),
+        (900, 0, None, [GPU], 450),  # at most 795
+        (300, MIB, None, [CPU], 100),  # at most 122
+        (300, MIB, None, [GPU], 300),  # the host's memory is another one
+        (300, 0, 105 * MIB, [GPU], 100),
+        (301, 0, 105 * MIB, [GPU], 76),
+        (300, 0, 30 * MIB, [GPU, GPU], 50),  # 25 on each
+        (301, 0, 30 * MIB, [GPU, GPU], 44),
+        (9000, 0, 10**12, [CPU], 1000),  # 500 on each core: more don't run faster
+        (9000, 0, 10**12, [CPU] * 2, 1000),
     ],
 )
 def test_as_many_as_fit(runs, host, budget, devices, expected):
-    assert sizes([kind(runs, host, len(devices))], budget, devices) == Sizes(expected)
-    assert Program.compiled[-1] == expected[0]  # no program in vain after it
+    assert chunk_size(kind(runs, host, len(devices)), budget, devices) == expected
 
 
 def test_one_program_where_everything_fits():
-    sizes([kind(100), kind(90)], None, [CPU])
-    assert Program.compiled == [100, 90]
+    chunk_size(kind(100), None, [CPU])
+    assert Program.compiled == [100]
 
 
-def test_what_the_process_takes_beside_is_taken_off():
-    """Grown by 70 MiB, 80 in whole steps, and 48 for what comes later of two kinds: 72 are left of 200."""
-    found = sizes([kind(100), kind(45)], 200 * MIB, [CPU], before=120 * MIB)
-    assert found == Sizes([50, 45], 128 * MIB)  # at most 67: two chunks
-    assert sizes([kind(100)], 200 * MIB, [GPU], before=120 * MIB) == Sizes([100])
-
-
-def test_the_least_budget_is_said():
+def test_the_least_budget_is_told():
     with pytest.raises(ValueError) as caught:
-        sizes([kind(100)], 50 * MIB, [CPU], before=120 * MIB)
-    assert str(caught.value) == (
-        "budget: expected at least 118 MiB, got 50 MiB: one run takes 6 MiB, beside 112 MiB for programs and what goes "
-        "with them"
-    )
-    with pytest.raises(ValueError, match=r"at least 6 MiB, got 2 MiB: a run on each of 2 devices takes 6 MiB$"):
-        sizes([kind(100, devices=2)], 2 * MIB, [GPU, GPU])
+        chunk_size(kind(100), 2 * MIB, [CPU])
+    assert str(caught.value) == "budget: expected at least 6 MiB, got 2 MiB: one run takes as much"
+    with pytest.raises(ValueError, match=r"at least 6 MiB, got 2 MiB: a run on each of 2 devices takes as much$"):
+        chunk_size(kind(100, devices=2), 2 * MIB, [GPU, GPU])
 
 
 def test_real_programs():
     """As the compiler says of them: half of the memory is for half of the runs, or nearly so."""
-    made = prepared(CournotDuopoly(), (Fixed(1.0), Fixed(1.0)), OVER, **OPTIONS)
-    (own,), device = made.kinds(), made.runs.devices
-    budget = _chunks.needed(own, 300, device) // 2
-    (size,) = sizes([own], budget, device).each
-    assert 100 <= size <= 150 and _chunks.needed(own, size, device) <= budget
+    pair = (Fixed(1.0), Fixed(1.0))
+    experiment, _ = planned(experiments.sweep, CournotDuopoly(), pair, OVER, **OPTIONS)
+    runs = Runs(experiment, experiment.settings, None)
+    own, device = runs.kind(0), runs.where()
+    budget = needed(own, 300, device) // 2
+    size = chunk_size(own, budget, device)
+    assert 100 <= size <= 150 and needed(own, size, device) <= budget
 
 
-def test_memory_of_this_process():
-    """Grown by an array that is there, and no more by one that was freed and given back."""
-    before = _memory.resident()
-    if not before:
-        pytest.skip("the system doesn't say")
-    array = np.ones(16 * MIB)
-    assert _memory.resident() - before > 100 * MIB
-    del array
-    _memory.give_back()
-    assert _memory.resident() - before < 64 * MIB
+def test_the_memory_of_records_is_estimated():
+    """The estimate is what the dataset takes, up to what there is once a replicate."""
+    methods = {"a": (GradientAscent(0.1), GradientAscent(0.2)), "b": (GradientAscent(0.1), Fixed(2.0))}
+    data = experiments.compare(CournotDuopoly(), methods, rounds=30, replicates=6)
+    reported = {"weakly_active_0"}  # what learners report is left out
+    recorded = sum(v.nbytes for name, v in data.data_vars.items() if "rounds" in v.dims and name not in reported)
+    size, points = record_bytes(CournotDuopoly(), Record.log_spaced(30), 30)
+    assert (points, 2 * 6 * points * size) == (30, recorded)
+    more, _ = record_bytes(CournotDuopoly(), Record.log_spaced(30, metrics=lambda x, y: {"a": jnp.stack([x, y])}), 30)
+    less, _ = record_bytes(CournotDuopoly(), Record.log_spaced(30, payoffs=None), 30)
+    assert (more - size, size - less) == (8, 8)
+
+
+def test_half_of_the_memory_is_for_results():
+    check_fits({"methods": 5, "replicates": 100}, MIB)
+    with pytest.raises(ValueError) as caught:
+        check_fits({"methods": 5, "replicates": 101}, MIB)
+    assert str(caught.value) == (
+        "replicates: 5 methods x 101 replicates of 1048576 bytes would take about 0.493 GiB; the limit is 0.488 GiB, "
+        "half of this machine's memory"
+    )
 
 
 def test_a_budget_that_is_too_small_is_refused():
-    said = r"^budget: expected at least .* MiB, got 1 KiB: one run takes .*, beside .* MiB"
+    said = r"^budget: expected at least .*, got 16 bytes: one run takes as much"
     with pytest.raises(ValueError, match=said):
-        experiments.sweep(CournotDuopoly(), (Fixed(1.0), Fixed(1.0)), OVER, budget=1024, **OPTIONS)
+        experiments.sweep(CournotDuopoly(), (Fixed(1.0), Fixed(1.0)), OVER, budget=16, **OPTIONS)
 
 
 def test_what_repeats_is_kept_once_as_long_as_it_does():
     """Rows that are equal in every chunk are a view; the first other row makes a table of its own of them."""
 
     def filled(*chunks):
-        tables = Tables([SimpleNamespace(members=[0, 1, 2])], 2)
+        tables = Tables([np.arange(3)], 2)
         for i, chunk in enumerate(chunks):
             tables.fill(0, 2 * i, {"calls": (("rounds",), chunk)})
         ((_, _, found),) = tables.whole()

@@ -92,15 +92,13 @@ def test_distances_are_those_of_the_players_spaces():
     np.testing.assert_allclose(data["distance_to_nash"][0, 0, 0], [2 * math.pi - 6, 6], rtol=1e-5)
 
 
-def test_pieces_change_nothing(monkeypatch):
-    """Two pieces of three: the last one is filled up with a copy, which is dropped."""
-    module = sys.modules[experiments.compare.__module__]
+def test_chunks_change_nothing():
+    """Two chunks of three: the last one is filled up with a copy, which is dropped."""
     methods = {"ascent": METHODS["ascent"]}
     ids = [7, 3, 11, 2, 5]
     options = {"rounds": 10, "replicates": ids, "start": (jnp.linspace(10.0, 60.0, 5), 30.0)}
     whole = experiments.compare(DUOPOLY, methods, **options)
-    monkeypatch.setattr(module, "_PIECE", 4)
-    pieces = experiments.compare(DUOPOLY, methods, **options)
+    pieces = experiments.compare(DUOPOLY, methods, chunk=3, **options)
     assert pieces["replicate"].values.tolist() == ids
     np.testing.assert_allclose(pieces["initial_0"][0], np.linspace(10, 60, 5), rtol=1e-6)
     for name in ("strategy_0", "strategy_1", "payoffs", "distance_to_nash", "gradients_calls"):
@@ -232,23 +230,6 @@ def test_bad_arguments_are_named(options, message):
 def test_arguments_of_other_types_are_named(options, message):
     with pytest.raises(TypeError, match=message):
         experiments.compare(DUOPOLY, **({"methods": METHODS, "rounds": 5, "replicates": 2} | options))
-
-
-def test_the_memory_of_a_comparison_is_estimated(duopoly, monkeypatch):
-    """The estimate is what the dataset takes, up to what there is once a replicate; half of the memory is allowed."""
-    check = sys.modules[experiments.compare.__module__].check_memory
-    reported = {"weakly_active_0"}  # what learners report is left out
-    recorded = sum(v.nbytes for name, v in duopoly.data_vars.items() if "rounds" in v.dims and name not in reported)
-    for pages, fits in ((2 * recorded, True), (2 * recorded - 2, False)):
-        monkeypatch.setattr("os.sysconf", lambda name, pages=pages: pages if name == "SC_PHYS_PAGES" else 1)
-        if fits:
-            check(DUOPOLY, 2, 30, 6)
-        else:
-            with pytest.raises(ValueError, match="replicates: 2 methods"):
-                check(DUOPOLY, 2, 30, 6)
-            with pytest.raises(ValueError, match="replicates: 2 methods"):
-                check(DUOPOLY, 2, 30, 6, Record.log_spaced(30, metrics=lambda x, y: {"a": jnp.stack([x, y])}))
-            check(DUOPOLY, 2, 30, 6, Record.log_spaced(30, payoffs=None))
 
 
 def test_an_error_names_its_method():

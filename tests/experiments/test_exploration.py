@@ -14,7 +14,7 @@ FOLLOWERS = {"short": PerArm(ExploreThenCommit(1)), "long": PerArm(PhasedUCB([3]
 
 def warned(experiment, monkeypatch, *arguments, **options):
     """What it warns of before it plays."""
-    monkeypatch.setattr(sys.modules[experiment.__module__], "play", None)
+    monkeypatch.setattr(sys.modules[experiments.run.__module__], "play", None)
     with pytest.warns(UserWarning) as caught, pytest.raises(TypeError, match="not callable"):
         experiment(*arguments, **options)
     return [str(warning.message) for warning in caught]

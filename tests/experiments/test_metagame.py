@@ -304,7 +304,7 @@ def test_it_is_kept_in_a_file_and_solved_again_in_part(data, tmp_path):
         ({"horizon": 2**31}, ValueError, r"horizon: expected at most 2\^31 - 1 rounds"),
         ({"replicates": 0}, ValueError, "replicates: expected at least 1, got 0"),
         ({"replicates": None}, ValueError, "replicates: expected a number or ids, got None"),
-        ({"replicates": 4_000_000_000}, ValueError, "replicates: 1 instances x 4000000000 replicates of .* bytes"),
+        ({"replicates": 4_000_000_000}, ValueError, "replicates: 1 pairs x 1 instances x 4000000000 replicates of"),
         ({"replicates": 1}, ValueError, "resample: expected at least two replicates to resample, got 1"),
         ({"resample": "instances"}, ValueError, "resample: expected at least two instances to resample, got 1"),
         ({"resample": "pairs"}, ValueError, 'resample: expected "replicates" or "instances", got \'pairs\''),

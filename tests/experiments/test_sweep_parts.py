@@ -18,12 +18,14 @@ import sweep_example
 import xarray
 
 from stackjax import Record, experiments, play
-from stackjax.experiments import OtherConfigurationError
+from stackjax.experiments import OtherConfigurationError, store
 from stackjax.experiments.measure import BENCHMARKS
 from stackjax.experiments.store import Parts, differences, read
 from stackjax.games import bandit_instances
 from stackjax.learners import EpsilonGreedy, Fixed
 from stackjax.play import _run
+
+ENGINE = sys.modules[experiments.run.__module__]
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +191,16 @@ def test_a_checkpoint_needs_a_file():
 
 
 def test_two_processes_share_it(whole, environment, tmp_path):
-    """Over a loopback coordinator; each writes its parts, the first one the file; the data are one's bit for bit."""
+    """Over a loopback coordinator; each writes its parts, the first one the file; the data are one's bit for bit.
+
+    A result of another configuration that stands there, and parts of one, are to be overwritten.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     out = tmp_path / "a.nc"
+    experiments.save(whole.assign_attrs(configuration='{"rounds": 1}'), out)
+    Parts(out, {"rounds": 2}).begin([[1], [[1]]])
     runs = [process(out, i, address, environment=environment) for i in range(2)]
     for run in runs:
         said, _ = run.communicate(timeout=180)
@@ -296,8 +303,6 @@ import resource, sys
 sys.path.insert(0, sys.argv[2])
 import sweep_example
 from stackjax.experiments import store
-
-ENGINE = sys.modules[experiments.run.__module__]
 store.EVERY = 0.0
 inner = store.Parts.flush
 def flush(self):
@@ -340,44 +345,44 @@ def test_a_folder_without_write_permission(tmp_path, monkeypatch):
 
 def test_a_part_that_is_damaged_is_played_again(tmp_path, monkeypatch):
     """As a disk may damage it: no process of ours leaves one."""
-    store = Parts(tmp_path / "a.nc", {"x": 1})
-    store.begin([2])
+    parts = Parts(tmp_path / "a.nc", {"x": 1})
+    parts.begin([2])
     arrays = {"strategy_0['w']": (("rounds",), np.arange(6.0).reshape(2, 3)), "status": ((), np.zeros(2, np.int32))}
-    store.keep(0, arrays)
-    store.keep(1, arrays)
-    store.flush()
-    store.keep(2, arrays)
-    store.flush()
-    (first, second) = sorted(store.folder.glob("part-*"))
-    assert store.done() == {0: first, 1: first, 2: second}
+    parts.keep(0, arrays)
+    parts.keep(1, arrays)
+    parts.flush()
+    parts.keep(2, arrays)
+    parts.flush()
+    (first, second) = sorted(parts.folder.glob("part-*"))
+    assert parts.done() == {0: first, 1: first, 2: second}
     ((number, found), _) = read(first)
     assert number == 0 and found["strategy_0['w']"][0] == ("rounds",)
     np.testing.assert_array_equal(found["strategy_0['w']"][1], arrays["strategy_0['w']"][1])
     first.write_bytes(first.read_bytes()[:100])
     with pytest.warns(UserWarning, match="part-00000000.npz is damaged; its runs are played again"):
-        assert store.done() == {2: second}
+        assert parts.done() == {2: second}
     assert not first.exists()
     with monkeypatch.context() as patch:  # what can't be read now isn't removed
         patch.setattr(store, "_check", lambda path, plan: (_ for _ in ()).throw(PermissionError(path)))
         assert Parts(tmp_path / "a.nc", {"x": 1}).done() == {} and second.exists()
-    store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
-    assert store.reached(3) is None  # not so soon
-    store.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=True)
-    rounds, _, state = store.reached(3)
+    parts.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=False)
+    assert parts.reached(3) is None  # not so soon
+    parts.reach(3, 50, arrays, lambda: {"0": ((), np.ones(2))}, now=True)
+    rounds, _, state = parts.reached(3)
     assert rounds == 50 and state["0"][1].tolist() == [1.0, 1.0]
-    (checkpoint,) = store.folder.glob("reached-*")
+    (checkpoint,) = parts.folder.glob("reached-*")
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
-    assert store.reached(3) is None
+    assert parts.reached(3) is None
 
 
 def test_no_flipped_bit_of_a_part_passes(tmp_path):
     """Of every byte of its header and its directory, and of a hundred in between: it is named, or changes nothing."""
-    store = Parts(tmp_path / "a.nc", {"x": 1})
-    store.begin([1])
+    parts = Parts(tmp_path / "a.nc", {"x": 1})
+    parts.begin([1])
     values = np.random.default_rng(0).normal(size=(2, 300))
-    store.keep(0, {"payoffs": (("player", "rounds"), values)})
-    store.flush()
-    (path,) = store.folder.glob("part-*")
+    parts.keep(0, {"payoffs": (("player", "rounds"), values)})
+    parts.flush()
+    (path,) = parts.folder.glob("part-*")
     whole, rng, named = path.read_bytes(), np.random.default_rng(1), 0
     ends = [*range(120), *range(len(whole) - 120, len(whole))]
     for place in [*ends, *rng.integers(len(whole), size=100)]:
@@ -398,15 +403,15 @@ def test_no_flipped_bit_of_a_part_passes(tmp_path):
 
 
 def test_another_form_of_the_folder_is_refused(tmp_path):
-    store = Parts(tmp_path / "a.nc", {"x": 1})
-    store.begin([2])
-    assert store.begun(False) == [2]
-    store.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
+    parts = Parts(tmp_path / "a.nc", {"x": 1})
+    parts.begin([2])
+    assert parts.begun(False) == [2]
+    parts.manifest.write_text(json.dumps({"form": 99, "plan": [2]}))
     with pytest.raises(OtherConfigurationError, match="form: 99 there, 4 now"):
-        store.begun(False)
-    store.manifest.write_text(json.dumps({"form": 4, "configuration": {"x": 1}}))
+        parts.begun(False)
+    parts.manifest.write_text(json.dumps({"form": 4, "configuration": {"x": 1}}))
     with pytest.raises(OtherConfigurationError, match="plan: nothing there"):
-        store.begun(False)
+        parts.begun(False)
 
 
 def test_differences_are_told_by_their_places():
