@@ -221,6 +221,10 @@ def _part(spacing: int) -> int:
     return best if best >= _PART // 8 else min(spacing, _PART)
 
 
+def _at_least_float32(dtype: Any) -> Any:
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
+
+
 def _later_status(status: Array, health: Health) -> Array:
     """The status after another round: the first failure stays."""
     now = jnp.where(health.inside, jnp.where(health.near, OK, DIVERGED), LEFT_SPACE)
@@ -265,7 +269,9 @@ class _OneReplicate:
         _, actions, paid, calls, _ = jax.eval_shape(lambda: players.round(jnp.int32(0), replicate, states))
         blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
         counts = jax.tree.map(lambda _: jnp.int32(0), calls)
-        sums = tuple(jnp.zeros((), players.dtype) for _ in (paid if self.recording.payoffs else "1") if self.summed)
+        # Block sums of half-precision payoffs would overflow, and stop growing where a payoff is a rounding.
+        kind = _at_least_float32(players.dtype)
+        sums = tuple(jnp.zeros((), kind) for _ in (paid if self.recording.payoffs else "1") if self.summed)
         visits = jnp.zeros(math.prod(map(arms_of, players.game.spaces)), jnp.int32) if self.counted else ()
         blank = blank if self.recording.strategies else ()
         return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank, visits)
@@ -290,7 +296,7 @@ class _OneReplicate:
         else:
             status = _later_status(status, health) if self.freeze == "values" else status
             states, counts = tree_where(status == OK, (states, counts), (c.states, c.calls))
-        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=True))
+        sums = tuple(s + p.astype(s.dtype) for s, p in zip(c.payoffs, paid, strict=True))
         actions = actions if self.recording.strategies else ()
         return Replicate(states, status, c.failed_at, sums, counts, actions, c.visits)
 
@@ -298,7 +304,7 @@ class _OneReplicate:
         players = self.make(self.shared, mapped)
         states, actions, paid, calls, strayed = players.round(t, replicate, c.states)
         status = jnp.where((c.status == OK) & strayed, LEFT_SPACE, c.status)
-        sums = tuple(s + p for s, p in zip(c.payoffs, paid, strict=False))
+        sums = tuple(s + p.astype(s.dtype) for s, p in zip(c.payoffs, paid, strict=False))
         counts = jax.tree.map(lambda s, n: s + jnp.asarray(n, jnp.int32), c.calls, calls)
         visits = players.visited(c.visits, actions) if self.counted else ()
         actions = actions if self.recording.strategies else ()
@@ -346,9 +352,11 @@ class _OneReplicate:
         strategies = players.strategies(c.states) if wanted else ()
         sums = c.payoffs if self.recording.payoffs else ()
         if self.finite and self.recording.payoffs == "exact":
-            counts = c.visits.astype(players.dtype)[None]
+            table = players.table()
+            table = table.astype(_at_least_float32(table.dtype))
+            counts = c.visits.astype(table.dtype)[None]
             # Not a product of matrices: GPUs round those, and 0 times an infinite payoff that nobody met is NaN.
-            sums = tuple(jnp.sum(jnp.where(counts > 0, players.table() * counts, 0), axis=1))
+            sums = tuple(jnp.sum(jnp.where(counts > 0, table * counts, 0), axis=1))
         means = [jnp.where(failed, jnp.nan, s / (end - begin).astype(s.dtype)) for s in sums]
         metrics = self.recording.metrics(*strategies) if self.recording.metrics else {}
         check_dictionary("metrics", metrics)

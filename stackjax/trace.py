@@ -100,7 +100,7 @@ class Trace(eqx.Module):
     - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
     - `payoffs [replicates, K, players]`: means over the rounds since the last record point (a payoff that isn't
       finite shows, and ends a replicate only with the state of a learner that uses it); NaN once a replicate
-      failed.
+      failed. In float32 at least, whatever the type of the run.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`; of a player that the game
       constrains also the largest `violation` of its constraints by the strategies, in the constraints' units.

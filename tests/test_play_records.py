@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from stackjax import Calls, Game, Learner, Record, Signal, play
-from stackjax.games import CournotDuopoly, Noisy, from_payoffs
+from stackjax.games import CournotDuopoly, Noisy, StackelbergBandit, from_payoffs
 from stackjax.learners import Every, Fixed, GradientAscent, HiC, HierarchicalAscent
 from stackjax.spaces import Euclidean
 from tests.clock import LINE, Clock, linear
@@ -282,3 +282,22 @@ def test_as_many_records_as_replicates_are_not_mixed_up():
     np.testing.assert_array_equal(trace.calls[0].payoffs, [[1, 1, 1], [1, 2, 2], [1, 2, 3]])
     np.testing.assert_array_equal(trace.calls[0].solves, [[2, 4, 6]] * 3)
     np.testing.assert_array_equal(trace.strategies[1], [[1, 2, 3]] * 3)
+
+
+@pytest.mark.parametrize("kind", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("record", [Record.every(4000), Record.log_spaced(2)], ids=["every", "log"])
+def test_payoffs_of_half_precision_are_summed_in_float32(kind, record):
+    """A block of 4000 payoffs: of 100 their sum is beyond float16; one of .1 wouldn't count beside a sum of 64."""
+    game = from_payoffs(lambda x, y: 100 * x, lambda x, y: y / 10, spaces=(Euclidean(()), Euclidean(())))
+    start = (jnp.ones((), kind), jnp.ones((), kind))
+    learners = (GradientAscent(1e-7), GradientAscent(1e-7))  # actions stay where they are
+    trace = play(game, *learners, key=KEY, rounds=4000, replicates=2, start=start, record=record).raise_if_failed()
+    assert trace.strategies[0].dtype == kind and trace.payoffs.dtype == jnp.float32
+    np.testing.assert_allclose(trace.payoffs[:, -1], [[100.0, 0.1]] * 2, rtol=float(jnp.finfo(kind).eps))
+
+
+def test_exact_payoffs_of_arms_in_half_precision():
+    """From counts that half precision can't hold."""
+    game = StackelbergBandit(jnp.full((1, 1), 0.1, jnp.float16), jnp.full((1, 1), 60.0, jnp.float16))
+    trace = play(game, Fixed(0), Fixed(0), key=KEY, rounds=5001, replicates=1, record=Record.final(payoffs="exact"))
+    np.testing.assert_allclose(trace.payoffs[0, -1], [np.float16(0.1), 60.0], rtol=1e-6)
