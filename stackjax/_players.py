@@ -190,7 +190,8 @@ class Players:
         floats = [x for x in jax.tree.leaves((states, actions)) if jnp.issubdtype(x.dtype, jnp.inexact)]
         turns = list(zip(self.game.spaces, actions, strict=True))
         inside = functools.reduce(jnp.logical_and, (space.contains(a) for space, a in turns))
-        near = functools.reduce(jnp.logical_and, (space.near(a, FAR) for space, a in turns))
+        limit = min(FAR, float(jnp.finfo(self.dtype).max))  # of float16 it is 65504
+        near = functools.reduce(jnp.logical_and, (space.near(a, limit) for space, a in turns))
         return Health(jnp.asarray(sum(_zero(x) for x in floats) == 0), inside, near)
 
 
