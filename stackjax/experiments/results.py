@@ -148,6 +148,23 @@ def check_writable(folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+#: What follows the NetCDF file, whose readers stop before it: a checksum of every byte, which is verified before
+#: anything is made of them (HDF5 may run for ever on a damaged file).
+_MARK, _SIZE = b"\nstackjax blake2b ", 16
+
+
+def _trailer(content: bytes) -> bytes:
+    return _MARK + hashlib.blake2b(content, digest_size=_SIZE).hexdigest().encode() + b"\n"
+
+
+def _check(path: Path) -> None:
+    """Raise a `ValueError` if a file isn't what was written, by its checksum; files of version 0.1 have none."""
+    content = path.read_bytes()
+    end = len(content) - len(_MARK) - 2 * _SIZE - 1
+    if content[end:].startswith(_MARK) and content[end:] != _trailer(content[:end]):
+        raise ValueError("it isn't what was written, by its checksum")
+
+
 def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     """Write a result to a (compressed) NetCDF file: whole, or not at all. A folder that isn't there is made.
 
@@ -170,10 +187,11 @@ def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     with replacing(path) as part, open(part, "wb") as file:
         file.write(content)
+        file.write(_trailer(content))
 
 
 def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
-    """Read a result that `save` or the command line wrote, into memory.
+    """Read a result that `save` or the command line wrote, into memory; its checksum is verified.
 
     It warns (`UserWarning`) of a file that another minor version wrote.
 
@@ -186,6 +204,7 @@ def load(path: str | os.PathLike[str]) -> "xarray.Dataset":
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
+        _check(path)
         # Units are texts, "days since ..." too.
         dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
     except PermissionError as error:
