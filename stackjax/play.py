@@ -131,6 +131,12 @@ def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowere
     return _run.lower(*found.arguments(found.parts[0]), program=found.program)
 
 
+def let_go(most: int) -> None:
+    """Empty JAX's caches if `play` has more programs than these: each takes about 10 MB and 100 memory maps."""
+    if _run._cache_size() > most:
+        jax.clear_caches()
+
+
 class _Prepared(NamedTuple):
     """A call of `play` whose arguments were checked: its program, what that takes of some replicates, and the rest."""
 

@@ -136,6 +136,39 @@ def test_imports_go_strictly_downward():
     assert [wrong for name, source in files() for wrong in violations(name, source)] == []
 
 
+def circles(sources):
+    """Modules that import each other, within a room too, and however late: sets of their names."""
+    edges = {}
+    for name, source in sources:
+        full = f"stackjax.{name}"
+        edges[full] = {each for imported, _, typing_only in imports(source, name) if not typing_only
+                       for each in (imported, imported.rpartition(".")[0])}  # fmt: skip
+    edges = {name: {other for other in others if other in edges and other != name} for name, others in edges.items()}
+    reached = {name: set(others) for name, others in edges.items()}
+    for _ in edges:
+        grown = {name: others.union(*(reached[other] for other in others)) for name, others in reached.items()}
+        if grown == reached:
+            break
+        reached = grown
+    return {frozenset(other for other in reached[name] if name in reached[other]) for name in edges} - {frozenset()}
+
+
+def without_packages():
+    """The files that hold something: a package's own names are those of its files."""
+    packages = {name for name, _ in files() if any(other.startswith(f"{name}.") for other, _ in files())}
+    return [(name, source) for name, source in files() if name not in {*packages, "__init__"}]
+
+
+def test_no_circles():
+    assert circles(without_packages()) == set()
+
+
+def test_circles_are_seen():
+    late = ("games.b", "def f():\n    from stackjax.games.a import g")
+    found = circles([("games.a", "from stackjax.games.b import f"), late, ("games.c", "import stackjax.games.a")])
+    assert found == {frozenset({"stackjax.games.a", "stackjax.games.b"})}
+
+
 @pytest.mark.parametrize(
     ("name", "source"),
     [

@@ -1,84 +1,21 @@
-"""Learners by their names. A new one is one line here."""
+"""Learners by their names: those of their classes, in small letters with dashes."""
 
+import re
 from collections.abc import Mapping
 
-from stackjax.learners import (
-    EXP3,
-    F2SA,
-    LOLA,
-    SOBA,
-    UCB,
-    ActiveArmElimination,
-    BestResponse,
-    CompetitiveGradient,
-    ConsensusOptimization,
-    ContextualFollower,
-    EpsilonBestResponse,
-    EpsilonGreedy,
-    Every,
-    EvolutionStrategies,
-    ExploreThenCommit,
-    ExploreThenCommitThrowOut,
-    ExploreThenUCB,
-    Extragradient,
-    Fixed,
-    FollowTheRidge,
-    GradientAscent,
-    HiC,
-    HierarchicalAscent,
-    LipschitzUCB,
-    LocalSymplecticSurgery,
-    LookAhead,
-    MirrorAscent,
-    NeuralFollower,
-    OptimisticAscent,
-    PerArm,
-    PhasedUCB,
-    PureNash,
-    QLearning,
-    StableOpponentShaping,
-    SymplecticGradientAdjustment,
-    ThompsonSampling,
-    Unrolled,
-)
+from stackjax import learners
 from stackjax.protocols import Learner
 
+
+def name_of(kind: type[Learner]) -> str:
+    """`HiC` is hi-c, `PhasedUCB` phased-ucb."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).lower()
+
+
 LEARNERS: Mapping[str, type[Learner]] = {
-    "active-arm-elimination": ActiveArmElimination,
-    "best-response": BestResponse,
-    "competitive-gradient": CompetitiveGradient,
-    "consensus-optimization": ConsensusOptimization,
-    "contextual-follower": ContextualFollower,
-    "epsilon-best-response": EpsilonBestResponse,
-    "epsilon-greedy": EpsilonGreedy,
-    "every": Every,
-    "evolution-strategies": EvolutionStrategies,
-    "exp3": EXP3,
-    "explore-then-commit": ExploreThenCommit,
-    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
-    "explore-then-ucb": ExploreThenUCB,
-    "extragradient": Extragradient,
-    "f2sa": F2SA,
-    "fixed": Fixed,
-    "follow-the-ridge": FollowTheRidge,
-    "gradient-ascent": GradientAscent,
-    "hi-c": HiC,
-    "hierarchical-ascent": HierarchicalAscent,
-    "lipschitz-ucb": LipschitzUCB,
-    "local-symplectic-surgery": LocalSymplecticSurgery,
-    "lola": LOLA,
-    "look-ahead": LookAhead,
-    "mirror-ascent": MirrorAscent,
-    "neural-follower": NeuralFollower,
-    "optimistic-ascent": OptimisticAscent,
-    "per-arm": PerArm,
-    "phased-ucb": PhasedUCB,
-    "pure-nash": PureNash,
-    "q-learning": QLearning,
-    "soba": SOBA,
-    "stable-opponent-shaping": StableOpponentShaping,
-    "symplectic-gradient-adjustment": SymplecticGradientAdjustment,
-    "thompson-sampling": ThompsonSampling,
-    "ucb": UCB,
-    "unrolled": Unrolled,
+    name_of(kind): kind
+    for kind in sorted(
+        (value for value in vars(learners).values() if isinstance(value, type) and issubclass(value, Learner)),
+        key=name_of,
+    )
 }

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stackjax.experiments.cells import fitting, short, titled
 from stackjax.experiments.lead import check_leading, steps_to_reach
-from stackjax.experiments.tables import fitting, short, titled
 from stackjax.trace import Status
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stackjax.experiments.cells import short, titled
 from stackjax.experiments.solutions import DOMINANCE, check_metagame
-from stackjax.experiments.tables import short, titled
 
 if TYPE_CHECKING:
     import xarray

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from stackjax.experiments.cells import fitting, short, titled
 from stackjax.experiments.regret import check_regret
 from stackjax.experiments.slopes import slopes
-from stackjax.experiments.tables import fitting, short, titled
 from stackjax.trace import Status
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from stackjax.experiments.progress import Advance, compilation, progress_bar
 from stackjax.experiments.settings import Setting
 from stackjax.experiments.store import CODE, DIGEST, Arrays, OtherConfigurationError, Parts, differences, refusal
 from stackjax.phases import check_phases
-from stackjax.play import lowered, play
+from stackjax.play import let_go, lowered, play
 from stackjax.protocols import Calls, Game
 from stackjax.trace import Record, Status, Trace, blank, ended
 
@@ -45,6 +45,8 @@ _ENVIRONMENT = ("stackjax_version", "jax_version", "jaxlib_version", "numpy_vers
 #: Settings whose values are checked at once.
 _CHECKED = 256
 _POLL = 0.1
+#: Compiled programs that a process keeps from one experiment to the next.
+MOST_PROGRAMS = 64
 #: What a run took: shares of its chunk's wall time, without and of compilation.
 _SPENT = ("seconds", "compile_seconds")
 
@@ -480,6 +482,9 @@ def _repeats(array: np.ndarray) -> bool:
 def run(experiment: Experiment, how: How) -> "xarray.Dataset":
     """Play an experiment, or what of it isn't there yet.
 
+    Compiled programs are kept for the next call, up to 64 of them; after an experiment that leaves more of them,
+    `jax.clear_caches()` lets all go, as a script may do itself between calls of `play`.
+
     **Arguments:** `how`: see `How`, whose keys are keywords of every driver.
 
     **Returns:** what `experiment.finish` makes of the dataset, with the attributes of every result: its kind, title,
@@ -554,6 +559,7 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
         if target is not None:
             results.save(dataset, target)
             parts.finish()
+    let_go(MOST_PROGRAMS)
     return dataset
 
 

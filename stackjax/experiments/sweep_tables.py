@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stackjax.experiments.cells import fitting, titled
 from stackjax.experiments.reductions import MEASURED, settings_dims, summary
-from stackjax.experiments.tables import fitting, titled
 
 if TYPE_CHECKING:
     import xarray

@@ -1,20 +1,16 @@
 """`table`: a result for a terminal or a notebook. rich is imported when one is made."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from stackjax.experiments.reductions import check_comparison, summary
-from stackjax.protocols import Calls
-from stackjax.trace import Status
+from stackjax.experiments.comparison_tables import comparison_table
+from stackjax.experiments.lead_tables import leading_table
+from stackjax.experiments.metagame_tables import metagame_table
+from stackjax.experiments.regret_tables import regret_table
+from stackjax.experiments.sweep_tables import sweep_table
 
 if TYPE_CHECKING:
     import xarray
     from rich.table import Table
-
-_CALLS = dict(zip(Calls._fields, ("payoff", "grad", "HVP", "solve"), strict=True))
-_FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space", Status.DIVERGED: "diverged"}
 
 
 def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
@@ -47,136 +43,6 @@ def table(dataset: "xarray.Dataset", width: int | None = None) -> "Table":
     """
     import rich
 
-    from stackjax.experiments.lead_tables import leading_table
-    from stackjax.experiments.metagame_tables import metagame_table  # here, as they import from this file
-    from stackjax.experiments.regret_tables import regret_table
-    from stackjax.experiments.sweep_tables import sweep_table
-
     width = rich.get_console().width if width is None else width
     kinds = {"regret": regret_table, "metagame": metagame_table, "leading": leading_table, "sweep": sweep_table}
     return kinds.get(str(getattr(dataset, "attrs", {}).get("result")), comparison_table)(dataset, width)
-
-
-def comparison_table(dataset: "xarray.Dataset", width: int) -> "Table":
-    """The table of a comparison, see `table`, in lines of `width` characters."""
-    check_comparison(dataset)
-    return fitting((_table(dataset, between) for between in (" ", "\n", None)), width)
-
-
-def fitting(tables: Iterable["Table"], width: int) -> "Table":
-    """The first table that fits in lines of `width` characters, else the last one."""
-    from rich.console import Console
-
-    console = Console(width=10 * width)
-    for made in tables:
-        if console.measure(made).maximum <= width:
-            break
-    return made
-
-
-def titled(title: str, gap: int = 1, caption_style: str = "") -> "Table":
-    """An empty table as all of them look, with `gap` characters between columns."""
-    from rich import box
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        caption_style=caption_style,
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, gap, 0, 0),
-        header_style="bold",
-    )
-
-
-def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
-    """The table, with something between a median and its quartiles; short, without quartiles, if it is None."""
-    from rich.markup import escape
-
-    found = summary(dataset)
-    players = [str(player) for player in found["player"].values]
-    replicates = int(found["replicates"])
-    names = [escape(str(name)) for name in found["methods"].values]
-    kinds = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in found]
-
-    made = titled(f"{replicates} replicates of {int(found['rounds'])} rounds")
-    made.add_column("method\n  player", overflow="fold")
-    for kind in kinds:
-        header = kind.replace("_to_", " to\n").replace("nash", "Nash").replace("stackelberg", "Stackelberg")
-        made.add_column(header.replace("payoffs", "payoff"), justify="right", overflow="fold")
-    made.add_column("oracle\ncalls", overflow="fold")
-    made.add_column("failed", justify="right", overflow="fold")
-    compiling = "" if between is None else "\n[not bold dim]+ compiling"
-    made.add_column("seconds" + compiling, justify="right", overflow="fold")
-
-    for i, name in enumerate(names):
-        failed = int(found["failed"][i])
-        seconds, more = (f"{float(found[kind][i]):.2f}" for kind in ("seconds", "compile_seconds"))
-        end = [f"[red]{failed}" if failed else "0", f"{seconds} [dim]+ {more}" if compiling else seconds]
-        made.add_row(f"[bold cyan]{name}", *[""] * len(kinds), "", *end)
-        for j, player in enumerate(players):
-            cells = ["–"] * (len(kinds) + 1)
-            if failed < replicates:
-                cells = [_quantiles(found[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
-                cells.append(_calls({kind: float(found[f"{kind}_calls"][i, j]) for kind in _CALLS}))
-            made.add_row(f"  {player}", *cells)
-    left = [
-        f"[red]{name}: values that aren't finite, left out of the quantiles: {int(n)}[/red]"
-        for name, n in zip(names, found["left_out"].values, strict=True)
-        if n
-    ]
-    made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names), *left])
-    return made
-
-
-def _note(dataset: "xarray.Dataset", quartiles: bool) -> str:
-    """What the columns mean."""
-    points = dataset["rounds"].values
-    block = int(points[-1] - (points[-2] if points.size > 1 else 0))
-    said = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail"]
-    if "payoffs" in dataset:
-        said.append(f"payoff: mean of the last {block} rounds" if block > 1 else "payoff: of the last round")
-    said.append("oracle calls: of one replicate (HVP: Hessian-vector products; solve: linear systems, best responses)")
-    said.append("seconds: of all replicates")
-    if not quartiles:
-        said.append("a wider terminal shows quartiles")
-    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in said)}.[/dim]"
-
-
-def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
-    """A line for each method that failed in some replicates."""
-    lines = []
-    for name, status in zip(names, dataset["status"].values, strict=True):
-        counts = {why: int(np.sum(status == code)) for code, why in _FAILURES.items()}
-        if failed := int(np.sum(status != Status.OK)):
-            reasons = ", ".join(f"{n} {why}" for why, n in counts.items() if n)
-            lines.append(f"[red]{name}: {failed} of {status.size} replicates failed: {reasons}[/red]")
-    return lines
-
-
-def _quantiles(values: "np.ndarray", payoff: bool, between: str | None) -> str:
-    if np.isnan(values).all():  # none was finite
-        return "–"
-    low, middle, high = (_digits(x, 5 if payoff else 3) for x in values.tolist())
-    to = f" to{between}" if low.startswith("-") else "–"
-    return middle if between is None else f"{middle}{between}[dim]({low}{to}{high})[/dim]"
-
-
-def _digits(x: float, n: int) -> str:
-    """Significant digits, one less below 1, two of what is tiny."""
-    return f"{x:#.{n if abs(x) >= 1 else n - 1 if abs(x) >= 1e-4 else 2}g}".rstrip(".") if x else "0"
-
-
-def _calls(counts: dict[str, float]) -> str:
-    return "\n".join(f"{short(n)} {_CALLS[kind]}" for kind, n in counts.items() if n) or "none"
-
-
-def short(n: float) -> str:
-    """A count in at most four digits: 100k, 1.5M, 1812."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if n >= size and (n >= 1e4 or n % size == 0):
-            return f"{n / size:.3g}{unit}"
-    return f"{n:.4g}"

@@ -1,6 +1,6 @@
 """Learners: one file an algorithm. A new one starts from `_template.py` and gets a line in `catalogue/learners.py`."""
 
-from stackjax.learners._bandit import explore_fraction as explore_fraction
+from stackjax.learners._exploration import explore_fraction as explore_fraction
 from stackjax.learners.active_arm_elimination import ActiveArmElimination as ActiveArmElimination
 from stackjax.learners.best_response import BestResponse as BestResponse
 from stackjax.learners.competitive_gradient import CompetitiveGradient as CompetitiveGradient

@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
+from stackjax.learners._exploration import check_counts, explore_fraction
+from stackjax.learners.per_arm import PerArm
 from stackjax.phases import LONGEST
 from stackjax.protocols import Learner, Signal, View
 from stackjax.spaces import Arms
@@ -102,7 +103,7 @@ class Bandit(Learner):
         **Raises:** `ValueError` that names the argument. It warns (`UserWarning`) if `explore_fraction` is above 1/2; a
         learner whose schedule is longer than the horizon just keeps exploring.
         """
-        _check_counts(horizon=horizon, leader_arms=leader_arms, follower_arms=follower_arms)
+        check_counts(horizon=horizon, leader_arms=leader_arms, follower_arms=follower_arms)
         if role not in ("leader", "follower"):
             raise ValueError(f'role: expected "leader" or "follower", got {role!r}')
         if noise not in ("gaussian", "bernoulli"):
@@ -118,49 +119,11 @@ class Bandit(Learner):
             )
         if role == "leader":
             return learner
-        from stackjax.learners.per_arm import PerArm
-
         return PerArm(learner)
 
     @classmethod
     def _tuned(cls, problem: "Problem", noise: str, sigma: float) -> Learner:
         raise NotImplementedError(f"{cls.__name__} has no tuned parameters")
-
-
-def exploration(learner: Learner, arms: int) -> Any:
-    """The rounds for which a learner says that it explores its `arms` first, 0 if it says nothing of it."""
-    said = getattr(learner, "exploration", None)  # a learner of one's own may have it without being a `Bandit`
-    return 0 if said is None else said(arms)
-
-
-def explore_fraction(learner: Learner, arms: int, contexts: int, horizon: int) -> Any:
-    """The share of the horizon that scheduled exploration takes: `min(1, contexts exploration(arms) / horizon)`.
-
-    That is the first phase of the learners that explore for a given number of rounds and then commit, or start afresh,
-    and of those that learn in phases of given lengths: before its end no payoff changes what they play. As a follower a
-    learner explores under each of the leader's arms anew: it is the share if the leader plays all of them often enough.
-    It is 0 for all other learners.
-
-    **Arguments:** `learner`, as `play` takes it; `arms`, the player's own; `contexts`: 1 for a leader, for a follower
-    the number of (joint) arms of the players before it; `horizon`, rounds.
-
-    **Returns:** a float in [0, 1]; an array where the learner's parameters are arrays.
-
-    **Raises:** `ValueError` that names the argument.
-
-    >>> from stackjax.learners import ExploreThenCommit, PerArm, explore_fraction
-    >>> explore_fraction(PerArm(ExploreThenCommit(10)), arms=3, contexts=2, horizon=600)
-    0.1
-    """
-    _check_counts(arms=arms, contexts=contexts, horizon=horizon)
-    share = np.minimum(1.0, contexts * np.asarray(exploration(learner, arms), float) / horizon)
-    return share if share.ndim else float(share)
-
-
-def _check_counts(**counts: Any) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name}: expected a positive whole number, got {value!r}")
 
 
 class Problem(NamedTuple):

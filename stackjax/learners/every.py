@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.checks import number
-from stackjax.learners._bandit import exploration
+from stackjax.learners._exploration import exploration
 from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, State, View
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from stackjax.arms import Row, is_row, read, write_row
-from stackjax.learners._bandit import exploration
+from stackjax.learners._exploration import exploration
 from stackjax.learners.every import Every
 from stackjax.phases import Phased
 from stackjax.protocols import Calls, Learner, Noise, Seen, Signal, Signals, View, arms_of

@@ -19,6 +19,7 @@ from stackjax.experiments import Experiment, InUseError, Measure, OtherConfigura
 from stackjax.experiments.store import Parts
 from stackjax.games import CournotDuopoly, from_payoffs
 from stackjax.learners import Fixed, GradientAscent
+from stackjax.play import _run
 from stackjax.spaces import Euclidean
 
 ENGINE = sys.modules[experiments.run.__module__]
@@ -221,3 +222,18 @@ def test_unknown_keywords_are_named():
     game, methods = CournotDuopoly(), {"a": (Fixed(1.0), Fixed(1.0))}
     with pytest.raises(TypeError, match=r"unexpected keyword: unknown argument 'chunks'; did you mean 'chunk'\?"):
         experiments.compare(game, methods, rounds=1, replicates=1, chunks=3)
+
+
+def test_programs_are_let_go(monkeypatch):
+    """Once there are more than so many; `benchmarks/kills.py` has 100 games in one process."""
+    monkeypatch.setattr(ENGINE, "MOST_PROGRAMS", 2)
+    jax.clear_caches()
+    sizes = []
+    for slope in (1.0, 2.0, 3.0, 4.0):
+        game = from_payoffs(
+            lambda x, y, a=slope: -a * x * x, lambda x, y: -y * y, spaces=(Euclidean(()), Euclidean(()))
+        )
+        pair = (GradientAscent(0.1), Fixed(1.0))
+        experiments.compare(game, {"a": pair}, rounds=2, replicates=2, record=Record.final())
+        sizes.append(_run._cache_size())
+    assert sizes == [1, 2, 0, 1]

@@ -9,7 +9,7 @@ import rich
 from rich.console import Console
 
 from stackjax import Calls, Status, experiments
-from stackjax.experiments import tables
+from stackjax.experiments import cells, comparison_tables
 from stackjax.games import CournotDuopoly, from_payoffs
 from stackjax.learners import Fixed, GradientAscent, HierarchicalAscent
 from stackjax.spaces import Euclidean
@@ -116,8 +116,8 @@ def test_rich_prints_it(duopoly):
 
 
 def test_every_status_and_every_call_has_a_name():
-    assert {*tables._FAILURES, Status.OK} == set(Status)
-    assert tuple(tables._CALLS) == Calls._fields
+    assert {*comparison_tables._FAILURES, Status.OK} == set(Status)
+    assert tuple(comparison_tables._CALLS) == Calls._fields
 
 
 def test_other_games_than_a_leader_and_a_follower():
@@ -135,7 +135,7 @@ def test_other_games_than_a_leader_and_a_follower():
 
 def test_counts_are_short():
     counts = (0, 812, 1000, 3228, 100_000, 1_500_000, 2e9)
-    assert [tables.short(n) for n in counts] == ["0", "812", "1k", "3228", "100k", "1.5M", "2G"]
+    assert [cells.short(n) for n in counts] == ["0", "812", "1k", "3228", "100k", "1.5M", "2G"]
 
 
 def test_negative_payoffs_are_complete_at_100_columns():
@@ -149,7 +149,7 @@ def test_negative_payoffs_are_complete_at_100_columns():
 
 def test_numbers_keep_their_digits():
     values = (0.0, 3e-8, 0.1, 0.0996, 10.0, 171.4, 1234.5, -0.75)
-    assert [tables._digits(x, 3) for x in values] == [
+    assert [comparison_tables._digits(x, 3) for x in values] == [
         "0",
         "3.0e-08",
         "0.10",
@@ -159,4 +159,9 @@ def test_numbers_keep_their_digits():
         "1.23e+03",
         "-0.75",
     ]
-    assert [tables._digits(x, 5) for x in (940.444, 12345.6, -0.75, 0.0)] == ["940.44", "12346", "-0.7500", "0"]
+    assert [comparison_tables._digits(x, 5) for x in (940.444, 12345.6, -0.75, 0.0)] == [
+        "940.44",
+        "12346",
+        "-0.7500",
+        "0",
+    ]
