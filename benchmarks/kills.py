@@ -1,11 +1,14 @@
-"""Nothing is lost: sweeps killed with SIGKILL at random moments and started again, against uninterrupted ones.
+"""Nothing is lost: experiments killed with SIGKILL at random moments and started again, against uninterrupted ones.
 
-`python -m benchmarks.kills` writes `benchmarks/results/kills.json`. Two sweeps of a noisy duopoly: many short chunks,
-and a few long runs with checkpoints; each is killed at 10 moments, some of them in its start, the others in its work.
+`python -m benchmarks.kills` writes `benchmarks/results/kills.json`. Two sweeps of a noisy duopoly (many short chunks,
+and a few long runs with checkpoints), a comparison, regrets, a meta-game and leaders against an oracle; each is killed
+at 10 moments, some of them in its start, the others in its work. Two calls on one file, with chunks of different sizes,
+are started together 20 times. And one process compares methods in 100 different games: its memory levels off.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import signal
@@ -13,18 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 import xarray
 
 from benchmarks.reporting import Row, report, row
 from stackjax import Record, experiments
-from stackjax.experiments import parts
-from stackjax.games import CournotDuopoly
-from stackjax.learners import GradientAscent
+from stackjax.experiments import Leading, store
+from stackjax.experiments.run import MOST_PROGRAMS
+from stackjax.games import CournotDuopoly, IteratedMatrixGame, MarkovGame, from_payoffs
+from stackjax.games.bandit_instances import aligned, etc_failure
+from stackjax.learners import ExploreThenCommit, Fixed, GradientAscent, PerArm, QLearning
+from stackjax.spaces import Euclidean
 
-KILLS = 10
+KILLS, TOGETHER = 10, 20
 #: Moments are drawn from it.
 SEED = 7
 PAIR = (GradientAscent(0.05, noise_variance=1.0), GradientAscent(0.2, noise_variance=1.0))
@@ -42,17 +51,65 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def swept(case: str, out: str | Path) -> xarray.Dataset:
+LEARNERS = {"short": ExploreThenCommit(5), "long": ExploreThenCommit(50)}
+FOLLOWERS = {name: PerArm(learner) for name, learner in LEARNERS.items()}
+DILEMMA = MarkovGame.repeated(IteratedMatrixGame.prisoners_dilemma(), horizon=3)
+#: The other experiments, each of 20 chunks or more.
+OTHERS: dict[str, Callable[..., xarray.Dataset]] = {
+    "comparison": lambda **how: experiments.compare(
+        CournotDuopoly(),
+        {f"step {step}": (GradientAscent(step, noise_variance=1.0), PAIR[1]) for step in (0.05, 0.1, 0.2)},
+        rounds=300_000,
+        replicates=40,
+        record=Record.every(3000),
+        chunk=5,
+        **how,
+    ),
+    "regret": lambda **how: experiments.regret(
+        etc_failure(),
+        {f"{a}/{b}": (LEARNERS[a], FOLLOWERS[b]) for a in LEARNERS for b in FOLLOWERS},
+        horizons=[30_000, 100_000],
+        replicates=40,
+        chunk=8,
+        **how,
+    ),
+    "metagame": lambda **how: experiments.metagame(
+        LEARNERS, FOLLOWERS, {"a": etc_failure(), "b": aligned()}, 100_000, replicates=40, chunk=8, **how
+    ),
+    "leading": lambda **how: experiments.lead(
+        DILEMMA,
+        {"q-learning": Leading(Fixed(jnp.zeros((5, 2))), QLearning(32))},
+        rounds=2000,
+        replicates=40,
+        truths=False,
+        chunk=2,
+        **how,
+    ),
+}
+#: What a restart needn't have in common with an uninterrupted run.
+TIMES = ["seconds", "compile_seconds", "training_seconds"]
+
+
+def data(path: Path) -> xarray.Dataset:
+    """What a result says, without what it took."""
+    return experiments.load(path).drop_vars(TIMES, errors="ignore").drop_attrs()
+
+
+def played(case: str, out: str | Path, **how: Any) -> xarray.Dataset:
     """The result of a case, as a user would ask for it."""
+    if case in OTHERS:
+        return OTHERS[case](out=out, progress=False, **how)
     over = {"leader.step": [0.02, 0.05, 0.1, 0.2, 0.3], "game.demand": [80.0, 90.0, 100.0, 110.0]}
     return experiments.sweep(CournotDuopoly(), PAIR, over, out=out, devices=1, progress=False, **CASES[case])
 
 
-def process(case: str, out: Path, cache: str) -> subprocess.Popen[bytes]:
+def process(case: str, out: Path, cache: str, *more: str) -> subprocess.Popen[bytes]:
     """The same in a process of its own. All processes compile once, as the command line has it."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": cache}
     environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-    return subprocess.Popen([sys.executable, "-m", "benchmarks.kills", "--play", case, str(out)], env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.kills", "--play", case, str(out), *more], env=environment
+    )
 
 
 def seconds_of(case: str, out: Path, cache: str) -> float:
@@ -93,16 +150,73 @@ def killed(case: str, folder: Path) -> tuple[list[Row], list[dict[str, Any]]]:
             }
         )
     seconds_of(case, out, cache)
-    same = experiments.load(out).drop_attrs().identical(experiments.load(whole_at).drop_attrs())
+    same = data(out).identical(data(whole_at))
     last = len(left[-1]["finished"])
     beside = [path.name for path in folder.iterdir() if path.name.startswith((out.name, f".{out.name}"))]
     return [
         row(f"{case}: killed before they had finished, of {KILLS}", kills, kills == KILLS),
         row(f"{case}: files with what was done, after the last kill", last, last > 0),
         row(f"{case}: result files that weren't whole", torn, torn == 0),
-        row(f"{case}: data and coordinates identical to the uninterrupted sweep's (1: yes)", int(same), same),
+        row(f"{case}: data and coordinates identical to the uninterrupted one's (1: yes)", int(same), same),
         row(f"{case}: files left beside the result", len(beside) - 1, beside == [out.name]),
     ], left
+
+
+def pair(out: str, chunk: int) -> None:
+    """A short sweep, of which two are started together."""
+    over = {"leader.step": [0.02, 0.05, 0.1, 0.2]}
+    how = {"replicates": 42, "rounds": 3000, "devices": 1, "progress": False}
+    experiments.sweep(CournotDuopoly(), PAIR, over, out=out, chunk=chunk, **how)
+
+
+def at_once(folder: Path) -> list[Row]:
+    """Two calls with different chunks on one file, started within a second: how often what came of them."""
+    moments, counts = random.Random(SEED), {"both right": 0, "one right, one refused": 0, "anything else": 0}
+    right = folder / "right.nc"
+    pair(str(right), 21)
+    for i in range(TOGETHER):
+        out = folder / f"together {i}.nc"
+        first = process("pair", out, str(folder / "cache"), "7")
+        time.sleep(moments.uniform(0.0, 1.0))
+        ended = [one.wait() for one in (process("pair", out, str(folder / "cache"), "21"), first)]
+        # The sizes of chunks change roundings.
+        same = out.exists() and all(
+            np.allclose(v, data(right)[name], rtol=1e-4, equal_nan=True) for name, v in data(out).data_vars.items()
+        )
+        alone = not out.with_name(out.name + ".parts").exists()
+        good = same and alone and 0 in ended
+        counts["both right" if good and not any(ended) else list(counts)[1] if good else "anything else"] += 1
+    said = f"two calls on one file, {TOGETHER} times: "
+    bad = counts["anything else"]
+    return [row(said + what, n, what != "anything else" or bad == 0) for what, n in counts.items()]
+
+
+def many_games(count: int = 100) -> dict[str, list[float]]:
+    """Memory (MB) and memory maps of this process after each 20 of so many different games."""
+    found: dict[str, list[float]] = {"megabytes": [], "maps": []}
+    for i in range(count):
+        game = from_payoffs(
+            lambda x, y, a=1.0 + i: -((x - a) ** 2) - x * y,
+            lambda x, y: -((y - x) ** 2),
+            spaces=(Euclidean(()), Euclidean(())),
+        )
+        experiments.compare(game, {"a": (PAIR[0], PAIR[1])}, rounds=10, replicates=4, progress=False)
+        if i % 20 == 19:
+            found["megabytes"].append(int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6)
+            found["maps"].append(float(len(Path("/proc/self/maps").read_text().splitlines())))
+    return found
+
+
+def games() -> list[Row]:
+    """What 100 games in one process take: no more than those programs that are kept."""
+    command = [sys.executable, "-m", "benchmarks.kills", "--play", "games", "-"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    most = max(found["maps"])
+    return [
+        row("100 games in one process: memory maps, at most", most, most < 130 * MOST_PROGRAMS),
+        row("100 games in one process: MB after 80 more than after 60", found["megabytes"][3] - found["megabytes"][2]),
+    ]
 
 
 def whole(path: Path) -> bool:
@@ -126,15 +240,22 @@ def finished(folder: Path) -> dict[str, int]:
 def main() -> int:
     """Kill both, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills")
-    parser.add_argument("--play", nargs=2, metavar=("CASE", "OUT"), help="only this, in this process")
+    parser.add_argument("--play", nargs="+", metavar="CASE OUT [CHUNK]", help="only this, in this process")
     options = parser.parse_args()
     if options.play:
-        parts.EVERY = 0.2  # of so short sweeps
-        swept(*options.play)
+        store.EVERY = 0.2  # of so short sweeps
+        case, out, *chunk = options.play
+        if case == "games":
+            print(json.dumps(many_games()))
+        elif chunk:
+            pair(out, int(chunk[0]))
+        else:
+            played(case, out)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        found = [killed(case, Path(folder)) for case in CASES]
-    rows = [claim for claims, _ in found for claim in claims]
+        found = [killed(case, Path(folder)) for case in (*CASES, *OTHERS)]
+        together = at_once(Path(folder))
+    rows = [claim for claims, _ in found for claim in claims] + together + games()
     return report("kills", rows, "python -m benchmarks.kills", {"kills": [kill for _, left in found for kill in left]})
 
 

@@ -8,12 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from benchmarks.speed import duopoly_sweep
 from benchmarks.speed.harness import interleaved, ratio, spread
-from stackjax import Record, play
-from stackjax.experiments._prepared import prepared
+from stackjax import Record, experiments, play
+from stackjax.experiments.run import Runs, device_list, planned
 
 #: 1000 settings x 100 replicates.
 ROUNDS, REPLICATES = 10_000, 100
@@ -37,16 +35,17 @@ def child(cores: int, cache: str | None = None, **options: Any) -> dict[str, flo
 def overhead(repetitions: int) -> dict[str, Any]:
     """1000 settings x 100 replicates: `sweep`, all of it, over one call of `play` that was prepared for it."""
     options = {"rounds": ROUNDS, "replicates": REPLICATES, "devices": 1}
-    made = prepared(
+    made, _ = planned(
+        experiments.sweep,
         duopoly_sweep.GAME,
         duopoly_sweep.LEARNERS,
         duopoly_sweep.over(40),
         **options,
         record=Record.log_spaced(30),
     )
-    runs = made.runs
-    players, given = runs.arguments(0, jax.numpy.arange(made.total).__array__())
-    (size,) = made.sizes(None, None).each
+    runs = Runs(made, made.settings, device_list(1))
+    players, given = runs.arguments(0, np.arange(runs.total))
+    (size,) = runs.sizes(None, None)
     programs: list[int] = []
 
     def swept() -> Any:
@@ -62,7 +61,7 @@ def overhead(repetitions: int) -> dict[str, Any]:
         },
         repetitions,
     )
-    rounds = made.total * ROUNDS
+    rounds = runs.total * ROUNDS
     return {
         "settings": len(runs.settings),
         "programs": max(programs),
