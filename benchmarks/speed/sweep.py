@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.speed import duopoly_sweep
 from benchmarks.speed.harness import interleaved, ratio, spread
 from stackjax import Record, experiments, play
@@ -43,7 +45,7 @@ def overhead(repetitions: int) -> dict[str, Any]:
         **options,
         record=Record.log_spaced(30),
     )
-    runs = Runs(made, made.settings, device_list(1))
+    runs = Runs(made, list(made.settings), device_list(1))
     players, given = runs.arguments(0, np.arange(runs.total))
     (size,) = runs.sizes(None, None)
     programs: list[int] = []
