@@ -120,18 +120,18 @@ class Layout(NamedTuple):
     def build(self, shared: Sequence[Any], mapped: Sequence[Any]) -> tuple[Game, tuple[Learner, ...], tuple[Any, ...]]:
         """Game, learners and starts of one replicate."""
         sources = {SHARED: iter(shared), MAPPED: iter(mapped)}
-        leaves = [next(sources[kind]) if isinstance(kind, Kind) else kind for kind in self.kinds]
+        leaves = [next(sources[kind]) if isinstance(kind, Sharing) else kind for kind in self.kinds]
         return jax.tree.unflatten(self.structure, leaves)
 
 
-class Kind(enum.Enum):
+class Sharing(enum.Enum):
     """Whether replicates share a leaf or have their own."""
 
     SHARED = enum.auto()
     MAPPED = enum.auto()
 
 
-SHARED, MAPPED = Kind.SHARED, Kind.MAPPED
+SHARED, MAPPED = Sharing.SHARED, Sharing.MAPPED
 
 
 def lay_out(

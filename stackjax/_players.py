@@ -51,7 +51,7 @@ class Players:
         self.game, self.learners, self.words, self.dtype = game, learners, words, dtype
         self.players = range(len(learners))
         self.views = [self._view(i, game, start[i]) for i in self.players]
-        self.finite = finite(game)
+        self.finite = is_finite(game)
 
     def _view(self, i: int, game: Game, start: Any) -> View:
         return View(self.learners[i], game, i, start, self.dtype)
@@ -202,7 +202,7 @@ def _zero(x: Array) -> Any:
     return sum(jnp.reshape(part, ()) * 0 for part in jax.lax.split(jnp.ravel(x), (1,) * x.size))
 
 
-def finite(game: Game) -> bool:
+def is_finite(game: Game) -> bool:
     """Whether every player has a finite number of arms."""
     return all(isinstance(space, Arms) for space in game.spaces)
 

@@ -114,7 +114,7 @@ def play(
     points are equally spaced (`Record.every(k)` with `rounds` a multiple of k, or `Record.final()`); forward mode
     works always.
     """
-    return _prepared(
+    return _call(
         game, learners, key, rounds, replicates, start, record, resume, in_axes, chunk, devices, skip_phases
     ).run()
 
@@ -127,17 +127,17 @@ def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowere
     call: dict[str, Any] = dict.fromkeys(
         ("replicates", "start", "record", "resume", "in_axes", "chunk", "devices"), None
     ) | {"skip_phases": False}
-    found = _prepared(game, learners, **(call | options))
+    found = _call(game, learners, **(call | options))
     return _run.lower(*found.arguments(found.parts[0]), program=found.program)
 
 
 def let_go(most: int) -> None:
     """Empty JAX's caches if `play` has more programs than these: each takes about 10 MB and 100 memory maps."""
-    if _run._cache_size() > most:
+    if _run._cache_size() > most:  # type: ignore[attr-defined]  # of a jitted function
         jax.clear_caches()
 
 
-class _Prepared(NamedTuple):
+class _Call(NamedTuple):
     """A call of `play` whose arguments were checked: its program, what that takes of some replicates, and the rest."""
 
     program: _Program
@@ -146,7 +146,7 @@ class _Prepared(NamedTuple):
     run: Callable[[], Trace]
 
 
-def _prepared(
+def _call(
     game: Game,
     learners: tuple[Learner, ...],
     key: PRNGKeyArray,
@@ -159,7 +159,7 @@ def _prepared(
     chunk: int | None,
     devices: Any,
     skip_phases: bool,
-) -> _Prepared:
+) -> _Call:
     record = Record.log_spaced(200) if record is None else record
     _entry.check_players(game, learners)
     _entry.check_record(record)
@@ -183,7 +183,7 @@ def _prepared(
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
     spacing = int(gaps[0]) if gaps.size == 1 and not skip_phases else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
-    finite = _players.finite(game)
+    finite = _players.is_finite(game)
     visits = finite and record.visits and (resume is None or resume.block_visits is not None)
     recording = _loop.Recording(payoffs, record.strategies, visits, record.metrics)
     where = _entry.device_list(devices)
@@ -236,4 +236,4 @@ def _prepared(
             batched=batched,
         )
 
-    return _Prepared(program, arguments, parts, run)
+    return _Call(program, arguments, parts, run)

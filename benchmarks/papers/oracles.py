@@ -16,7 +16,7 @@ import xarray
 from benchmarks.reporting import RESULTS, Row, report, row
 from stackjax import catalogue, plots
 from stackjax.experiments import Leading, lead, steps_to_reach
-from stackjax.experiments.lead_tables import target_of
+from stackjax.experiments.lead_tables import near_optimum
 from stackjax.learners import ContextualFollower, QLearning
 
 SEEDS = 64
@@ -179,7 +179,7 @@ def sampled_methods(game: str) -> dict[str, Leading]:
 
 def steps_of(data: xarray.Dataset, variable: str) -> dict[str, np.ndarray]:
     """Steps to within 5 % of each seed, by method; of a trained follower with its training, and with a share of it."""
-    steps, found = steps_to_reach(data, target_of(data), variable), {}
+    steps, found = steps_to_reach(data, near_optimum(data), variable), {}
     for name in map(str, data["methods"].values):
         each, training = (x.sel(methods=name).values for x in (steps, data["training_steps"]))
         if np.any(training):
@@ -207,7 +207,7 @@ def efficiency() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
         data = lead(entry.make(), methods, rounds=rounds, replicates=SEEDS, progress=False, **options)
         kept[game] = data.sel(methods=list(SAMPLED))
         more[game] = {
-            "target": target_of(data),
+            "target": near_optimum(data),
             "training_steps": data["training_steps"].max("replicate").values.tolist(),
         }
         for variable, called in (("value", "its own follower"), ("commitment_value", "a best response")):

@@ -27,8 +27,8 @@ MAX_STEPS = 100
 Linear: TypeAlias = Callable[[PyTree], PyTree]
 Product: TypeAlias = Callable[[Array], Array]
 #: An approximate solution, the number of steps to it, and the length of its residual.
-Found: TypeAlias = tuple[Array, Array, Array]
-Method: TypeAlias = Callable[[Product, Array, "Past | None", Any, Any], Found]
+Iterate: TypeAlias = tuple[Array, Array, Array]
+Method: TypeAlias = Callable[[Product, Array, "Past | None", Any, Any], Iterate]
 #: Steps of an iterative solve, and its residual relative to the right-hand side (both 0 if the solve was dense).
 Effort: TypeAlias = tuple[Int[Array, ""], Scalar]
 
@@ -230,7 +230,7 @@ def solve(apply: Linear, b: PyTree, tolerance: Any, max_steps: int, *, definite:
     return unravel(found.x), (found.iterations, found.residual)
 
 
-def _iterate(step: Callable[[Any], Any], first: Any, b: Array, tolerance: Any, max_steps: Any) -> Found:
+def _iterate(step: Callable[[Any], Any], first: Any, b: Array, tolerance: Any, max_steps: Any) -> Iterate:
     """Step until the carry's last entry, the squared length of its second, the residual, is short; NaN if it isn't."""
     enough = tolerance**2 * (b @ b)
 
@@ -291,7 +291,7 @@ def _nearest(images: Float[Array, "n d"], b: Float[Array, " d"]) -> Float[Array,
 
 def conjugate_gradients(
     product: Product, b: Float[Array, " d"], past: Past | None, tolerance: Any, max_steps: Any
-) -> Found:
+) -> Iterate:
     """Hestenes & Stiefel (1952), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
 
     def step(carry: Any) -> Any:
@@ -307,7 +307,7 @@ def conjugate_gradients(
     return _iterate(step, (x, r, jnp.zeros_like(r), jnp.zeros_like(rr), rr), b, tolerance, max_steps)
 
 
-def bicgstab(product: Product, b: Float[Array, " d"], past: Past | None, tolerance: Any, max_steps: Any) -> Found:
+def bicgstab(product: Product, b: Float[Array, " d"], past: Past | None, tolerance: Any, max_steps: Any) -> Iterate:
     """Van der Vorst (1992), until the residual is at most `tolerance` times b; x, the steps, and the residual."""
     x, shadow, rr = _start(product, b, past)
 

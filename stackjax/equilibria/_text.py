@@ -35,7 +35,7 @@ def _flat(leaves: list[Any]) -> np.ndarray:
     return np.concatenate([np.ravel(x) for x in leaves]) if leaves else np.zeros(0)
 
 
-def certificate(found: "Certificate") -> str:
+def certificate_text(found: "Certificate") -> str:
     """The readable printout of a certificate."""
     at = ", ".join(action(a) for a in found.actions)
     verdict = {

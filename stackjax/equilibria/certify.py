@@ -14,6 +14,7 @@ from stackjax.equilibria import _boundary, _conditions, _local
 from stackjax.equilibria._boundary import ActiveConstraint
 from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
+from stackjax.equilibria._text import certificate_text
 from stackjax.protocols import Action, Game, level_of, same_structure
 
 _SMOOTH_UP_TO = 64  # coordinates: beyond that the differences that tell kinks would cost more than all the rest
@@ -112,9 +113,7 @@ class Certificate:
 
     def __str__(self) -> str:
         """The certificate as text."""
-        from stackjax.equilibria._text import certificate
-
-        return certificate(self)
+        return certificate_text(self)
 
 
 def certify(

@@ -15,6 +15,7 @@ from stackjax._constraints import has_constraints, violations
 from stackjax._entry import check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _conditions, _local, _newton
+from stackjax.equilibria._text import table
 from stackjax.equilibria.certify import (
     Certificate,
     Options,
@@ -79,8 +80,6 @@ class Found:
 
     def __str__(self) -> str:
         """A table of the critical points."""
-        from stackjax.equilibria._text import table
-
         return table(self)
 
 

@@ -78,7 +78,7 @@ def tuned(said: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Maker:
+class FromTable:
     """A function of swept values that makes what a part of a configuration says.
 
     **Attributes:** `said`: that part; `where` it stands; `kind`: "game" or "players".

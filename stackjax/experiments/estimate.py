@@ -56,7 +56,7 @@ def estimated(experiment: Experiment, how: How) -> Estimate:
     record, groups = experiment.record, range(len(runs.groups))
     with compilation() as compiled:
         sizes = runs.sizes(how.get("chunk"), how.get("budget"))
-        bytes_ = [needed(runs.kind(group), sizes[group], runs.where()) for group in groups]
+        bytes_ = [needed(runs.workload(group), sizes[group], runs.where()) for group in groups]
         compiling = compiled()
     runs.check_names(sizes)
     chunks = runs.chunks(sizes)

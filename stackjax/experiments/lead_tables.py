@@ -32,7 +32,7 @@ def truths_of(dataset: "xarray.Dataset") -> dict[str, float]:
     return found
 
 
-def target_of(dataset: "xarray.Dataset") -> float | None:
+def near_optimum(dataset: "xarray.Dataset") -> float | None:
     """The value from which on a leader is within 5 % of the best deterministic one; None if that one's is 0."""
     best = dataset.attrs.get("optimum_optimistic")
     return None if best is None or abs(best) < 1e-6 else float(best - NEAR * abs(best))
@@ -51,7 +51,7 @@ def _table(dataset: "xarray.Dataset", complete: bool) -> "Table":
     from rich.markup import escape
 
     made = titled(f"{dataset.sizes['replicate']} replicates, medians and quartiles", gap=2 if complete else 1)
-    target = target_of(dataset)
+    target = near_optimum(dataset)
     headers = ["value", f"commitment's\n[not bold dim]ties {dataset.attrs['ties']}", "environment\nsteps"]
     headers += ["those to\nwithin 5 %"] * (target is not None)
     made.add_column("method", overflow="fold")

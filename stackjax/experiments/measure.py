@@ -53,10 +53,10 @@ def known(game: Game, name: str, given: Any) -> list[JointAction]:
 
     **Raises:** `ValueError` that names the kind.
     """
-    return finite(game, name, getattr(game, f"{name}_equilibria")() if given is None else several(given))
+    return existing(game, name, getattr(game, f"{name}_equilibria")() if given is None else several(given))
 
 
-def finite(game: Game, name: str, points: Sequence[Any]) -> list[JointAction]:
+def existing(game: Game, name: str, points: Sequence[Any]) -> list[JointAction]:
     """Joint actions of the spaces' shapes, without those of which a game says with NaN that there are none."""
     found = []
     for actions in points:

@@ -71,7 +71,7 @@ def record_bytes(game: Game, record: Record, rounds: int, keep: Sequence[str] | 
     return each * values + 8 * players * len(Calls._fields) + counts, points
 
 
-class Kind(NamedTuple):
+class Workload(NamedTuple):
     """Runs that one program plays: how many in all, the program of so many, and bytes that the host needs for a run."""
 
     runs: int
@@ -91,14 +91,14 @@ def default_budget(device: jax.Device) -> int:
     return int(_SHARES.get(device.platform, _SHARE) * limit)
 
 
-def needed(kind: Kind, size: int, devices: Sequence[Any]) -> int:
+def needed(load: Workload, size: int, devices: Sequence[Any]) -> int:
     """Bytes that so many runs take on each device; on a CPU in all, with what the host makes of the results."""
-    memory: Any = kind.lowered(size).compile().memory_analysis()
+    memory: Any = load.lowered(size).compile().memory_analysis()
     program = int(memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes)
-    return program * len(devices) + kind.host * size if _on_cpu(devices) else program
+    return program * len(devices) + load.host * size if _on_cpu(devices) else program
 
 
-def chunk_size(kind: Kind, budget: int | None, devices: Sequence[Any]) -> int:
+def chunk_size(load: Workload, budget: int | None, devices: Sequence[Any]) -> int:
     """How many runs to play at once: a multiple of the number of devices; all chunks have nearly the same size.
 
     Memory grows linearly with the number of runs, so that two programs tell it for all.
@@ -109,12 +109,12 @@ def chunk_size(kind: Kind, budget: int | None, devices: Sequence[Any]) -> int:
     """
     limit = default_budget(devices[0]) if budget is None else budget
     few = len(devices)
-    each = _even(kind.runs, _most(kind, devices), devices)
-    whole = needed(kind, each, devices)
+    each = _even(load.runs, _most(load, devices), devices)
+    whole = needed(load, each, devices)
     if whole <= limit:
         return each
     part = max(each // 8 // few, 1) * few
-    less = needed(kind, part, devices)
+    less = needed(load, part, devices)
     slope = max((whole - less) / max(each - part, 1), 1.0)
     fixed = max(less - slope * part, 0.0)
     least = fixed + slope * few
@@ -122,22 +122,22 @@ def chunk_size(kind: Kind, budget: int | None, devices: Sequence[Any]) -> int:
         one = "one run takes" if few == 1 else f"a run on each of {few} devices takes"
         said = size_text(math.ceil(least))
         raise ValueError(f"budget: expected at least {said}, got {size_text(limit)}: {one} as much")
-    return _even(kind.runs, min(int((limit - fixed) // slope), each), devices)
+    return _even(load.runs, min(int((limit - fixed) // slope), each), devices)
 
 
 def _on_cpu(devices: Sequence[Any]) -> bool:
     return bool(devices[0].platform == "cpu")
 
 
-def _most(kind: Kind, devices: Sequence[Any]) -> int:
+def _most(load: Workload, devices: Sequence[Any]) -> int:
     """The most runs at once that are of use: all; on a CPU as many as run fast."""
     few = len(devices)
-    if not _on_cpu(devices) or kind.runs <= _FEWEST * few:
-        return kind.runs
+    if not _on_cpu(devices) or load.runs <= _FEWEST * few:
+        return load.runs
     cores = max(_cores() // few, 1)  # virtual devices share them
     # The program that is played if states are small, which then isn't traced in vain.
-    size = _even(kind.runs, few * cores * _MOST, devices)
-    states = kind.lowered(size).out_info[3][0]  # of what `play`'s program returns
+    size = _even(load.runs, few * cores * _MOST, devices)
+    states = load.lowered(size).out_info[3][0]  # of what `play`'s program returns
     state = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(states)) // size
     return few * cores * max(_FEWEST, min(_MOST, _CACHE // max(state, 1)))
 

@@ -121,7 +121,7 @@ def _in_order(layout: _entry.Layout, shared: list[Any], mapped: list[Any]) -> li
     """The leaves as the tree has them: a `Leaf` for every array, static values as they are."""
     sources = {_entry.SHARED: iter(shared), _entry.MAPPED: iter(mapped)}
     return [
-        Leaf(next(sources[kind]), False, kind is _entry.MAPPED) if isinstance(kind, _entry.Kind) else kind
+        Leaf(next(sources[kind]), False, kind is _entry.MAPPED) if isinstance(kind, _entry.Sharing) else kind
         for kind in layout.kinds
     ]
 

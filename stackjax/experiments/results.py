@@ -187,7 +187,7 @@ def save(dataset: "xarray.Dataset", path: str | os.PathLike[str]) -> None:
     content = dataset.to_netcdf(engine="h5netcdf", encoding=encoding)
     with replacing(path) as part, open(part, "wb") as file:
         file.write(content)
-        file.write(_trailer(content))
+        file.write(_trailer(bytes(content)))
 
 
 def load(path: str | os.PathLike[str]) -> "xarray.Dataset":

@@ -27,7 +27,7 @@ from stackjax import _entry, checks
 from stackjax.checks import nearest
 from stackjax.experiments import results
 from stackjax.experiments.identity import codes
-from stackjax.experiments.memory import Kind, check_fits, chunk_size, record_bytes
+from stackjax.experiments.memory import Workload, check_fits, chunk_size, record_bytes
 from stackjax.experiments.programs import check_values, fingerprint, groups_of
 from stackjax.experiments.progress import Advance, compilation, progress_bar
 from stackjax.experiments.settings import Setting
@@ -354,11 +354,11 @@ class Runs:
         """The devices that it is played on."""
         return self.devices or (jnp.zeros(()).device,)
 
-    def kind(self, group: int) -> Kind:
+    def workload(self, group: int) -> Workload:
         """The runs of a group, for the size of chunks."""
         made = self.settings[self.groups[group].members[0]]
         bytes_, points = record_bytes(made.game, self.experiment.record, made.rounds)
-        return Kind(self.count(group), functools.partial(self.program, group), bytes_ * points)
+        return Workload(self.count(group), functools.partial(self.program, group), bytes_ * points)
 
     def sizes(self, chunk: int | None, budget: int | None) -> list[int]:
         """The number of runs in a chunk, for each group."""
@@ -367,7 +367,7 @@ class Runs:
             found = []
             for group in range(len(self.groups)):
                 with compilation() as compiled:
-                    found.append(chunk_size(self.kind(group), budget, self.where()))
+                    found.append(chunk_size(self.workload(group), budget, self.where()))
                 self._compiling[group] = compiled()
             return found
         size = -(-chunk // few) * few  # a multiple of the number of devices, so that every one has as many

@@ -17,7 +17,7 @@ from stackjax.checks import nearest
 from stackjax.experiments import results
 from stackjax.experiments.compare import compare
 from stackjax.experiments.constructed import (
-    Maker,
+    FromTable,
     StudyError,
     check_keys,
     made_game,
@@ -222,10 +222,10 @@ def parsed(text: str) -> Study:
 class AtHorizon:
     """A function of the horizon that makes a game, or the learners of a game.
 
-    **Attributes:** `make`: a `Maker`; `game`: the function of the horizon that makes the game that learners are for.
+    **Attributes:** `make`: a `FromTable`; `game`: of learners, the function of the horizon that makes their game.
     """
 
-    make: Maker
+    make: FromTable
     game: Any = None
 
     def __call__(self, horizon: int) -> Any:
@@ -239,12 +239,12 @@ def _regret(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any,
     if not horizons or not all(isinstance(T, int) and not isinstance(T, bool) and T > 0 for T in horizons):
         raise StudyError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
     _no_references(said["game"], "game")
-    game = AtHorizon(Maker(_of_type(said["game"], dict, "game", "a table"), "game", "game"))
+    game = AtHorizon(FromTable(_of_type(said["game"], dict, "game", "a table"), "game", "game"))
     pairs = {}
     for name, table in _by_name(said["methods"], "methods").items():
         where = f"methods.{name}" if table != name else "methods"
         _no_references(table, where)
-        pairs[name] = AtHorizon(Maker(table, where, "players"), game)
+        pairs[name] = AtHorizon(FromTable(table, where, "players"), game)
         pairs[name](horizons[0])
     entry = catalogue.INSTANCES.get(str(said["game"].get("name")))
     if entry is not None:
@@ -345,7 +345,7 @@ def _game(said: Any, rounds: int) -> tuple[Any, Any]:
     said = _of_type(said, dict, "game", "a table")
     entry = catalogue.GAMES.get(said.get("name", "")) if isinstance(said.get("name"), str) else None
     if list(references(said)):
-        return Maker(said, "game", "game"), entry
+        return FromTable(said, "game", "game"), entry
     return made_game(said, "game", rounds), entry
 
 
@@ -353,7 +353,7 @@ def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[
     """Name -> learners, or what makes them; all are made once, with the first of what is swept."""
     said = _by_name(said, "methods")
     values = over.at((0,) * len(over.axes))
-    first = called(game, values, {"rounds": rounds}) if isinstance(game, Maker) else game
+    first = called(game, values, {"rounds": rounds}) if isinstance(game, FromTable) else game
     found: dict[str, Any] = {}
     for name, table in said.items():
         where = f"methods.{name}" if table != name else "methods"
@@ -362,9 +362,9 @@ def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[
                 raise StudyError(f"{where}: {nearest('method', table, entry.methods)}")
             found[name] = entry.methods[table]()
             continue
-        make = Maker(table, where, "players")
+        make = FromTable(table, where, "players")
         found[name] = called(make, values, {"game": first, "rounds": rounds})
-        if list(references(table)) or (isinstance(game, Maker) and tuned(table)):
+        if list(references(table)) or (isinstance(game, FromTable) and tuned(table)):
             found[name] = make
     return found
 

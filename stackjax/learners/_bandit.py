@@ -162,12 +162,12 @@ def log_horizon(horizon: Any, dtype: Any) -> Array:
     return jnp.log(jnp.asarray(horizon).astype(dtype))
 
 
-def positive(value: Any) -> Array:
+def is_positive(value: Any) -> Array:
     """Whether it is above 0."""
     return jnp.asarray(value) > 0
 
 
-def whole(value: Any, least: int) -> Array:
+def is_whole(value: Any, least: int) -> Array:
     """Whether it is a whole number, at least `least`."""
     number = jnp.asarray(value)
     return number >= least if jnp.issubdtype(number.dtype, jnp.integer) else jnp.asarray(False)

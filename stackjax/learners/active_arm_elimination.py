@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put, rarely
 from stackjax.checks import as_number
-from stackjax.learners._bandit import Bandit, Problem, in_turn, log_horizon, positive
+from stackjax.learners._bandit import Bandit, Problem, in_turn, is_positive, log_horizon
 from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
@@ -48,9 +48,9 @@ class ActiveArmElimination(Phased, Bandit):
     def hyper_parameters(self) -> dict[str, Any]:
         """Positive ones."""
         return {
-            "phases: expected positive lengths": jnp.all(positive(self.phases)),
-            "width: expected a positive number": positive(self.width),
-            "horizon: expected at least one round": positive(self.horizon),
+            "phases: expected positive lengths": jnp.all(is_positive(self.phases)),
+            "width: expected a positive number": is_positive(self.width),
+            "horizon: expected at least one round": is_positive(self.horizon),
         }
 
     def init(self, view: View, key: PRNGKeyArray) -> EliminationState:

@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
 from stackjax.checks import as_number
-from stackjax.learners._bandit import Bandit, Problem, positive
+from stackjax.learners._bandit import Bandit, Problem, is_positive
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
 
@@ -29,7 +29,7 @@ class EXP3(Bandit):
 
     def hyper_parameters(self) -> dict[str, Any]:
         """A positive rate."""
-        return {"rate: expected a positive number": positive(self.rate)}
+        return {"rate: expected a positive number": is_positive(self.rate)}
 
     def init(self, view: View, key: PRNGKeyArray) -> Array:
         """No losses."""

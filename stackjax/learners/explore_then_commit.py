@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
-from stackjax.learners._bandit import Bandit, Clocked, Problem, in_turn, whole
+from stackjax.learners._bandit import Bandit, Clocked, Problem, in_turn, is_whole
 from stackjax.phases import LONGEST, Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
@@ -28,8 +28,8 @@ class ExploreThenCommitThrowOut(Phased, Bandit):
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
         return {
-            "discard: expected a whole number, 0 or more": whole(self.discard, 0),
-            "keep: expected a whole number, at least one pull an arm": whole(self.keep, 1),
+            "discard: expected a whole number, 0 or more": is_whole(self.discard, 0),
+            "keep: expected a whole number, at least one pull an arm": is_whole(self.keep, 1),
         }
 
     def init(self, view: View, key: PRNGKeyArray) -> Clocked:
@@ -98,7 +98,7 @@ class ExploreThenCommit(ExploreThenCommitThrowOut):
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
-        return {"explore: expected a whole number, at least one pull an arm": whole(self.keep, 1)}
+        return {"explore: expected a whole number, at least one pull an arm": is_whole(self.keep, 1)}
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:

@@ -8,7 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from stackjax.arms import best, pick, put
 from stackjax.checks import as_number
-from stackjax.learners._bandit import FAR, Bandit, Problem, log_horizon, positive, whole
+from stackjax.learners._bandit import FAR, Bandit, Problem, is_positive, is_whole, log_horizon
 from stackjax.learners.active_arm_elimination import phase_lengths
 from stackjax.phases import Phased
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
@@ -49,10 +49,10 @@ class PhasedUCB(Phased, Bandit):
     def hyper_parameters(self) -> dict[str, Any]:
         """Positive ones."""
         return {
-            "phases: expected positive lengths": jnp.all(positive(self.phases)),
-            "slots: expected a whole number, at least 1": whole(self.slots, 1),
-            "width: expected a positive number": positive(self.width),
-            "horizon: expected at least one round": positive(self.horizon),
+            "phases: expected positive lengths": jnp.all(is_positive(self.phases)),
+            "slots: expected a whole number, at least 1": is_whole(self.slots, 1),
+            "width: expected a positive number": is_positive(self.width),
+            "horizon: expected at least one round": is_positive(self.horizon),
         }
 
     def init(self, view: View, key: PRNGKeyArray) -> PhasedArm:

@@ -15,9 +15,9 @@ from stackjax.learners._bandit import (
     Clocked,
     Problem,
     in_turn,
+    is_positive,
+    is_whole,
     log_horizon,
-    positive,
-    whole,
 )
 from stackjax.protocols import Learner, Noise, Seen, Signals, View
 
@@ -48,8 +48,8 @@ class UCB(Bandit):
     def hyper_parameters(self) -> dict[str, Any]:
         """Positive ones."""
         return {
-            "width: expected a positive number": positive(self.width),
-            "horizon: expected at least one round": positive(self.horizon),
+            "width: expected a positive number": is_positive(self.width),
+            "horizon: expected at least one round": is_positive(self.horizon),
         }
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
@@ -96,7 +96,7 @@ class ExploreThenUCB(UCB):
 
     def hyper_parameters(self) -> dict[str, Any]:
         """As for UCB, and an exploration that isn't negative."""
-        return {"explore: expected a whole number, 0 or more": whole(self.explore, 0), **super().hyper_parameters()}
+        return {"explore: expected a whole number, 0 or more": is_whole(self.explore, 0), **super().hyper_parameters()}
 
     def init(self, view: View, key: PRNGKeyArray) -> Any:
         """No pulls."""

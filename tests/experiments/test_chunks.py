@@ -9,7 +9,7 @@ import pytest
 
 from stackjax import Record, experiments
 from stackjax.experiments import memory
-from stackjax.experiments.memory import Kind, check_fits, chunk_size, needed, record_bytes
+from stackjax.experiments.memory import Workload, check_fits, chunk_size, needed, record_bytes
 from stackjax.experiments.run import Runs, Tables, planned
 from stackjax.games import CournotDuopoly
 from stackjax.learners import Fixed, GradientAscent
@@ -49,8 +49,8 @@ def machine(monkeypatch):
     Program.compiled = []
 
 
-def kind(runs, host=0, devices=1):
-    return Kind(runs, lambda size: Program(size, devices), host)
+def load(runs, host=0, devices=1):
+    return Workload(runs, lambda size: Program(size, devices), host)
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def kind(runs, host=0, devices=1):
     ],
 )
 def test_as_many_as_fit(runs, host, budget, devices, expected):
-    assert chunk_size(kind(runs, host, len(devices)), budget, devices) == expected
+    assert chunk_size(load(runs, host, len(devices)), budget, devices) == expected
 
 
 def test_one_program_where_everything_fits():
-    chunk_size(kind(100), None, [CPU])
+    chunk_size(load(100), None, [CPU])
     assert Program.compiled == [100]
 
 
 def test_the_least_budget_is_told():
     with pytest.raises(ValueError) as caught:
-        chunk_size(kind(100), 2 * MIB, [CPU])
+        chunk_size(load(100), 2 * MIB, [CPU])
     assert str(caught.value) == "budget: expected at least 6 MiB, got 2 MiB: one run takes as much"
     with pytest.raises(ValueError, match=r"at least 6 MiB, got 2 MiB: a run on each of 2 devices takes as much$"):
-        chunk_size(kind(100, devices=2), 2 * MIB, [GPU, GPU])
+        chunk_size(load(100, devices=2), 2 * MIB, [GPU, GPU])
 
 
 def test_real_programs():
@@ -92,7 +92,7 @@ def test_real_programs():
     pair = (Fixed(1.0), Fixed(1.0))
     experiment, _ = planned(experiments.sweep, CournotDuopoly(), pair, OVER, **OPTIONS)
     runs = Runs(experiment, experiment.settings, None)
-    own, device = runs.kind(0), runs.where()
+    own, device = runs.workload(0), runs.where()
     budget = needed(own, 300, device) // 2
     size = chunk_size(own, budget, device)
     assert 100 <= size <= 150 and needed(own, size, device) <= budget
