@@ -64,11 +64,24 @@ KINDS = {
 }
 
 
+COMMANDS = {
+    "comparison": "compare duopoly --methods simultaneous --rounds 40",
+    "regret": "regret etc-failure --pair etc/etc --horizons 20,40",
+    "metagame": "metagame etc-failure --leaders etc --followers etc --horizon 40 --resamples 5",
+}
+
+
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("how", ["study", "command"])
 @pytest.mark.filterwarnings("ignore:.*explore")
-def test_every_kind_of_study(kind, tmp_path, monkeypatch):
+def test_every_kind_goes_on(kind, how, tmp_path, monkeypatch):
     """Stopped by Ctrl-C before its last chunk, and the same command again; and again, when nothing is played."""
     (tmp_path / "study.toml").write_text(f'kind = "{kind}"\nreplicates = 4\n{KINDS[kind]}')
+    begin = ["run", tmp_path / "study.toml"]
+    if how == "command":
+        if kind not in COMMANDS:  # leaders against oracles have a search for ground truths, which takes long
+            return
+        begin = [*COMMANDS[kind].split(), "--replicates", 4]
     inner, calls = ENGINE.play, []
 
     def press(*arguments, **options):
@@ -79,7 +92,7 @@ def test_every_kind_of_study(kind, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ENGINE, "play", press)
     monkeypatch.setattr(ENGINE, "chunk_size", lambda *given: 2)
-    command = ("run", tmp_path / "study.toml", "--out", tmp_path / "a.nc", "--checkpoint", 1000)
+    command = (*begin, "--out", tmp_path / "a.nc", "--checkpoint", 1000)
     stopped = run(*command)
     assert stopped.exit_code == 130 and "the same call goes on from" in stopped.output, stopped.output
     result = run(*command)
