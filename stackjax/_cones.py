@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from stackjax._dependence import as_varying
+from stackjax._core.dependence import as_varying
 
 Rows = Float[Array, "m d"]
 Mask = Bool[Array, " m"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Scalar
 
-from stackjax._dependence import Traced
+from stackjax._core.dependence import Traced
 from stackjax.protocols import Action, Game, level_of
 
 

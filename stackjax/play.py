@@ -10,9 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from stackjax import _batch, _derivatives, _entry, _loop, _players, checks
+from stackjax import checks
 from stackjax._constraints import check_constraints
-from stackjax._noise import stream_words
+from stackjax._core import batch, derivatives, entry, loop, players
+from stackjax._core.noise import stream_words
 from stackjax.checks import concrete
 from stackjax.phases import check_phases
 from stackjax.protocols import Game, Learner
@@ -24,13 +25,13 @@ __all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
 class _Program(NamedTuple):
     """Everything that a compiled run depends on beside shapes and types."""
 
-    layout: _entry.Layout
+    layout: entry.Layout
     dtype: Any
     spacing: int | None
-    recording: _loop.Recording
+    recording: loop.Recording
     alike: tuple[bool, ...]  # of a resumed run: which leaves of the states are the same in every replicate
     devices: tuple[Any, ...] | None
-    freeze: _loop.Freeze
+    freeze: loop.Freeze
     finite: bool
     skip_phases: bool
 
@@ -38,14 +39,14 @@ class _Program(NamedTuple):
 @functools.partial(jax.jit, static_argnames="program")
 def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any, program: _Program) -> Any:
     def local(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any, carry: Any) -> Any:
-        def make(shared: Any, mapped: Any) -> _players.Players:
+        def make(shared: Any, mapped: Any) -> players.Players:
             game, learners, start = program.layout.build(shared[0], mapped)
-            return _players.Players(game, learners, shared[1], start, program.dtype)
+            return players.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
         how = (program.freeze, program.finite, program.skip_phases)
-        plan = _loop.Plan(begin, points, program.spacing, program.recording, *how)
-        initial, rows, calls, last = _loop.run(make, (shared, words), mapped, ids, carry, plan)
+        plan = loop.Plan(begin, points, program.spacing, program.recording, *how)
+        initial, rows, calls, last = loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
             calls = jax.tree.map(lambda x: jnp.broadcast_to(x.T, (*ids.shape, *points.shape)).T, calls)
         calls = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1) if x.ndim > 1 else x, calls)
@@ -161,32 +162,32 @@ def _call(
     skip_phases: bool,
 ) -> _Call:
     record = Record.log_spaced(200) if record is None else record
-    _entry.check_players(game, learners)
-    _entry.check_record(record)
-    _entry.check_key(key)
+    entry.check_players(game, learners)
+    entry.check_record(record)
+    entry.check_key(key)
     rounds = checks.whole("rounds", rounds)
     if skip_phases:
         check_phases(game, learners)
     start = (None,) * len(learners) if start is None else start
-    ids, batched = _entry.replicate_ids(replicates)
-    begin, carry, alike, calls_before, visits_before = _entry.resumed(resume, key, ids, batched, game, learners)
+    ids, batched = entry.replicate_ids(replicates)
+    begin, carry, alike, calls_before, visits_before = entry.resumed(resume, key, ids, batched, game, learners)
     if begin + rounds > np.iinfo(np.int32).max:
         raise ValueError(f"rounds: at most 2^31 - 1 in all, got {begin + rounds}")
     if in_axes is not None and not batched:
         raise ValueError("in_axes: there is no batch axis with replicates=None; give replicates")
 
-    dtype = _entry.common_float(game, start)
-    layout, shared, mapped = _entry.lay_out(game, learners, start, in_axes, dtype, ids.size if batched else None)
+    dtype = entry.common_float(game, start)
+    layout, shared, mapped = entry.lay_out(game, learners, start, in_axes, dtype, ids.size if batched else None)
     check_constraints(game, dtype)
-    _entry.check_values(layout, shared, mapped, dtype)
+    entry.check_values(layout, shared, mapped, dtype)
     points = record.points(begin, begin + rounds)
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
     spacing = int(gaps[0]) if gaps.size == 1 and not skip_phases else None
     payoffs = game.recorded_payoffs if record.payoffs == "game" else record.payoffs
-    finite = _players.is_finite(game)
+    finite = players.is_finite(game)
     visits = finite and record.visits and (resume is None or resume.block_visits is not None)
-    recording = _loop.Recording(payoffs, record.strategies, visits, record.metrics)
-    where = _entry.device_list(devices)
+    recording = loop.Recording(payoffs, record.strategies, visits, record.metrics)
+    where = entry.device_list(devices)
     program = _Program(layout, dtype, spacing, recording, alike, where, "no", finite, bool(skip_phases))
 
     words = stream_words(key, len(learners) + 1)
@@ -199,21 +200,21 @@ def _call(
     shards = len(where or (None,))
 
     def run_part(part: np.ndarray | None) -> Any:
-        def run_as(freeze: _loop.Freeze, part: np.ndarray | None) -> Any:
+        def run_as(freeze: loop.Freeze, part: np.ndarray | None) -> Any:
             return _run(*arguments(part), program=program._replace(freeze=freeze))
 
         if finite:  # nothing to freeze: failures are found at record points
             return run_as("no", part)
         if not concrete(shared, mapped, ids, words, carry):
             return run_as("with derivatives", part)
-        return _batch.freeze_failed(run_as, part, ids.size, shards)
+        return batch.freeze_failed(run_as, part, ids.size, shards)
 
-    parts = _batch.chunks(ids.size, chunk, shards)
+    parts = batch.chunks(ids.size, chunk, shards)
 
     def run() -> Trace:
-        initial, rows, calls, (states, status, failed_at) = _batch.join(run_part, parts, ids.size)
+        initial, rows, calls, (states, status, failed_at) = batch.join(run_part, parts, ids.size)
         if spacing is None:
-            initial, rows, states = _derivatives.forward_only((initial, rows, states))
+            initial, rows, states = derivatives.forward_only((initial, rows, states))
         own_ids = ids
         if not batched:
             initial, rows, states, status, failed_at, own_ids = jax.tree.map(
@@ -232,7 +233,7 @@ def _call(
             ids=own_ids,
             block_calls=calls,
             calls_before=calls_before,
-            structure=_entry.structure(game, learners),
+            structure=entry.structure(game, learners),
             batched=batched,
         )
 

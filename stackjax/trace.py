@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from stackjax import _loop
+from stackjax._core import loop
 from stackjax.protocols import Calls
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 class Status(enum.IntEnum):
     """How a replicate ended. A replicate that failed is frozen at the state before the round in which it failed."""
 
-    OK = _loop.OK
-    NON_FINITE = _loop.NON_FINITE  #: a state or an action was NaN or infinite
-    LEFT_SPACE = _loop.LEFT_SPACE  #: an action lay outside its space
-    DIVERGED = _loop.DIVERGED  #: an action in a Euclidean space had a coordinate beyond 1e7 in absolute value
+    OK = loop.OK
+    NON_FINITE = loop.NON_FINITE  #: a state or an action was NaN or infinite
+    LEFT_SPACE = loop.LEFT_SPACE  #: an action lay outside its space
+    DIVERGED = loop.DIVERGED  #: an action in a Euclidean space had a coordinate beyond 1e7 in absolute value
 
 
 class FailedReplicatesError(RuntimeError):
@@ -137,7 +137,7 @@ class Trace(eqx.Module):
 
         def total(many: Array, rest: Array, before: Any = None) -> Array:
             xp, kind = (jnp, jnp.int32) if isinstance(rest, jax.core.Tracer) else (np, np.int64)
-            blocks = xp.asarray(many).astype(kind) * _loop.THOUSAND + xp.asarray(rest).astype(kind)
+            blocks = xp.asarray(many).astype(kind) * loop.THOUSAND + xp.asarray(rest).astype(kind)
             found = xp.broadcast_to(xp.cumsum(blocks, -1), shape)
             return found if before is None else found + xp.asarray(before)[..., None]
 

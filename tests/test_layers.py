@@ -15,18 +15,18 @@ ROOT = Path(stackjax.__file__).parent
 # Every room of stackjax, from the bottom up. A file may import its own room and what lies strictly below its layer, and
 # of its own layer only what is `OPEN` to it.
 LAYERS = [
-    ["_dependence", "_careful"],
+    ["_core", "_core.dependence", "_careful"],
     ["_cones", "checks"],
-    ["spaces", "schedules", "_noise", "_derivatives"],
+    ["spaces", "schedules", "_core.noise", "_core.derivatives"],
     ["protocols"],
-    ["phases", "_wrapped", "_constraints"],
+    ["phases", "_core.wrapped", "_constraints"],
     ["_calculus", "arms"],
     ["solvers"],
-    ["_players"],
-    ["_loop"],
+    ["_core.players"],
+    ["_core.loop"],
     ["trace", "games", "learners"],
-    ["_entry"],
-    ["_batch"],
+    ["_core.entry"],
+    ["_core.batch"],
     ["play"],
     ["equilibria"],
     ["catalogue", "experiments"],
@@ -37,9 +37,12 @@ TOP = ("__init__", "__main__")
 OPEN = {("catalogue", "experiments"), ("experiments", "catalogue")}
 #: What a room may not import although it lies below: the loop knows no game and no learner, nor they the loop.
 FORBIDDEN = {
-    **{loop: {"games", "learners", "_calculus"} for loop in ("play", "_batch", "_entry", "_loop", "_players", "trace")},
-    "learners": {"_noise", "_dependence", "_derivatives", "_loop", "_players", "trace"},
-    "games": {"_noise", "_dependence", "_derivatives", "_loop", "_players", "trace"},
+    **{
+        loop: {"games", "learners", "_calculus"}
+        for loop in ("play", "_core.batch", "_core.entry", "_core.loop", "_core.players", "trace")
+    },
+    "learners": {"_core.noise", "_core.dependence", "_core.derivatives", "_core.loop", "_core.players", "trace"},
+    "games": {"_core.noise", "_core.dependence", "_core.derivatives", "_core.loop", "_core.players", "trace"},
 }
 #: Who may import a heavy library when it is itself imported; `import stackjax` must import none of them.
 HEAVY = {
@@ -65,8 +68,12 @@ BOTTOM = {
 
 
 def room(name):
-    """The room of a file or of an imported module: `games/noisy.py` and `stackjax.games.noisy` are in `games`."""
-    return name.split(".")[0]
+    """The room of a file or of an imported module: `games/noisy.py` and `stackjax.games.noisy` are in `games`.
+
+    The files of `_core` are rooms of their own.
+    """
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "_core" else parts[0]
 
 
 def level(name):
@@ -181,11 +188,11 @@ def test_circles_are_seen():
         ("learners.fixed", "def f():\n    from stackjax.games.noisy import Noisy"),
         ("learners.fixed", "from stackjax import play"),
         ("learners.fixed", "import stackjax"),
-        ("learners.fixed", "from stackjax._noise import round_key"),
+        ("learners.fixed", "from stackjax._core.noise import round_key"),
         ("learners.fixed", "from stackjax.trace import Record"),
         ("_calculus.implicit", "from stackjax.learners import Fixed"),
-        ("_loop", "from stackjax.trace import Trace"),
-        ("_entry", "from stackjax.games import Noisy"),
+        ("_core.loop", "from stackjax.trace import Trace"),
+        ("_core.entry", "from stackjax.games import Noisy"),
         ("play", "from stackjax.learners.fixed import Fixed"),
         ("play", "from stackjax.experiments import sweep"),
         ("equilibria.search", "from stackjax.catalogue import games"),
@@ -208,7 +215,7 @@ def test_each_rule_can_be_broken(name, source):
         ("protocols", "from stackjax.spaces import Space"),
         ("games.noisy", "from stackjax.games.quadratic import Quadratic\nfrom stackjax.protocols import Game"),
         ("learners.hierarchical_ascent", "from stackjax._calculus.implicit import hierarchical_direction"),
-        ("play", "from stackjax import _entry, _loop\nfrom stackjax.trace import Record"),
+        ("play", "from stackjax._core import entry, loop\nfrom stackjax.trace import Record"),
         ("trace", "def to_xarray():\n    import xarray"),
         ("trace", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import xarray"),
         ("equilibria.certify", "from stackjax.games import Quadratic\nfrom stackjax import play"),

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 from jax.extend.random import threefry_2x32 as jax_threefry
 
-from stackjax._noise import BEFORE, round_key, stream_words, threefry_2x32
+from stackjax._core.noise import BEFORE, round_key, stream_words, threefry_2x32
 
 pytestmark = pytest.mark.optimized
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from stackjax._calculus.normal import normal_pair
-from stackjax._noise import round_key
+from stackjax._core.noise import round_key
 
 pytestmark = pytest.mark.optimized
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.speed.harness import compiled, interleaved, ratio, spread
 from stackjax import Record, play
-from stackjax._noise import BEFORE, round_key, stream_words
+from stackjax._core.noise import BEFORE, round_key, stream_words
 from stackjax.games import CournotDuopoly, Noisy, Quadratic
 from stackjax.learners import GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import PowerLaw, commitment_times

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Scalar
 
 from stackjax._constraints import Constraints
-from stackjax._dependence import as_varying
+from stackjax._core.dependence import as_varying
 
 Vector = Float[Array, " d"]
 #: Steps of a solve, at most, where nobody says otherwise.

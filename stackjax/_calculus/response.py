@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Scalar
 from stackjax._calculus.programme import minimise
 from stackjax._cones import without_rows
 from stackjax._constraints import Constraints, of_player
-from stackjax._dependence import as_varying
+from stackjax._core.dependence import as_varying
 from stackjax.protocols import Action, Game, partial_gradient
 from stackjax.spaces import Box, Space
 

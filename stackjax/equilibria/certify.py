@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from stackjax._entry import check_levels
+from stackjax._core.entry import check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _boundary, _conditions, _local
 from stackjax.equilibria._boundary import ActiveConstraint

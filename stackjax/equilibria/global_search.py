@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray, Scalar
 
 from stackjax._calculus.programme import minimise
 from stackjax._constraints import Constraints, check_constraints, of_player
-from stackjax._entry import check_key, check_levels
+from stackjax._core.entry import check_key, check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _local
 from stackjax.equilibria._relaxation import relaxed

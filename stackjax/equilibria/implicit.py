@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from stackjax._calculus.implicit import followers, total_derivative, unknowns
 from stackjax._careful import carefully
 from stackjax._constraints import check_constraints
-from stackjax._entry import check_levels
+from stackjax._core.entry import check_levels
 from stackjax.checks import as_number, number
 from stackjax.equilibria.certify import check_actions
 from stackjax.protocols import Action, Game

@@ -12,7 +12,7 @@ import optimistix
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stackjax._constraints import has_constraints, violations
-from stackjax._entry import check_levels
+from stackjax._core.entry import check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _conditions, _local, _newton
 from stackjax.equilibria._text import table

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax import _entry, checks
+from stackjax import checks
+from stackjax._core import entry
 from stackjax.experiments import results
 from stackjax.experiments.measure import EQUILIBRIA, distances_to, known
 from stackjax.experiments.memory import check_fits, record_bytes
@@ -92,10 +93,10 @@ def compare(
     chosen = {str(name): tuple(learners) for name, learners in methods.items()}
     for name, learners in chosen.items():
         with named(f"the method {name!r}"):
-            _entry.check_players(game, learners)
+            entry.check_players(game, learners)
     rounds = checks.whole("rounds", rounds)
     record = RECORD if record is None else record
-    _entry.check_record(record)
+    entry.check_record(record)
     size, points = record_bytes(game, record, rounds)
     check_fits({"methods": len(chosen), "replicates": replicate_count(replicates), "records": points}, size)
     roles = roles_of(game)

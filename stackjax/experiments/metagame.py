@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from stackjax import _entry, checks
+from stackjax import checks
+from stackjax._core import entry
 from stackjax.equilibria import pseudo_regret
 from stackjax.experiments.memory import check_fits, record_bytes
 from stackjax.experiments.progress import named
@@ -109,7 +110,7 @@ def metagame(
         for j, (follower, following) in enumerate(made[1].items()):
             label = f"{leader}/{follower}"
             with named(f"the pair {label}"):
-                _entry.check_players(game, (leading, following))
+                entry.check_players(game, (leading, following))
             setting = Setting(
                 game,
                 (leading, following),

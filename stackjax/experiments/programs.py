@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from stackjax import _entry
+from stackjax._core import entry
 from stackjax.experiments import results
 from stackjax.experiments.settings import Setting
 from stackjax.protocols import Game, Learner
@@ -95,7 +95,7 @@ class _Apart:
         """The type of its numbers, and its game, learners and starts."""
         own = (id(setting.game), id(setting.start))
         if own not in self.dtypes:
-            self.dtypes[own] = jnp.dtype(_entry.common_float(setting.game, setting.start))
+            self.dtypes[own] = jnp.dtype(entry.common_float(setting.game, setting.start))
         dtype = self.dtypes[own]
         how = (dtype, id(setting.in_axes))
         keys = [(id(setting.game), how), (id(setting.learners), how), (own, how)]
@@ -106,7 +106,7 @@ class _Apart:
 
     def _made(self, setting: Setting, dtype: Any) -> Iterator[_Part]:
         game, learners, start = setting.game, setting.learners, setting.start
-        layout, shared, mapped = _entry.lay_out(game, learners, start, setting.in_axes, dtype, self.replicates)
+        layout, shared, mapped = entry.lay_out(game, learners, start, setting.in_axes, dtype, self.replicates)
         leaves = iter(_in_order(layout, shared, mapped))
         for part in (game, learners, start):
             own = list(itertools.islice(leaves, len(jax.tree.leaves(part))))
@@ -117,11 +117,11 @@ class _Apart:
             yield _Part((jax.tree.structure(part), *kinds), own)
 
 
-def _in_order(layout: _entry.Layout, shared: list[Any], mapped: list[Any]) -> list[Any]:
+def _in_order(layout: entry.Layout, shared: list[Any], mapped: list[Any]) -> list[Any]:
     """The leaves as the tree has them: a `Leaf` for every array, static values as they are."""
-    sources = {_entry.SHARED: iter(shared), _entry.MAPPED: iter(mapped)}
+    sources = {entry.SHARED: iter(shared), entry.MAPPED: iter(mapped)}
     return [
-        Leaf(next(sources[kind]), False, kind is _entry.MAPPED) if isinstance(kind, _entry.Sharing) else kind
+        Leaf(next(sources[kind]), False, kind is entry.MAPPED) if isinstance(kind, entry.Sharing) else kind
         for kind in layout.kinds
     ]
 
@@ -169,12 +169,12 @@ def check_values(group: Group, settings: Sequence[Setting], replicates: int, siz
     for first in range(0, runs, size):
         part = np.minimum(np.arange(first, first + size), runs - 1)
         given = group.arguments(part // each, part % each)
-        layout, shared, mapped = _entry.lay_out(
+        layout, shared, mapped = entry.lay_out(
             given.game, given.learners, given.start, given.in_axes, group.dtype, size
         )
         own = [settings[at] for at in group.members[part // each]]
         with own[0].named():
-            violations = list(_entry.violations(layout, shared, mapped, group.dtype))
+            violations = list(entry.violations(layout, shared, mapped, group.dtype))
         for text, bad in violations:
             with own[bad[0]].named():
                 raise ValueError(text)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from stackjax import _entry, checks
+from stackjax import checks
+from stackjax._core import entry
 from stackjax.equilibria import pseudo_regret
 from stackjax.experiments.measure import BENCHMARKS
 from stackjax.experiments.memory import check_fits, record_bytes
@@ -243,7 +244,7 @@ def _of_horizons(name: str, pair: Any, games: Mapping[int, StackelbergBandit]) -
         if not isinstance(made, Sequence) or isinstance(made, str):
             raise TypeError(f"pairs: {name!r}: expected (leader, follower), got {made!r}")
         with named(f"the pair {name!r}"):
-            _entry.check_players(game, tuple(made))
+            entry.check_players(game, tuple(made))
         found[horizon] = tuple(made)
     return found
 

@@ -23,7 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stackjax import _entry, checks
+from stackjax import checks
+from stackjax._core import entry
 from stackjax.checks import nearest
 from stackjax.experiments import results
 from stackjax.experiments.identity import codes
@@ -150,7 +151,7 @@ def replicate_ids(replicates: Any) -> np.ndarray:
 
     **Raises:** `ValueError` or `TypeError` that names `replicates`.
     """
-    ids, batched = _entry.replicate_ids(replicates)
+    ids, batched = entry.replicate_ids(replicates)
     if not batched:
         raise ValueError("replicates: expected a number or ids, got None")
     return ids
@@ -170,7 +171,7 @@ def run_key(seed: Any, key: Any) -> Any:
     """
     found = jax.random.key(checks.seed(seed)) if key is None else key
     checks.seed(seed)
-    _entry.check_key(found)
+    entry.check_key(found)
     return found
 
 
@@ -396,7 +397,7 @@ class Runs:
         _, rows, _, last = lowered(*players, **options).out_info
         calls = tuple(Calls(*[0] * len(Calls._fields)) for _ in players[1:])
         structure = jax.tree.structure((last, calls, rows["block_visits"]))
-        kind = _entry.structure(players[0], players[1:])
+        kind = entry.structure(players[0], players[1:])
         parts = jax.tree.unflatten(structure, list(from_arrays(state)))
         return Reached(rounds, arrays, ended(kind, options["key"], options["replicates"], rounds, *parts))
 
@@ -636,7 +637,7 @@ def device_list(devices: Any, everywhere: bool = False) -> tuple[Any, ...] | Non
         if isinstance(devices, bool) or not 1 <= devices <= len(here):
             raise ValueError(f"devices: expected 1 to {len(here)}, the devices of this process, got {devices}")
         return tuple(here[:devices])
-    return _entry.device_list(devices)
+    return entry.device_list(devices)
 
 
 def target_of(out: Any) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 
-from stackjax import _entry
+from stackjax._core import entry
 from stackjax.checks import nearest
 from stackjax.experiments.over import Over
 from stackjax.experiments.progress import named
@@ -169,7 +169,7 @@ class _Players(_Made):
                 raise TypeError(f"methods: expected one learner a player, as in (leader, follower), got {made!r}")
         players = list(made if new else self.found[key])
         if new or (self.games.key(index), len(players)) not in self.fit:
-            _entry.check_players(game, tuple(players))
+            entry.check_players(game, tuple(players))
             self.fit.add((self.games.key(index), len(players)))
         if new:
             for name in self.paths:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax import _entry, checks
+from stackjax import checks
+from stackjax._core import entry
 from stackjax.checks import nearest
 from stackjax.experiments import results
 from stackjax.experiments.measure import BENCHMARKS, distances_to, regret_against
@@ -113,7 +114,7 @@ def sweep(
     if rounds > np.iinfo(np.int32).max:
         raise ValueError(f"rounds: expected at most 2^31 - 1, got {rounds}")
     record = RECORD if record is None else record
-    _entry.check_record(record)
+    entry.check_record(record)
     own_seed, key = seed if key is None else None, run_key(seed, key)
     checks.number(gamma, "gamma", 0.0, open_low=False)
     checks.flag("common", common)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray, Scalar
 
-from stackjax._wrapped import WrappedGame
+from stackjax._core.wrapped import WrappedGame
 from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game, Noise
 

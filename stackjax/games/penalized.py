@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Scalar
 
 from stackjax._constraints import of_game
-from stackjax._wrapped import WrappedGame
+from stackjax._core.wrapped import WrappedGame
 from stackjax.checks import as_number, number
 from stackjax.protocols import Action, Game, Noise
 

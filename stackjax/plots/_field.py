@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from stackjax._entry import common_float
+from stackjax._core.entry import common_float
 from stackjax.learners import Every
 from stackjax.plots._plane import Mark, Plane, shape_of
 from stackjax.protocols import Game

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from stackjax._entry import check_players
+from stackjax._core.entry import check_players
 from stackjax.protocols import Game, Learner
 from stackjax.spaces import Box, Euclidean, Torus
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from stackjax._entry import common_float
+from stackjax._core.entry import common_float
 from stackjax.learners import BestResponse, Every, Fixed
 from stackjax.play import play
 from stackjax.plots._plane import Mark, Plane, shape_of, wrapped

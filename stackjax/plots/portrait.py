@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from stackjax._entry import check_key
+from stackjax._core.entry import check_key
 from stackjax.checks import whole
 from stackjax.learners import BestResponse
 from stackjax.plots import _field, _plane, _runs

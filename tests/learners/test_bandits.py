@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from stackjax import Record, play
-from stackjax._noise import round_key, stream_words
+from stackjax._core.noise import round_key, stream_words
 from stackjax.games import StackelbergBandit, from_payoffs
 from stackjax.learners import (
     EXP3,

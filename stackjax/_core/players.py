@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from stackjax._constraints import is_constrained, of_game
-from stackjax._noise import BEFORE, computed_once, round_key
-from stackjax._wrapped import RealisedGame
+from stackjax._core.noise import BEFORE, computed_once, round_key
+from stackjax._core.wrapped import RealisedGame
 from stackjax.arms import count
 from stackjax.protocols import (
     Calls,

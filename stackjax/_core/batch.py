@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from stackjax import checks
-from stackjax._loop import Freeze
+from stackjax._core.loop import Freeze
 from stackjax.checks import concrete
 
 

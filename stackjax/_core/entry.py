@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from stackjax._constraints import has_constraints, of_game
-from stackjax._dependence import Traced
+from stackjax._core.dependence import Traced
 from stackjax.checks import concrete, whole
 from stackjax.protocols import Game, Learner, Signal, View, same_structure
 from stackjax.spaces import Space

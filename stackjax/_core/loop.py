@@ -12,9 +12,9 @@ from jaxtyping import Array
 
 from stackjax._careful import carefully
 from stackjax._constraints import has_constraints
-from stackjax._dependence import Traced
-from stackjax._derivatives import where_differentiable
-from stackjax._players import Health, Players, check_dictionary, check_payoffs, check_same
+from stackjax._core.dependence import Traced
+from stackjax._core.derivatives import where_differentiable
+from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
 from stackjax.protocols import (
