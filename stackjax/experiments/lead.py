@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from stackjax import checks
 from stackjax.equilibria.leaders import committed_values, ground_truths
+from stackjax.experiments import results
 from stackjax.experiments.memory import check_fits
 from stackjax.experiments.progress import named
 from stackjax.experiments.run import Experiment, How, Measure, replicate_count, replicate_ids, run, run_key
@@ -431,13 +432,4 @@ def steps_to_reach(dataset: "xarray.Dataset", target: float, variable: str = "va
 
 def check_leading(dataset: Any) -> None:
     """Is it what `lead` returned?"""
-    import xarray
-
-    if not isinstance(dataset, xarray.Dataset):
-        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.lead, got a {type(dataset).__name__}")
-    missing = [name for name in ("methods", "replicate", "record") if name not in dataset.dims]
-    missing = missing or [name for name in ("value", "environment_steps") if name not in dataset]
-    if missing:
-        raise ValueError(
-            f"dataset: expected a result of stackjax.experiments.lead, got one without {' or '.join(missing)}"
-        )
+    results.check_from(dataset, "lead", ("methods", "replicate", "record"), ("value", "environment_steps"))

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from stackjax import checks
 from stackjax._core import entry
 from stackjax.equilibria import pseudo_regret
+from stackjax.experiments import results
 from stackjax.experiments.measure import BENCHMARKS
 from stackjax.experiments.memory import check_fits, record_bytes
 from stackjax.experiments.progress import named
@@ -180,18 +181,8 @@ def regret(
 
 def check_regret(dataset: Any) -> None:
     """Is it what `regret` returned?"""
-    import xarray
-
-    if not isinstance(dataset, xarray.Dataset):
-        name = type(dataset).__name__
-        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.regret, got a {name}")
-    missing = [name for name in ("pairs", "horizon", "replicate", "player") if name not in dataset.dims]
-    missing = missing or [name for name in ("regret", "status") if name not in dataset]
-    if missing:
-        hint = '; to pick one pair, name it in a list: dataset.sel(pairs=["a"])' if missing == ["pairs"] else ""
-        raise ValueError(
-            f"dataset: expected a result of stackjax.experiments.regret, got one without {' or '.join(missing)}{hint}"
-        )
+    hints = {"pairs": '; to pick one pair, name it in a list: dataset.sel(pairs=["a"])'}
+    results.check_from(dataset, "regret", ("pairs", "horizon", "replicate", "player"), ("regret", "status"), hints)
 
 
 def _explored(game: StackelbergBandit, learners: tuple[Learner, ...], horizon: int) -> list[float]:

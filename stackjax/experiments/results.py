@@ -14,6 +14,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 #: The form of result files; it grows when an older version can't read them any more.
 FORM = 1
+_NO_HINTS: Mapping[str, str] = MappingProxyType({})
 #: Arrays with more entries than this are described by shape, type and hash.
 _LISTED = 10_000
 
@@ -99,6 +101,26 @@ def labelled(dataset: "xarray.Dataset", actions: Sequence[str], payoffs: Sequenc
             if str(variable).partition("[")[0] in (f"strategy_{i}", f"initial_{i}", f"action_{i}"):
                 dataset[variable].attrs["long_name"] = label
     return dataset
+
+
+def check_from(
+    dataset: Any, driver: str, dims: Sequence[str], variables: Sequence[str], hints: Mapping[str, str] = _NO_HINTS
+) -> None:
+    """Is it what a function of `stackjax.experiments` returned, with these dimensions and variables?
+
+    **Arguments:** `hints`: what else to say if a dimension is the first one that is missing.
+
+    **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't such a result.
+    """
+    import xarray
+
+    name = f"stackjax.experiments.{driver}"
+    if not isinstance(dataset, xarray.Dataset):
+        raise TypeError(f"dataset: expected a dataset from {name}, got a {type(dataset).__name__}")
+    missing = [dim for dim in dims if dim not in dataset.dims] or [v for v in variables if v not in dataset]
+    if missing:
+        hint = hints.get(missing[0], "")
+        raise ValueError(f"dataset: expected a result of {name}, got one without {' or '.join(missing)}{hint}")
 
 
 def configuration(dataset: "xarray.Dataset") -> Any:

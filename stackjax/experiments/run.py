@@ -543,7 +543,7 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
             tables = _here(runs, cut, advance)
         else:
             environment = configuration | {name: provenance[name] for name in _ENVIRONMENT}
-            parts = Parts(target, environment)
+            parts = Parts(target, environment, jax.process_index())
             if jax.process_index() == 0:
                 stack.enter_context(parts.claimed())
                 if (whole := there(overwrite)) is not None:  # it was made while this process waited

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from stackjax import checks
 from stackjax.equilibria import optimal_commitment, pure_commitment
 from stackjax.equilibria.finite import LARGEST, dominated, dominated_by_mixtures, nash_equilibria, pure_nash
+from stackjax.experiments import results
 from stackjax.experiments.regret_tables import mean_and_error
 from stackjax.experiments.slopes import weighted_means
 from stackjax.trace import Status
@@ -108,18 +109,8 @@ def check_resampling(resample: Any, sizes: dict[str, int]) -> None:
 
 def check_metagame(dataset: Any, solved: bool = True) -> None:
     """Is it what `metagame` returned, and are its solutions those of its algorithms, instances and replicates?"""
-    import xarray
-
-    if not isinstance(dataset, xarray.Dataset):
-        name = type(dataset).__name__
-        raise TypeError(f"dataset: expected a dataset from stackjax.experiments.metagame, got a {name}")
-    missing = [name for name in (*_SIZES, "player") if name not in dataset.dims]
-    missing = missing or [name for name in _PLAYED if name not in dataset]
-    if missing:
-        hint = '; to pick one algorithm, name it in a list: dataset.sel(leader=["a"])' if missing[0] in _SIZES else ""
-        raise ValueError(
-            f"dataset: expected a result of stackjax.experiments.metagame, got one without {' or '.join(missing)}{hint}"
-        )
+    hint = '; to pick one algorithm, name it in a list: dataset.sel(leader=["a"])'
+    results.check_from(dataset, "metagame", (*_SIZES, "player"), _PLAYED, dict.fromkeys(_SIZES, hint))
     sizes = [dataset.sizes[name] for name in _SIZES]
     if solved and list(np.atleast_1d(dataset.attrs.get("solved", []))) != sizes:
         raise ValueError(

@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import time
+import uuid
 import warnings
 import zipfile
 import zlib
@@ -71,7 +72,9 @@ class Parts:
     """
 
     def __init__(self, out: Path, configuration: Mapping[str, Any], process: int = 0):
-        self.out, self.process = out, process
+        self.out = out
+        # Others may be called twice by mistake: their files have names of their own.
+        self._suffix = f"-{uuid.uuid4().hex[:8]}" if process else ""
         self.folder = out.with_name(out.name + ".parts")
         self.configuration = json.loads(json.dumps(configuration))
         self._waiting: list[tuple[int, Arrays]] = []
@@ -204,7 +207,7 @@ class Parts:
         """
         if not self._waiting:
             return
-        self._replace(self.folder / f"part-{self._waiting[0][0]:08d}.npz", self._waiting)
+        self._replace(self.folder / f"part-{self._waiting[0][0]:08d}{self._suffix}.npz", self._waiting)
         for number, _ in self._waiting:
             self._checkpoint(number).unlink(missing_ok=True)
         self._waiting = []
