@@ -71,16 +71,22 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("how", ["study", "command"])
+SLOW = [("metagame", "command"), ("regret", "study"), ("comparison", "study")]  # variants
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        pytest.param(*each, marks=[pytest.mark.slow] * (each in SLOW))
+        for each in [*((kind, "study") for kind in KINDS), *((kind, "command") for kind in COMMANDS)]
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*explore")
 def test_every_kind_goes_on(kind, how, tmp_path, monkeypatch):
     """Stopped by Ctrl-C before its last chunk, and the same command again; and again, when nothing is played."""
     (tmp_path / "study.toml").write_text(f'kind = "{kind}"\nreplicates = 4\n{KINDS[kind]}')
     begin = ["run", tmp_path / "study.toml"]
     if how == "command":
-        if kind not in COMMANDS:  # leaders against oracles have a search for ground truths, which takes long
-            return
         begin = [*COMMANDS[kind].split(), "--replicates", 4]
     inner, calls = ENGINE.play, []
 
