@@ -7,7 +7,7 @@ from stackjax.equilibria.benchmarks import self_tolerant_benchmarks as self_tole
 from stackjax.equilibria.benchmarks import stackelberg_benchmarks as stackelberg_benchmarks
 from stackjax.equilibria.benchmarks import tolerant_benchmarks as tolerant_benchmarks
 from stackjax.equilibria.certify import Certificate as Certificate
-from stackjax.equilibria.certify import Dynamics as Dynamics
+from stackjax.equilibria.certify import LocalDynamics as LocalDynamics
 from stackjax.equilibria.certify import certify as certify
 from stackjax.equilibria.commitment import Commitment as Commitment
 from stackjax.equilibria.commitment import optimal_commitment as optimal_commitment

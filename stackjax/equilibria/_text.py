@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 if TYPE_CHECKING:
-    from stackjax.equilibria.certify import Certificate, Dynamics
+    from stackjax.equilibria.certify import Certificate, LocalDynamics
     from stackjax.equilibria.search import Found
 
 _MANY = 6  # more numbers than that are shown as a range
@@ -86,7 +86,7 @@ def _advantage(found: "Certificate") -> str:
     return "0" if abs(found.advantage) <= rounding else f"{found.advantage:+.4g}"
 
 
-def _dynamics(found: "Dynamics") -> str:
+def _dynamics(found: "LocalDynamics") -> str:
     rest = "at rest" if found.at_rest else "not at rest"
     if np.isnan(found.eigenvalues).any():
         return "not defined here"
@@ -115,5 +115,5 @@ def table(found: "Found") -> str:
     return "\n".join(lines + [f"note: {note}" for note in found.notes])
 
 
-def _rest(found: "Dynamics") -> str:
+def _rest(found: "LocalDynamics") -> str:
     return ("stable" if found.stable else "not stable") if found.at_rest else "-"

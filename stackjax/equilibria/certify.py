@@ -24,7 +24,7 @@ _SEARCH = 500  # steps of a search for a best response
 
 
 @dataclass(frozen=True)
-class Dynamics:
+class LocalDynamics:
     """A dynamic at a point, `dz/dt = F(z)`, F the players' ascent directions.
 
     **Attributes:** `jacobian` of F `[d, d]`, in coordinates of the spaces' tangents, in order of play; its
@@ -60,7 +60,7 @@ class Certificate:
     - `active`: an `ActiveConstraint` for each constraint that is reached, once with the multiplier that it has in the
       Nash conditions and once with that of the Stackelberg conditions.
     - `is_nash`, `is_stackelberg`; `why_not_nash`, `why_not_stackelberg`: sentences, none if it is one.
-    - `simultaneous`, `hierarchical`: the `Dynamics` of the partial and of the total derivatives.
+    - `simultaneous`, `hierarchical`: the `LocalDynamics` of the partial and of the total derivatives.
     - `advantage`: the leader's payoff here minus its payoff at the best known Nash equilibrium, None if none is known,
       and if the follower has a better answer elsewhere, as the leader wouldn't be paid that.
     - `other_replies`: other local best responses that pay the last level's players at least as much, as tuples (player,
@@ -77,8 +77,8 @@ class Certificate:
     total_spectra: tuple[np.ndarray, ...]
     why_not_nash: tuple[str, ...]
     why_not_stackelberg: tuple[str, ...]
-    simultaneous: Dynamics
-    hierarchical: Dynamics
+    simultaneous: LocalDynamics
+    hierarchical: LocalDynamics
     advantage: float | None
     other_replies: tuple[tuple[int, Any, float], ...]
     notes: tuple[str, ...]
@@ -390,14 +390,14 @@ def certificate(
                 reasons.append(f"{role}'s value has too many sides here to decide whether it is at its maximum")
         why.append(reasons)
 
-    def dynamics(each: _Judged) -> Dynamics:
+    def dynamics(each: _Judged) -> LocalDynamics:
         speeds = np.asarray([timescale ** levels[i] for i in each.owners])
         jacobian = speeds[:, None] * each.jacobian
         finite = bool(np.all(np.isfinite(jacobian)))
         values = np.sort_complex(np.linalg.eigvals(jacobian)) if finite else np.full(len(jacobian), np.nan + 0j)
         kinked = boundary is not None and each is stackelberg_ and _notes.is_kink(boundary)
         rest = bool(np.all(each.residuals <= each.limits)) and not unfit and not unpaid and not kinked
-        return Dynamics(jacobian, values.astype(complex), finite and bool(np.all(values.real < 0)), rest)
+        return LocalDynamics(jacobian, values.astype(complex), finite and bool(np.all(values.real < 0)), rest)
 
     others: tuple[tuple[int, Any, float], ...] = ()
     notes = [f"{roles[i]}'s action is outside of its space" for i in outside]
