@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stackjax.protocols import Action, Game
-from stackjax.spaces import Euclidean
+from stackjax.spaces import Euclidean, Space
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": jnp.exp,
@@ -255,7 +255,7 @@ class FormulaGame(Game):
     dims: tuple[int, int] = eqx.field(static=True)
 
     @property
-    def spaces(self) -> tuple[Euclidean, ...]:
+    def spaces(self) -> tuple[Space, ...]:
         """All numbers: bounds are among the constraints."""
         return tuple(Euclidean((n,)) for n in self.dims)
 
