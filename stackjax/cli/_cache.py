@@ -11,11 +11,11 @@ _SECONDS = 0.2
 
 def cached() -> None:
     """Keep compiled programs in the user's cache folder, unless told otherwise or it can't be written."""
-    said = os.environ.get("STACKJAX_CACHE", "")
-    if said == "off" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    setting = os.environ.get("STACKJAX_CACHE", "")
+    if setting == "off" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "stackjax")
-    folder = Path(said or base) / f"{platform.machine()}-{_processor()}"
+    folder = Path(setting or base) / f"{platform.machine()}-{_processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # a home that can't be written is no reason not to compute
@@ -32,5 +32,5 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return "any"
-    said = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    return hashlib.sha256("\n".join(sorted(set(said))).encode()).hexdigest()[:8]
+    features = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    return hashlib.sha256("\n".join(sorted(set(features))).encode()).hexdigest()[:8]

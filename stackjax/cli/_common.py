@@ -42,10 +42,10 @@ class Real(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
-        found = super().convert(value, param, ctx)
-        if not math.isfinite(found):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
             self.fail(f"expected a finite number, got {value!r}", param, ctx)
-        return found
+        return number
 
 
 def game_entry(game: str) -> "GameEntry":
@@ -85,8 +85,8 @@ def terminal() -> "Console":
     """The standard output, as wide as the terminal or as COLUMNS says."""
     from rich.console import Console
 
-    found = Console()
-    return found if found.is_terminal or "COLUMNS" in os.environ else Console(width=_WIDTH)
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=_WIDTH)
 
 
 seed_option = click.option(
@@ -107,11 +107,11 @@ def learner_named(role: str, name: str, known: Mapping[str, Any], option: str) -
     """The learner's name in the catalogue."""
     from stackjax import catalogue
 
-    found = catalogue.ALIASES.get(plain(name), plain(name))
-    if found not in known:
+    canonical = catalogue.ALIASES.get(plain(name), plain(name))
+    if canonical not in known:
         names = [*known, *(alias for alias, target in catalogue.ALIASES.items() if target in known)]
         raise click.BadParameter(nearest(role, name.strip(), names), param_hint=f"'{option}'")
-    return found
+    return canonical
 
 
 @contextlib.contextmanager

@@ -61,13 +61,13 @@ def options(default: str, name: str | None = None) -> Callable[[Callable[..., No
 
     def added(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def command(**said: Any) -> None:
-            function(how=How(**{name: said.pop(name) for name in How._fields}), **said)
+        def command(**arguments: Any) -> None:
+            function(how=How(**{name: arguments.pop(name) for name in How._fields}), **arguments)
 
-        found: Callable[..., None] = command
+        wrapped: Callable[..., None] = command
         for option in reversed(given):
-            found = option(found)
-        return found
+            wrapped = option(wrapped)
+        return wrapped
 
     return added
 
@@ -150,9 +150,9 @@ def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | N
     figure = out.with_suffix(".png")
     try:
         save_figure(plots.plot_result(dataset), figure)
-        said = f"figure {figure}"
+        message = f"figure {figure}"
     except (OSError, ValueError) as error:  # too many panels, say: the data are there
-        said = f"no figure: {error}"
+        message = f"no figure: {error}"
     if quiet:
         return
     from stackjax import experiments
@@ -162,22 +162,22 @@ def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | N
     console.print(experiments.table(dataset, console.width))
     for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
-    console.print(f"data   {out}\n{said}", highlight=False, soft_wrap=True)
+    console.print(f"data   {out}\n{message}", highlight=False, soft_wrap=True)
 
 
-def _show(found: "Estimate") -> None:
+def _show(estimate: "Estimate") -> None:
     """What a run would do."""
     from stackjax.experiments.memory import size_text
 
-    axes = " x ".join(f"{size} {name}" for name, size in found.axes.items()) or "1 setting"
+    axes = " x ".join(f"{size} {name}" for name, size in estimate.axes.items()) or "1 setting"
     lines = [
-        f"settings  {axes}: {found.settings}, each in {found.replicates} replicates of {found.rounds} rounds",
-        f"programs  {found.programs}, compiled in {found.compile_seconds:.1f} s",
-        f"chunks    {found.chunks} of up to {found.chunk} of the {found.runs} runs",
-        f"memory    {size_text(found.chunk_bytes)} for a chunk",
-        f"time      about {_duration(found.seconds)} (from a sample of {found.sample_rounds} rounds)",
-        f"data      about {size_text(found.result_bytes)} in memory",
-        f"devices   {', '.join(found.devices)}",
+        f"settings  {axes}: {estimate.settings}, each in {estimate.replicates} replicates of {estimate.rounds} rounds",
+        f"programs  {estimate.programs}, compiled in {estimate.compile_seconds:.1f} s",
+        f"chunks    {estimate.chunks} of up to {estimate.chunk} of the {estimate.runs} runs",
+        f"memory    {size_text(estimate.chunk_bytes)} for a chunk",
+        f"time      about {_duration(estimate.seconds)} (from a sample of {estimate.sample_rounds} rounds)",
+        f"data      about {size_text(estimate.result_bytes)} in memory",
+        f"devices   {', '.join(estimate.devices)}",
     ]
     click.echo("\n".join(lines))
 

@@ -61,9 +61,9 @@ def command(
 
     marked: Any
     if point is None:
-        found = equilibria.find(exact, jax.random.key(seed), starts, limits=entry.limits, timescale=timescale)
-        certificates, marked = found.critical, found
-        click.echo("\n\n".join(map(str, (found, *found.equilibria))))
+        result = equilibria.find(exact, jax.random.key(seed), starts, limits=entry.limits, timescale=timescale)
+        certificates, marked = result.critical, result
+        click.echo("\n\n".join(map(str, (result, *result.equilibria))))
     else:
         certificates = (equilibria.certify(exact, *point, key=jax.random.key(seed), timescale=timescale),)
         known = [(z, "Nash") for z in exact.nash_equilibria()] + [
@@ -136,9 +136,9 @@ def _save_certificates(certificates: "Iterable[Certificate]", path: Path, game: 
     from stackjax.experiments.results import describe, provenance, replacing
 
     about = provenance({"game": game}, seed=seed, command=None, device=jnp.zeros(()).device)
-    found = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
+    points = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
     with replacing(path) as part:
-        part.write_text(json.dumps(about | {"points": found}, indent=1, default=lambda z: [z.real, z.imag]))
+        part.write_text(json.dumps(about | {"points": points}, indent=1, default=lambda z: [z.real, z.imag]))
 
 
 def _save_portrait(

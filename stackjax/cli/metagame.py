@@ -143,12 +143,12 @@ def command(
 def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:
     """What an algorithm is called -> its name in the catalogue; each once."""
     option = f"--{role}s"
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for name in filter(None, map(plain, given.split(","))):
-        found.setdefault(learner_named(role, name, known, option), name)
-    if not found:
+        labels.setdefault(learner_named(role, name, known, option), name)
+    if not labels:
         raise click.BadParameter(f"no {role} given", param_hint=f"'{option}'")
-    return {called: name for name, called in found.items()}
+    return {called: name for name, called in labels.items()}
 
 
 def _game(

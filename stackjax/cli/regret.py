@@ -149,15 +149,15 @@ def _pairs(leaders: Sequence[str], followers: Sequence[str], pairs: Sequence[str
         if len(parts) != 2:
             raise click.BadParameter(f"expected LEADER/FOLLOWER, got {pair!r}", param_hint="'--pair'")
         asked.append((parts[0], parts[1], "--pair", "--pair"))
-    found: dict[tuple[str, str], str] = {}
+    labels: dict[tuple[str, str], str] = {}
     for leader, follower, *options in asked or [(*names, "--pair", "--pair") for names in catalogue.PAIRS]:
         known = (catalogue.LEADERS, catalogue.FOLLOWERS)
         names = [
             learner_named(*each)
             for each in zip(("leader", "follower"), (leader, follower), known, options, strict=True)
         ]
-        found.setdefault((names[0], names[1]), f"{plain(leader)}/{plain(follower)}")
-    return {called: names for names, called in found.items()}
+        labels.setdefault((names[0], names[1]), f"{plain(leader)}/{plain(follower)}")
+    return {called: names for names, called in labels.items()}
 
 
 def _spaced(ends: list[int], points: int) -> list[int]:

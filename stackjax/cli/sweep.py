@@ -50,14 +50,14 @@ def command(
 
     text = _configuration(game, swept, methods, replicates, rounds, seed)
     try:
-        found = parsed(text)
+        study = parsed(text)
     except StudyError as error:
         raise click.UsageError(str(error)) from None
-    said: list[Any] = ["sweep", game, *(word for one in swept for word in ("--over", one))]
-    said += [] if methods is None else ["--methods", methods]
-    said += ["--replicates", replicates, "--rounds", found.options["rounds"], "--seed", seed]
+    words: list[Any] = ["sweep", game, *(word for one in swept for word in ("--over", one))]
+    words += [] if methods is None else ["--methods", methods]
+    words += ["--replicates", replicates, "--rounds", study.options["rounds"], "--seed", seed]
     out = _how.target(how, Path("results", f"sweep_{game}.nc"))
-    _how.perform(found.play, [str(word) for word in said], how, out, usage=False)
+    _how.perform(study.play, [str(word) for word in words], how, out, usage=False)
 
 
 def _configuration(
@@ -89,18 +89,18 @@ def _configuration(
     return "\n".join([*lines, *(f"{json.dumps(name)} = {values}" for name, values in over.items()), ""])
 
 
-def _values(said: str) -> str:
+def _values(text: str) -> str:
     """`0.1,0.2`, or `0.1:10:5`, as TOML; what is no number, true or false is a text."""
-    bounds = [_value(each) for each in said.split(":")]
+    bounds = [_value(each) for each in text.split(":")]
     if len(bounds) == 3:
         return f"{{ low = {bounds[0]}, high = {bounds[1]}, log = {bounds[2]} }}"
-    return f"[{', '.join(_value(each) for each in said.split(','))}]"
+    return f"[{', '.join(_value(each) for each in text.split(','))}]"
 
 
-def _value(said: str) -> str:
-    said = said.strip()
+def _value(text: str) -> str:
+    text = text.strip()
     try:
-        value = tomllib.loads(f"value = {said}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         value = None
-    return repr(value).lower() if isinstance(value, bool | int | float) else json.dumps(said, ensure_ascii=False)
+    return repr(value).lower() if isinstance(value, bool | int | float) else json.dumps(text, ensure_ascii=False)

@@ -105,7 +105,7 @@ def compare(
         checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
     )
     given = {"nash": nash, "stackelberg": stackelberg}
-    equilibria = {name: found for name in EQUILIBRIA if (found := known(game, name, given[name]))}
+    equilibria = {name: joint_actions for name in EQUILIBRIA if (joint_actions := known(game, name, given[name]))}
     own_seed, key = seed if key is None else None, run_key(seed, key)
     start = (None,) * len(game.spaces) if start is None else start
 
@@ -150,11 +150,11 @@ def compare(
 
 def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:
     """`nash_0`, ..., named like the strategies, and `nash_payoffs` unless the game has no exact payoffs."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     several = (f"{name}_equilibrium",) if len(points) > 1 else ()
 
     def put(variable: str, dims: tuple[str, ...], values: list[Any]) -> None:
-        found[variable] = (several + dims, np.stack(values) if several else np.asarray(values[0]))
+        variables[variable] = (several + dims, np.stack(values) if several else np.asarray(values[0]))
 
     for i in range(len(game.spaces)):
         for path, leaf in jax.tree_util.tree_flatten_with_path(points[0][i])[0]:
@@ -163,4 +163,4 @@ def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...
             put(f"{name}_{i}{at}", tuple(f"strategy_{i}{at}_{j}" for j in range(leaf.ndim)), leaves)
     with contextlib.suppress(NotImplementedError):
         put(f"{name}_payoffs", ("player",), [np.asarray([float(p) for p in game.payoffs(*point)]) for point in points])
-    return found
+    return variables

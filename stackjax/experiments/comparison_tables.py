@@ -27,13 +27,13 @@ def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
     """The table, with something between a median and its quartiles; short, without quartiles, if it is None."""
     from rich.markup import escape
 
-    found = summary(dataset)
-    players = [str(player) for player in found["player"].values]
-    replicates = int(found["replicates"])
-    names = [escape(str(name)) for name in found["methods"].values]
-    kinds = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in found]
+    reduced = summary(dataset)
+    players = [str(player) for player in reduced["player"].values]
+    replicates = int(reduced["replicates"])
+    names = [escape(str(name)) for name in reduced["methods"].values]
+    kinds = [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in reduced]
 
-    made = titled(f"{replicates} replicates of {int(found['rounds'])} rounds")
+    made = titled(f"{replicates} replicates of {int(reduced['rounds'])} rounds")
     made.add_column("method\n  player", overflow="fold")
     for kind in kinds:
         header = kind.replace("_to_", " to\n").replace("nash", "Nash").replace("stackelberg", "Stackelberg")
@@ -44,19 +44,19 @@ def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
     made.add_column("seconds" + compiling, justify="right", overflow="fold")
 
     for i, name in enumerate(names):
-        failed = int(found["failed"][i])
-        seconds, more = (f"{float(found[kind][i]):.2f}" for kind in ("seconds", "compile_seconds"))
+        failed = int(reduced["failed"][i])
+        seconds, more = (f"{float(reduced[kind][i]):.2f}" for kind in ("seconds", "compile_seconds"))
         end = [f"[red]{failed}" if failed else "0", f"{seconds} [dim]+ {more}" if compiling else seconds]
         made.add_row(f"[bold cyan]{name}", *[""] * len(kinds), "", *end)
         for j, player in enumerate(players):
             cells = ["–"] * (len(kinds) + 1)
             if failed < replicates:
-                cells = [_quantiles(found[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
-                cells.append(_calls({kind: float(found[f"{kind}_calls"][i, j]) for kind in _CALLS}))
+                cells = [_quantiles(reduced[kind].values[i, :, j], kind == "payoffs", between) for kind in kinds]
+                cells.append(_calls({kind: float(reduced[f"{kind}_calls"][i, j]) for kind in _CALLS}))
             made.add_row(f"  {player}", *cells)
     left = [
         f"[red]{name}: values that aren't finite, left out of the quantiles: {int(n)}[/red]"
-        for name, n in zip(names, found["left_out"].values, strict=True)
+        for name, n in zip(names, reduced["left_out"].values, strict=True)
         if n
     ]
     made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names), *left])
@@ -67,14 +67,16 @@ def _note(dataset: "xarray.Dataset", quartiles: bool) -> str:
     """What the columns mean."""
     points = dataset["rounds"].values
     block = int(points[-1] - (points[-2] if points.size > 1 else 0))
-    said = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail"]
+    sentences = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail"]
     if "payoffs" in dataset:
-        said.append(f"payoff: mean of the last {block} rounds" if block > 1 else "payoff: of the last round")
-    said.append("oracle calls: of one replicate (HVP: Hessian-vector products; solve: linear systems, best responses)")
-    said.append("seconds: of all replicates")
+        sentences.append(f"payoff: mean of the last {block} rounds" if block > 1 else "payoff: of the last round")
+    sentences.append(
+        "oracle calls: of one replicate (HVP: Hessian-vector products; solve: linear systems, best responses)"
+    )
+    sentences.append("seconds: of all replicates")
     if not quartiles:
-        said.append("a wider terminal shows quartiles")
-    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in said)}.[/dim]"
+        sentences.append("a wider terminal shows quartiles")
+    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in sentences)}.[/dim]"
 
 
 def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:

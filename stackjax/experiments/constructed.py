@@ -29,15 +29,15 @@ _SCHEDULES: Mapping[str, Callable[..., Any]] = {
 
 def _constructors(room: Any, kind: type) -> dict[str, Callable[..., Any]]:
     """The classes of a room, and what else makes one of them: `Quadratic.random`."""
-    found: dict[str, Callable[..., Any]] = {}
+    makers: dict[str, Callable[..., Any]] = {}
     for name, value in vars(room).items():
         if isinstance(value, type) and issubclass(value, kind) and not name.startswith("_"):
-            found[name] = value
+            makers[name] = value
             for other, make in vars(value).items():
                 made = inspect.signature(make.__func__).return_annotation if hasattr(make, "__func__") else None
                 if not other.startswith("_") and made == name:
-                    found[f"{name}.{other}"] = getattr(value, other)
-    return found
+                    makers[f"{name}.{other}"] = getattr(value, other)
+    return makers
 
 
 @functools.cache
@@ -71,10 +71,10 @@ def substituted(value: Any, values: Mapping[str, Any]) -> Any:
     return [substituted(inner, values) for inner in value] if isinstance(value, list) else value
 
 
-def tuned(said: Any) -> bool:
+def tuned(part: Any) -> bool:
     """Whether learners depend on the game: a pair by name, or one that is tuned."""
-    players = list(said.values()) if isinstance(said, Mapping) else said
-    return isinstance(said, str) or any(isinstance(one, Mapping) and bool(one.get("tuned")) for one in players)
+    players = list(part.values()) if isinstance(part, Mapping) else part
+    return isinstance(part, str) or any(isinstance(one, Mapping) and bool(one.get("tuned")) for one in players)
 
 
 @dataclass(frozen=True)
@@ -97,18 +97,18 @@ class FromTable:
 
     def __call__(self, **values: Any) -> Any:
         """The game, or one learner a player."""
-        said = substituted(self.said, values)
+        part = substituted(self.said, values)
         if self.kind == "game":
-            return made_game(said, self.where, values["rounds"])
-        return made_players(said, self.where, values["game"], values["rounds"])
+            return made_game(part, self.where, values["rounds"])
+        return made_players(part, self.where, values["game"], values["rounds"])
 
 
-def made_game(said: Any, where: str, rounds: int, batches: bool = False) -> Game:
+def made_game(part: Any, where: str, rounds: int, batches: bool = False) -> Game:
     """The game of a table; with `batches`, of a family also `instances` of them.
 
     **Raises:** `StudyError` that says where.
     """
-    table = _table(said, where)
+    table = _table(part, where)
     if "name" not in table:
         return _constructed(table, where, "game")
     if "class" in table:
@@ -129,41 +129,41 @@ def made_game(said: Any, where: str, rounds: int, batches: bool = False) -> Game
     return _called(make, rest, where, (*takes, "noise", "sigma"))
 
 
-def made_players(said: Any, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
+def made_players(part: Any, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
     """One learner a player: of a table with `leader` and `follower`, of an array, or of a name in the catalogue.
 
     **Raises:** `StudyError` that says where.
     """
-    if isinstance(said, str):
-        return _named_players(said, where, game, rounds)
-    if isinstance(said, Mapping):
-        check_keys(said, ("leader", "follower"), where, required=("leader", "follower"))
-        said = [said["leader"], said["follower"]]
+    if isinstance(part, str):
+        return _named_players(part, where, game, rounds)
+    if isinstance(part, Mapping):
+        check_keys(part, ("leader", "follower"), where, required=("leader", "follower"))
+        part = [part["leader"], part["follower"]]
         places = [f"{where}.leader", f"{where}.follower"]
-    elif isinstance(said, list):
-        places = [f"{where}[{i}]" for i in range(len(said))]
+    elif isinstance(part, list):
+        places = [f"{where}[{i}]" for i in range(len(part))]
     else:
-        raise StudyError(f"{where}: expected a table with leader and follower, or an array of learners, got {said!r}")
+        raise StudyError(f"{where}: expected a table with leader and follower, or an array of learners, got {part!r}")
     return tuple(
         made_learner(one, place, role, game, rounds)
-        for one, place, role in zip(said, places, ("leader", *["follower"] * len(said)), strict=False)
+        for one, place, role in zip(part, places, ("leader", *["follower"] * len(part)), strict=False)
     )
 
 
-def _named_players(said: str, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
+def _named_players(text: str, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
     """`"ucb/etc"`, both tuned to the bandit and the horizon."""
-    if not isinstance(game, StackelbergBandit) or said.count("/") != 1:
-        raise StudyError(f"{where}: expected LEADER/FOLLOWER for a Stackelberg bandit, such as 'ucb/ucb', got {said!r}")
-    pair = zip(("leader", "follower"), said.split("/"), strict=True)
+    if not isinstance(game, StackelbergBandit) or text.count("/") != 1:
+        raise StudyError(f"{where}: expected LEADER/FOLLOWER for a Stackelberg bandit, such as 'ucb/ucb', got {text!r}")
+    pair = zip(("leader", "follower"), text.split("/"), strict=True)
     return tuple(made_learner({"name": name, "tuned": True}, where, role, game, rounds) for role, name in pair)
 
 
-def made_learner(said: Any, where: str, role: str, game: Game, rounds: int) -> Learner:
+def made_learner(part: Any, where: str, role: str, game: Game, rounds: int) -> Learner:
     """The learner of a table.
 
     **Raises:** `StudyError` that says where.
     """
-    table = _table(said, where)
+    table = _table(part, where)
     if not isinstance(table.get("tuned", False), bool):
         raise StudyError(f"{where}.tuned: expected true or false, got {table['tuned']!r}")
     if not table.get("tuned", False):
@@ -197,28 +197,28 @@ def _constructed(table: Mapping[str, Any], where: str, kind: str) -> Any:
     return _called(known[table["class"]], rest, where)
 
 
-def _called(make: Callable[..., Any], said: Mapping[str, Any], where: str, takes: Sequence[str] | None = None) -> Any:
+def _called(make: Callable[..., Any], table: Mapping[str, Any], where: str, takes: Sequence[str] | None = None) -> Any:
     """A constructor's result, its arguments made and checked against its signature."""
-    found = inspect.signature(make).parameters
+    declared = inspect.signature(make).parameters
     takes = parameters(make)[0] if takes is None else takes
-    said = dict(said)
+    table = dict(table)
     if "key" in takes:  # a file says an integer
         takes = [name if name != "key" else "seed" for name in takes]
-    unknown = [name for name in said if name not in takes]
+    unknown = [name for name in table if name not in takes]
     if unknown:
         what = nearest("argument", unknown[0], takes) if takes else f"unknown argument {unknown[0]!r}; there are none"
         raise StudyError(f"{where}: {what}")
     missing = [
         name
         for name in takes
-        if name not in said
-        and (p := found.get("key" if name == "seed" and "key" in found else name)) is not None
+        if name not in table
+        and (p := declared.get("key" if name == "seed" and "key" in declared else name)) is not None
         and p.default is inspect.Parameter.empty
     ]
     if missing:
         raise StudyError(f"{where}: the argument {missing[0]!r} is missing")
-    arguments = {name: _argument(value, f"{where}.{name}", name) for name, value in said.items()}
-    if "key" in found and "seed" in arguments:
+    arguments = {name: _argument(value, f"{where}.{name}", name) for name, value in table.items()}
+    if "key" in declared and "seed" in arguments:
         seed = arguments.pop("seed")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
             raise StudyError(f"{where}.seed: expected a whole number in [0, 2^32), got {seed!r}")
@@ -240,10 +240,10 @@ def _argument(value: Any, where: str, name: str) -> Any:
     return value
 
 
-def _table(said: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(said, Mapping):
-        raise StudyError(f"{where}: expected a table, such as {{name = ...}} or {{class = ...}}, got {said!r}")
-    return said
+def _table(part: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(part, Mapping):
+        raise StudyError(f"{where}: expected a table, such as {{name = ...}} or {{class = ...}}, got {part!r}")
+    return part
 
 
 def check_keys(table: Mapping[str, Any], known: Sequence[str], where: str, required: Sequence[str] = ()) -> None:

@@ -76,14 +76,14 @@ def codes(roots: Mapping[str, Any]) -> dict[str, str]:
         warnings.warn(
             f"changes inside of these wouldn't be noticed when a result is taken up again: {named}", stacklevel=2
         )
-    return dict(sorted(walk.found.items()))
+    return dict(sorted(walk.digests.items()))
 
 
 class _Walk:
     """A walk through everything that can be reached, once each."""
 
     def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+        self.digests: dict[str, str] = {}
         self.opaque: set[str] = set()
         self._seen: dict[int, Any] = {}  # kept alive, or another object could have the same id
 
@@ -202,10 +202,10 @@ class _Walk:
     def _add(self, name: str, parts: list[Any]) -> None:
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
         key, n = name, 1
-        while key in self.found:  # lambdas of one name
+        while key in self.digests:  # lambdas of one name
             n += 1
             key = f"{name} ({n})"
-        self.found[key] = digest
+        self.digests[key] = digest
 
 
 def _digest_of(value: Any) -> Any:

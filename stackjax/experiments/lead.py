@@ -89,14 +89,14 @@ def _check_follower(game: MarkovGame, method: Leading, key: Array) -> None:
     """Before any training: is it an oracle, and can its leaders be valued exactly?"""
     if method.practises:
         return
-    found = method.follower
-    if not isinstance(found, Learner | Oracle):
-        found = eqx.filter_eval_shape(lambda key: method.follower(game, key), key)
-        if not isinstance(found, Oracle):
-            raise TypeError(f"follower: expected a function that returns an oracle, got one that returns {found!r}")
-    if not method.ascends and not isinstance(found, Learner):
+    follower = method.follower
+    if not isinstance(follower, Learner | Oracle):
+        follower = eqx.filter_eval_shape(lambda key: method.follower(game, key), key)
+        if not isinstance(follower, Oracle):
+            raise TypeError(f"follower: expected a function that returns an oracle, got one that returns {follower!r}")
+    if not method.ascends and not isinstance(follower, Learner):
         raise ValueError("follower: expected a learner, to be played with, got an oracle that is none")
-    queries, actions = int(np.shape(found.queries)[0]), game.action_counts[0]
+    queries, actions = int(np.shape(follower.queries)[0]), game.action_counts[0]
     if method.ascends and actions**queries > MOST_PATTERNS:
         raise ValueError(
             f"queries: expected at most {MOST_PATTERNS} patterns to value leaders exactly, got {actions}^{queries}; "
@@ -220,8 +220,8 @@ def lead(
             with named(f"the method {name!r}"):
                 if id(method.follower) not in trained:
                     began = time.perf_counter()
-                    found = _Followers(plain, method, _folded(keys, _TRAINING), ids)
-                    trained[id(method.follower)] = found, time.perf_counter() - began
+                    followers = _Followers(plain, method, _folded(keys, _TRAINING), ids)
+                    trained[id(method.follower)] = followers, time.perf_counter() - began
                 played[name] = _Method(plain, acting, method, *trained[id(method.follower)])
         return [
             made.setting(name, i, many[name], starts)._replace(values={"method": made})
@@ -242,7 +242,7 @@ def lead(
             dataset[name] = array.copy(data=np.take_along_axis(array.values, at, axis=2))
         training = np.stack([np.broadcast_to(played[name].training(), ids.shape) for name in methods])
         rounds = np.stack([sizes[name][at] for name, at in zip(methods, which, strict=True)])
-        found = dataset.drop_vars("failed_at").assign(
+        dataset = dataset.drop_vars("failed_at").assign(
             status=dataset["status"].astype(np.int8),
             rounds=(("methods", "record"), rounds),
             training_steps=(("methods", "replicate"), training),
@@ -250,8 +250,8 @@ def lead(
             seconds=dataset["seconds"].sum("replicate"),
             compile_seconds=dataset["compile_seconds"].sum("replicate"),
         )
-        found = found.assign_coords(methods=list(methods), observation=names, leader_action=done)
-        return found.assign_attrs(ties=game.ties, **(ground_truths(plain) if truths else {}))
+        dataset = dataset.assign_coords(methods=list(methods), observation=names, leader_action=done)
+        return dataset.assign_attrs(ties=game.ties, **(ground_truths(plain) if truths else {}))
 
     experiment = Experiment(
         kind="leading",
@@ -426,8 +426,8 @@ def steps_to_reach(dataset: "xarray.Dataset", target: float, variable: str = "va
     stays = np.logical_and.accumulate(reached[..., ::-1], -1)[..., ::-1]
     steps = dataset["environment_steps"].transpose("methods", "replicate", "record").values
     first = np.take_along_axis(steps, np.argmax(stays, -1)[..., None], -1)[..., 0]
-    found = np.where(stays[..., -1] | np.isnan(steps[..., -1]), first, np.inf)
-    return dataset["status"].transpose("methods", "replicate").astype(float).copy(data=found)
+    needed = np.where(stays[..., -1] | np.isnan(steps[..., -1]), first, np.inf)
+    return dataset["status"].transpose("methods", "replicate").astype(float).copy(data=needed)
 
 
 def check_leading(dataset: Any) -> None:

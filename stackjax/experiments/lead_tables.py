@@ -24,12 +24,12 @@ TRUTHS = {
 
 def truths_of(dataset: "xarray.Dataset") -> dict[str, float]:
     """The ground truths of a result by their names; the optimum under both tie rules where it isn't the same."""
-    found = {name: float(dataset.attrs[key]) for key, name in TRUTHS.items() if key in dataset.attrs}
+    truths = {name: float(dataset.attrs[key]) for key, name in TRUTHS.items() if key in dataset.attrs}
     for_it, against = (dataset.attrs.get(f"optimum_{ties}") for ties in ("optimistic", "pessimistic"))
     if for_it is not None and against is not None and abs(for_it - against) > 1e-6:
-        found[TRUTHS["optimum_optimistic"] + ", ties for it"] = found.pop(TRUTHS["optimum_optimistic"])
-        found[TRUTHS["optimum_optimistic"] + ", ties against it"] = float(against)
-    return found
+        truths[TRUTHS["optimum_optimistic"] + ", ties for it"] = truths.pop(TRUTHS["optimum_optimistic"])
+        truths[TRUTHS["optimum_optimistic"] + ", ties against it"] = float(against)
+    return truths
 
 
 def near_optimum(dataset: "xarray.Dataset") -> float | None:
@@ -105,8 +105,8 @@ def _reached(steps: np.ndarray) -> str:
 
 def _caption(dataset: "xarray.Dataset", target: float | None) -> str:
     """The ground truths, and what the columns mean."""
-    said = [f"{name}: {value:.4g}" for name, value in truths_of(dataset).items()]
-    lines = ["; ".join(said)] if said else []
+    truths = [f"{name}: {value:.4g}" for name, value in truths_of(dataset).items()]
+    lines = ["; ".join(truths)] if truths else []
     lines.append(
         "[dim]Value: exact, in the game that the leader plays; commitment's: against a true best response. "
         "Steps: training, queries and play of a replicate"

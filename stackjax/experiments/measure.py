@@ -58,7 +58,7 @@ def known(game: Game, name: str, given: Any) -> list[JointAction]:
 
 def existing(game: Game, name: str, points: Sequence[Any]) -> list[JointAction]:
     """Joint actions of the spaces' shapes, without those of which a game says with NaN that there are none."""
-    found = []
+    finite = []
     for actions in points:
         if not isinstance(actions, tuple | list) or len(actions) != len(game.spaces):
             raise ValueError(f"{name}: expected one action a player ({len(game.spaces)}), got {actions!r}")
@@ -70,8 +70,8 @@ def existing(game: Game, name: str, points: Sequence[Any]) -> list[JointAction]:
             except AssertionError:
                 raise ValueError(f"{name}: player {i}: expected an action like {expected}, got {action!r}") from None
         if all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(actions)):
-            found.append(actions)
-    return found
+            finite.append(actions)
+    return finite
 
 
 def stacked(games: Sequence[Sequence[JointAction]]) -> JointAction:
@@ -135,11 +135,11 @@ def distances(game: Game, strategies: JointAction, points: JointAction) -> Float
 
     **Arguments:** `strategies`: leaves `[runs, K, ...]`; `points`: leaves `[runs, points, ...]`.
     """
-    found = []
+    per_player = []
     for space, strategy, actions in zip(game.spaces, strategies, points, strict=True):
         target = jax.tree.map(lambda x, like: np.asarray(x).astype(like.dtype), actions, strategy)
-        found.append(np.asarray(_distances(space, strategy, target)))
-    all_ = np.stack(found, axis=-1)  # [runs, points, K, players]
+        per_player.append(np.asarray(_distances(space, strategy, target)))
+    all_ = np.stack(per_player, axis=-1)  # [runs, points, K, players]
     if all_.shape[1] == 1:
         return all_[:, 0]
     joint = np.sum(np.square(all_), axis=-1, keepdims=True)
@@ -174,14 +174,14 @@ def values_of(
     settings: Sequence[Setting], benchmark: Any, gammas: Sequence[Any]
 ) -> Float[np.ndarray, "settings gammas 2"]:
     """The benchmarks of each setting's bandit: for the gamma that it has, if it has one, else for all of these."""
-    found: dict[Any, Any] = {}
+    values: dict[Any, Any] = {}
     rows = []
     for setting in settings:
         bits, game = _bits(setting.game), setting.game
         assert isinstance(game, StackelbergBandit)
         for tolerated in [setting.values["gamma"]] if "gamma" in setting.values else gammas:
-            if (bits, tolerated) not in found:
+            if (bits, tolerated) not in values:
                 known = BENCHMARKS[benchmark](game.leader_means, game.follower_means, tolerated).values
-                found[bits, tolerated] = np.asarray(known, np.float64)
-            rows.append(found[bits, tolerated])
+                values[bits, tolerated] = np.asarray(known, np.float64)
+            rows.append(values[bits, tolerated])
     return np.stack(rows).reshape(len(settings), -1, 2)

@@ -120,8 +120,8 @@ def chunk_size(load: Workload, budget: int | None, devices: Sequence[Any]) -> in
     least = fixed + slope * few
     if least > limit:
         one = "one run takes" if few == 1 else f"a run on each of {few} devices takes"
-        said = size_text(math.ceil(least))
-        raise ValueError(f"budget: expected at least {said}, got {size_text(limit)}: {one} as much")
+        smallest = size_text(math.ceil(least))
+        raise ValueError(f"budget: expected at least {smallest}, got {size_text(limit)}: {one} as much")
     return _even(load.runs, min(int((limit - fixed) // slope), each), devices)
 
 

@@ -130,7 +130,7 @@ def metagame(
         import xarray
 
         both, each = ("leader", "follower"), ("leader", "follower", "instance", "replicate")
-        found = xarray.Dataset(
+        utilities = xarray.Dataset(
             {
                 "utility": ((*each, "player"), per_instance(dataset["utility"])),
                 "status": (each, per_instance(dataset["status"]).astype(np.int8)),
@@ -145,7 +145,7 @@ def metagame(
             },
             {"horizon": horizon},
         )
-        return solutions(found, resample=resample, resamples=resamples, seed=seed)
+        return solutions(utilities, resample=resample, resamples=resamples, seed=seed)
 
     experiment = Experiment(
         kind="metagame",
@@ -210,23 +210,23 @@ class _Batch(NamedTuple):
         """Single instances as a batch."""
         if not games:
             raise ValueError("instances: expected at least one, got none")
-        found = []
+        batches = []
         for name, game in games.items():
             if not isinstance(game, StackelbergBandit):
                 raise TypeError(f"instances: {name!r}: expected a StackelbergBandit, got {game!r}")
             if game.leader_means.ndim != 2 or np.ndim(game.sigma):
                 shape = game.leader_means.shape
                 raise ValueError(f"instances: {name!r}: expected a single instance, got means of the shape {shape}")
-            found.append(cls.of(game))
-        kinds = {(batch.leader_means.shape[1:], batch.noise) for batch in found}
+            batches.append(cls.of(game))
+        kinds = {(batch.leader_means.shape[1:], batch.noise) for batch in batches}
         if len(kinds) > 1:
             listed = ", ".join(f"{shape} {noise}" for shape, noise in sorted(kinds))
             raise ValueError(f"instances: expected equal shapes and noise, got {listed}")
-        u1 = np.concatenate([batch.leader_means for batch in found])
-        u2 = np.concatenate([batch.follower_means for batch in found])
-        sigmas = [batch.sigma for batch in found]
+        u1 = np.concatenate([batch.leader_means for batch in batches])
+        u2 = np.concatenate([batch.follower_means for batch in batches])
+        sigmas = [batch.sigma for batch in batches]
         sigma = sigmas[0] if len(set(sigmas)) == 1 else np.asarray(sigmas)
-        return cls(list(games), u1, u2, sigma, found[0].noise)
+        return cls(list(games), u1, u2, sigma, batches[0].noise)
 
     @property
     def first(self) -> StackelbergBandit:
@@ -252,13 +252,13 @@ def _made(role: str, given: Any, horizon: int) -> dict[str, Learner]:
     """The learners of one role, by name."""
     if not isinstance(given, Mapping) or not given:
         raise ValueError(f"{role}: expected at least one name with its learner, got {given!r}")
-    found = {}
+    learners = {}
     for name, algorithm in given.items():
         made = algorithm if isinstance(algorithm, Learner) or not callable(algorithm) else algorithm(horizon)
         if not isinstance(made, Learner):
             raise TypeError(f"{role}: {name!r}: expected a learner, or a function of the horizon, got {made!r}")
-        found[str(name)] = made
-    return found
+        learners[str(name)] = made
+    return learners
 
 
 def _joint_ids(ids: np.ndarray, instances: int) -> Int[np.ndarray, " N*R"]:

@@ -94,8 +94,8 @@ def _table(dataset: "xarray.Dataset", errors: bool, fill: bool = False) -> "Tabl
             cell = [
                 _number(*x) for x in zip(mean[i, j], error[i, j] if errors else [np.nan] * 2, best[i, j], strict=True)
             ]
-            said = [_mark(kind, bool(is_one[i, j]), float(often[i, j])) for kind, (is_one, often) in marks.items()]
-            row.append("\n".join([*cell, " ".join(filter(None, said))]))
+            symbols = [_mark(kind, bool(is_one[i, j]), float(often[i, j])) for kind, (is_one, often) in marks.items()]
+            row.append("\n".join([*cell, " ".join(filter(None, symbols))]))
         made.add_row(f"[bold cyan]{escape(chr(10).join(lines(str(name))))}", *row)
     made.caption = "\n".join([_note(dataset, errors), *_solved(dataset), *_failures(dataset)])
     return made
@@ -117,17 +117,19 @@ def _mark(kind: str, is_one: bool, often: float) -> str:
 
 def _note(dataset: "xarray.Dataset", errors: bool) -> str:
     """What the numbers mean."""
-    said = ["In a cell the average utility of the leader, and below it of the follower"]
-    said[0] += ", ± standard error; bold: a best reply" if errors else "; bold: a best reply"
+    sentences = ["In a cell the average utility of the leader, and below it of the follower"]
+    sentences[0] += ", ± standard error; bold: a best reply" if errors else "; bold: a best reply"
     nash, stackelberg = (
         f"{mark} {what}" for mark, what in zip(MARKS.values(), ("pure Nash", "Stackelberg"), strict=True)
     )
-    said.append(f"{nash}, {stackelberg}, with the share of resamples in which the pair is that (hollow: only in these)")
+    sentences.append(
+        f"{nash}, {stackelberg}, with the share of resamples in which the pair is that (hollow: only in these)"
+    )
     times = [float(dataset[name].sum()) for name in ("seconds", "compile_seconds")]
-    said.append("played in {:.1f} s, compiled in {:.1f} s".format(*times))
+    sentences.append("played in {:.1f} s, compiled in {:.1f} s".format(*times))
     if not errors:
-        said.append("a wider terminal shows standard errors")
-    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in said)}.[/dim]"
+        sentences.append("a wider terminal shows standard errors")
+    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in sentences)}.[/dim]"
 
 
 def _solved(dataset: "xarray.Dataset") -> list[str]:
@@ -136,9 +138,9 @@ def _solved(dataset: "xarray.Dataset") -> list[str]:
 
     if dataset.attrs["unsolved"]:
         return [f"[red]not solved: {escape(dataset.attrs['unsolved'])}[/red]"]
-    said = [_pure(dataset, "pure_nash"), mixed_nash(dataset), _pure(dataset, "stackelberg"), committed(dataset)]
-    said += [_dominated(dataset, player) for player in ("leader", "follower")]
-    return [f"[bold]{escape(what)}:[/bold] {escape(found)}" for what, found in said]
+    concepts = [_pure(dataset, "pure_nash"), mixed_nash(dataset), _pure(dataset, "stackelberg"), committed(dataset)]
+    concepts += [_dominated(dataset, player) for player in ("leader", "follower")]
+    return [f"[bold]{escape(what)}:[/bold] {escape(answer)}" for what, answer in concepts]
 
 
 def _pure(dataset: "xarray.Dataset", kind: str) -> tuple[str, str]:
@@ -162,13 +164,13 @@ def mixed_nash(dataset: "xarray.Dataset", most: int = 6) -> tuple[str, str]:
     mixed = [i for i, row in enumerate(zip(*strategies, strict=True)) if any(np.sum(x > 0) > 1 for x in row)]
     if not mixed:
         return what, "none"
-    found = [
+    equilibria = [
         f"{mixture(dataset['leader'].values, strategies[0][i])} / "
         f"{mixture(dataset['follower'].values, strategies[1][i])}, {_paid(dataset['nash_utility'][i])}"
         for i in mixed[:most]
     ]
-    rest = len(mixed) - len(found)
-    return what, "; ".join(found + [f"{rest} more"] * (rest > 0))
+    rest = len(mixed) - len(equilibria)
+    return what, "; ".join(equilibria + [f"{rest} more"] * (rest > 0))
 
 
 def committed(dataset: "xarray.Dataset") -> tuple[str, str]:
@@ -193,14 +195,14 @@ def _dominated(dataset: "xarray.Dataset", player: str) -> tuple[str, str]:
     """Each dominated algorithm by the strongest word that holds, and how often it holds."""
     kinds = dataset[f"{player}_dominated"].transpose("dominance", player).values
     often = dataset[f"{player}_dominated_frequency"].transpose("dominance", player).values
-    found = []
+    descriptions = []
     for j, name in enumerate(dataset[player].values):
         strictly, weakly, mixed = range(len(DOMINANCE))
         kind = next((k for k in (strictly, mixed, weakly) if kinds[k, j]), None)
         if kind is not None:
             share = "" if math.isnan(often[kind, j]) else f", {percent(often[kind, j])}"
-            found.append(f"{name} ({DOMINANCE[kind]}{share})")
-    return f"Dominated {player}s", ", ".join(found) or "none"
+            descriptions.append(f"{name} ({DOMINANCE[kind]}{share})")
+    return f"Dominated {player}s", ", ".join(descriptions) or "none"
 
 
 def _failures(dataset: "xarray.Dataset") -> list[str]:
@@ -210,15 +212,15 @@ def _failures(dataset: "xarray.Dataset") -> list[str]:
     failed = dataset["failed"].transpose("leader", "follower").values
     total = dataset.sizes["instance"] * dataset.sizes["replicate"]
     pairs = itertools.product(dataset["leader"].values, dataset["follower"].values)
-    said = [
+    messages = [
         f"[red]{escape(f'{leader}/{follower}')}: {n} of {total} runs failed, left out[/red]"
         for (leader, follower), n in zip(pairs, failed.ravel(), strict=True)
         if n
     ]
     left_out = dataset.attrs["left_out"]
     if left_out and not dataset.attrs["unsolved"]:
-        said.append(f"[red]{left_out} resamples had only failed runs of an instance and are left out[/red]")
-    return said
+        messages.append(f"[red]{left_out} resamples had only failed runs of an instance and are left out[/red]")
+    return messages
 
 
 def _count(n: int, what: str) -> str:

@@ -70,13 +70,13 @@ class Over:
 
     def coordinates(self) -> dict[str, Any]:
         """Labels of the dimensions, as `xarray` has them."""
-        found: dict[str, Any] = {}
+        coordinates: dict[str, Any] = {}
         for axis in self.axes:
             if axis.dim not in axis.values:
-                found[axis.dim] = np.arange(axis.size)
+                coordinates[axis.dim] = np.arange(axis.size)
             for name, labels in axis.labels.items():
-                found[name] = (axis.dim, labels.astype(str) if labels.dtype == object else labels)
-        return found
+                coordinates[name] = (axis.dim, labels.astype(str) if labels.dtype == object else labels)
+        return coordinates
 
     def __repr__(self) -> str:
         """The axes with their sizes."""
@@ -176,8 +176,8 @@ def _axis(dim: str, columns: Mapping[str, Any]) -> Axis:
     seen: set[Any] = set()
     for row in rows:
         if row in seen:
-            said = ", ".join(f"{name} = {label}" for name, label in zip(columns, row, strict=True))
-            raise ValueError(f"over: two settings have the same label: {said}")
+            repeated = ", ".join(f"{name} = {label}" for name, label in zip(columns, row, strict=True))
+            raise ValueError(f"over: two settings have the same label: {repeated}")
         seen.add(row)
     return Axis(dim, values, labels)
 
@@ -200,18 +200,18 @@ def _values(name: str, given: Any) -> tuple[list[Any], np.ndarray]:
         raise ValueError(f"over: {name!r}: expected at least one value, got {given!r}")
     if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in values):
         raise ValueError(f"over: {name!r}: expected whole numbers that 64 bits hold")
-    found = _labels(name, values) if labels is None else np.asarray(labels)
-    if found.dtype.kind == "f" and not np.all(np.isfinite(found)):
+    labels = _labels(name, values) if labels is None else np.asarray(labels)
+    if labels.dtype.kind == "f" and not np.all(np.isfinite(labels)):
         raise ValueError(f"over: {name!r}: expected finite numbers, got {given!r}")
-    return values, found.astype(object) if found.dtype.kind in "US" else found
+    return values, labels.astype(object) if labels.dtype.kind in "US" else labels
 
 
 def _labels(name: str, values: list[Any]) -> np.ndarray:
     kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in values}
     if kinds <= {int, float} or kinds == {bool}:
         return np.asarray(values)
-    found = [value if isinstance(value, str) else repr(value) for value in values]
-    for label in found:
+    labels = [value if isinstance(value, str) else repr(value) for value in values]
+    for label in labels:
         if " at 0x" in label:  # an address, another one in every process
             raise TypeError(f"over: {name!r}: expected a mapping label -> value for what has no name, got {label}")
-    return np.asarray(found, object)
+    return np.asarray(labels, object)

@@ -74,13 +74,13 @@ def groups_of(settings: Sequence[Setting], replicates: int) -> list[Group]:
     **Raises:** `ValueError` or `TypeError` with a note that says in which setting.
     """
     taken = _Apart(replicates)
-    found: dict[Any, list[tuple[int, list[_Part]]]] = {}
+    groups: dict[Any, list[tuple[int, list[_Part]]]] = {}
     for i, setting in enumerate(settings):
         with setting.named():
             dtype, parts = taken(setting)
         how = (setting.apart, setting.rounds, setting.skip_phases, dtype)
-        found.setdefault((*how, *(part.kind for part in parts)), []).append((i, parts))
-    return [_group(settings[members[0][0]], key[3], members) for key, members in found.items()]
+        groups.setdefault((*how, *(part.kind for part in parts)), []).append((i, parts))
+    return [_group(settings[members[0][0]], key[3], members) for key, members in groups.items()]
 
 
 class _Apart:

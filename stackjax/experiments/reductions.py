@@ -45,8 +45,8 @@ def _check(dataset: Any, kind: str, dims: Sequence[str], hints: Mapping[str, str
         raise TypeError(f"dataset: expected a dataset from stackjax.experiments.sweep or compare, got a {name}")
     missing = [name for name in dims if name not in dataset.dims]
     if missing or "status" not in dataset:
-        said = " or ".join(missing or ["status"]) + (hints.get(missing[0], "") if len(missing) == 1 else "")
-        raise ValueError(f"dataset: expected the result of a {kind}, got one without {said}")
+        lacking = " or ".join(missing or ["status"]) + (hints.get(missing[0], "") if len(missing) == 1 else "")
+        raise ValueError(f"dataset: expected the result of a {kind}, got one without {lacking}")
 
 
 def settings_dims(dataset: "xarray.Dataset") -> list[str]:
@@ -79,10 +79,10 @@ def _quantiles(values: np.ndarray, quantiles: Sequence[float]) -> np.ndarray:
     if finite.all() and values.shape[0]:
         return np.quantile(values, quantiles, axis=0)
     some = finite.any(0)
-    found = np.full((len(quantiles), *values.shape[1:]), np.nan)
+    reduced = np.full((len(quantiles), *values.shape[1:]), np.nan)
     if some.any():
-        found[:, some] = np.nanquantile(np.where(finite, values, np.nan)[:, some], quantiles, axis=0)
-    return found
+        reduced[:, some] = np.nanquantile(np.where(finite, values, np.nan)[:, some], quantiles, axis=0)
+    return reduced
 
 
 def left_out(dataset: "xarray.Dataset", names: Iterable[str]) -> "xarray.DataArray":
@@ -120,7 +120,7 @@ def summary(dataset: "xarray.Dataset", variable: str | None = None) -> "xarray.D
     import xarray
 
     check_result(dataset)
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "replicates": dataset.sizes["replicate"],
         "failed": (dataset["status"] != int(Status.OK)).sum("replicate"),
     }
@@ -128,19 +128,21 @@ def summary(dataset: "xarray.Dataset", variable: str | None = None) -> "xarray.D
         names = [str(name) for name in dataset.data_vars if "replicate" in dataset[name].dims]
         if variable not in names:
             raise ValueError(f"variable: {nearest('variable', str(variable), names)}")
-        found[variable] = over_replicates(dataset, variable, QUARTILES)
-        return xarray.Dataset(found | {"left_out": left_out(dataset, [variable])})
+        variables[variable] = over_replicates(dataset, variable, QUARTILES)
+        return xarray.Dataset(variables | {"left_out": left_out(dataset, [variable])})
     last = dataset.isel(rounds=-1)
-    found["rounds"] = int(last["rounds"])
+    variables["rounds"] = int(last["rounds"])
     measured = [name for name in MEASURED if name in last]
     for name in measured:
-        found[name] = over_replicates(last, name, QUARTILES)
-    found["left_out"] = left_out(last, measured)
+        variables[name] = over_replicates(last, name, QUARTILES)
+    variables["left_out"] = left_out(last, measured)
     for kind in Calls._fields:
         if f"{kind}_calls" in last:
             calls = over_replicates(last, kind + "_calls", (0.5,)).isel(quantile=0, drop=True)
-            found[kind + "_calls"] = calls
-    return xarray.Dataset(found | {name: dataset[name] for name in ("seconds", "compile_seconds") if name in dataset})
+            variables[kind + "_calls"] = calls
+    return xarray.Dataset(
+        variables | {name: dataset[name] for name in ("seconds", "compile_seconds") if name in dataset}
+    )
 
 
 def to_dataframe(dataset: "xarray.Dataset", variables: Sequence[str] | None = None) -> "pandas.DataFrame":
@@ -194,7 +196,7 @@ def concat(datasets: Sequence["xarray.Dataset"], dim: str) -> "xarray.Dataset":
     ]
     spent = {name: sum(dataset[name] for dataset in datasets) for name in times}
     try:
-        found = xarray.concat(
+        joined = xarray.concat(
             [dataset.drop_vars(times).drop_attrs(deep=False) for dataset in datasets],
             dim,
             data_vars="minimal",
@@ -210,4 +212,4 @@ def concat(datasets: Sequence["xarray.Dataset"], dim: str) -> "xarray.Dataset":
         values = [dataset.attrs.get(name) for dataset in datasets]
         same = all(value == values[0] for value in values)
         attributes[name] = values[0] if same else json.dumps(values, default=lambda value: value.item())
-    return found.assign(spent).assign_attrs(attributes)
+    return joined.assign(spent).assign_attrs(attributes)

@@ -204,12 +204,12 @@ def warn_of_exploration(who: str, shares: Mapping[int, float]) -> None:
 def _increasing(horizons: Any) -> list[int]:
     if isinstance(horizons, str) or not isinstance(horizons, Sequence | np.ndarray) or len(horizons) == 0:
         raise ValueError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
-    found = [checks.whole("horizons", horizon) for horizon in horizons]
-    if found != sorted(set(found)):
-        raise ValueError(f"horizons: expected increasing numbers of rounds, got {found}")
-    if found[-1] > np.iinfo(np.int32).max:
-        raise ValueError(f"horizons: expected at most 2^31 - 1 rounds, got {found[-1]}")
-    return found
+    numbers = [checks.whole("horizons", horizon) for horizon in horizons]
+    if numbers != sorted(set(numbers)):
+        raise ValueError(f"horizons: expected increasing numbers of rounds, got {numbers}")
+    if numbers[-1] > np.iinfo(np.int32).max:
+        raise ValueError(f"horizons: expected at most 2^31 - 1 rounds, got {numbers[-1]}")
+    return numbers
 
 
 def _games(game: Any, horizons: list[int]) -> dict[int, StackelbergBandit]:
@@ -229,15 +229,15 @@ def _games(game: Any, horizons: list[int]) -> dict[int, StackelbergBandit]:
 
 def _of_horizons(name: str, pair: Any, games: Mapping[int, StackelbergBandit]) -> dict[int, tuple[Learner, ...]]:
     """Each horizon's leader and follower."""
-    found = {}
+    players = {}
     for horizon, game in games.items():
         made = pair(horizon) if callable(pair) else pair
         if not isinstance(made, Sequence) or isinstance(made, str):
             raise TypeError(f"pairs: {name!r}: expected (leader, follower), got {made!r}")
         with named(f"the pair {name!r}"):
             entry.check_players(game, tuple(made))
-        found[horizon] = tuple(made)
-    return found
+        players[horizon] = tuple(made)
+    return players
 
 
 def _skippable(games: Mapping[int, StackelbergBandit], learners: Mapping[int, tuple[Learner, ...]]) -> bool:
@@ -257,8 +257,8 @@ def _benchmarks(
     if isinstance(benchmark, str):
         if benchmark not in BENCHMARKS:
             raise ValueError(f"benchmark: expected {', '.join(BENCHMARKS)} or values, got {benchmark!r}")
-        found = [BENCHMARKS[benchmark](g.leader_means, g.follower_means, gamma) for g in games.values()]
-        values, epsilons = (np.stack([np.asarray(x[i], np.float64) for x in found]) for i in range(2))
+        benchmarks = [BENCHMARKS[benchmark](g.leader_means, g.follower_means, gamma) for g in games.values()]
+        values, epsilons = (np.stack([np.asarray(x[i], np.float64) for x in benchmarks]) for i in range(2))
         return values, epsilons, benchmark
     try:
         given = np.asarray(benchmark, np.float64)

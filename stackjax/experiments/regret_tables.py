@@ -69,8 +69,8 @@ def _table(dataset: "xarray.Dataset", fitted: "xarray.Dataset", complete: bool) 
             made.add_row(f"  {short(float(horizon))}", *cells)
         rest = [""] * (columns - 1 - fitted.sizes["player"])
         marks = ["*" if curved else "" for curved in fitted["curved"].values[i]]
-        found = [f"[bold]{_fixed(x)}{mark}" for x, mark in zip(fitted["slope"].values[i], marks, strict=True)]
-        made.add_row("  slope", *found, *rest)
+        slope_texts = [f"[bold]{_fixed(x)}{mark}" for x, mark in zip(fitted["slope"].values[i], marks, strict=True)]
+        made.add_row("  slope", *slope_texts, *rest)
         intervals = [f"[dim]{_interval(low, high)}" for low, high in fitted["interval"].values[i].tolist()]
         made.add_row(f"  {100 * fitted.attrs['confidence']:g} %", *intervals, *rest, end_section=True)
     made.caption = "\n".join([_note(complete), *_notes(fitted), *_failures(dataset)])
@@ -117,14 +117,14 @@ def _percent(share: float) -> str:
 
 def _note(complete: bool) -> str:
     """What the columns mean."""
-    said = ["Mean regret ± standard error; larger: of both players' mean regrets"]
-    said.append("slope: of its logarithm over ln T, and below it a bootstrap interval over replicates")
+    sentences = ["Mean regret ± standard error; larger: of both players' mean regrets"]
+    sentences.append("slope: of its logarithm over ln T, and below it a bootstrap interval over replicates")
     if complete:
-        said.append("exploring: the share of the horizon that scheduled exploration takes")
-        said.append("seconds: of all replicates")
+        sentences.append("exploring: the share of the horizon that scheduled exploration takes")
+        sentences.append("seconds: of all replicates")
     else:
-        said.append("a wider terminal shows the exploration and the time")
-    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in said)}.[/dim]"
+        sentences.append("a wider terminal shows the exploration and the time")
+    return f"[dim]{'. '.join(text[0].upper() + text[1:] for text in sentences)}.[/dim]"
 
 
 def _notes(fitted: "xarray.Dataset") -> list[str]:
@@ -135,8 +135,10 @@ def _notes(fitted: "xarray.Dataset") -> list[str]:
     reasons = []
     for pair, row in zip(fitted["pairs"].values, fitted["reason"].values.tolist(), strict=True):
         # Of both players, and of the larger regret, what was said already isn't said again.
-        said = {reason: [p for p, r in zip(players, row, strict=True) if r == reason] for reason in row if reason}
-        reasons += [f"[yellow]{escape(str(pair))}, {', '.join(who)}: {reason}[/yellow]" for reason, who in said.items()]
+        affected = {reason: [p for p, r in zip(players, row, strict=True) if r == reason] for reason in row if reason}
+        reasons += [
+            f"[yellow]{escape(str(pair))}, {', '.join(who)}: {reason}[/yellow]" for reason, who in affected.items()
+        ]
     notes = [
         f"[yellow]{player}: {note}; a slope across it says nothing[/yellow]"
         for player, note in zip(players[:-1], fitted["note"].values, strict=False)
@@ -151,10 +153,10 @@ def _curved(fitted: "xarray.Dataset") -> list[str]:
 
     lines = []
     for pair, row in zip(fitted["pairs"].values, fitted["residual"].where(fitted["curved"]).values, strict=True):
-        said = ", ".join(f"{who} {x:.2f}" for who, x in zip(fitted["player"].values, row, strict=True) if x > 0)
-        if said:
+        deviations = ", ".join(f"{who} {x:.2f}" for who, x in zip(fitted["player"].values, row, strict=True) if x > 0)
+        if deviations:
             lines.append(
-                f"[yellow]* {escape(str(pair))}: no power of T; off the line in ln R by up to: {said}[/yellow]"
+                f"[yellow]* {escape(str(pair))}: no power of T; off the line in ln R by up to: {deviations}[/yellow]"
             )
     return lines
 

@@ -66,10 +66,10 @@ def describe(value: Any, depth: int = 16) -> Any:
         return {"partial": inner(value.func), "args": inner(value.args), "keywords": inner(value.keywords)}
     if callable(value) and hasattr(value, "__qualname__"):
         function = inspect.unwrap(value)
-        found = {"function": f"{function.__module__}.{function.__qualname__}"}
+        described = {"function": f"{function.__module__}.{function.__qualname__}"}
         with contextlib.suppress(TypeError):  # built-in functions close over nothing that could be told
-            found |= {k: inner(v) for k, v in inspect.getclosurevars(function).nonlocals.items()}
-        return found
+            described |= {k: inner(v) for k, v in inspect.getclosurevars(function).nonlocals.items()}
+        return described
     return {"class": type(value).__qualname__}
 
 
@@ -78,7 +78,7 @@ def provenance(
 ) -> dict[str, Any]:
     """The attributes of every result: configuration, versions, device, seed, command and date (UTC)."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    found = {
+    attributes = {
         "stackjax_version": stackjax.__version__,
         "form": FORM,
         "jax_version": jax.__version__,
@@ -90,7 +90,7 @@ def provenance(
         "date": now,
         "configuration": json.dumps(describe(configuration)),
     }
-    return found | {k: v for k, v in (("seed", seed), ("command", command)) if v is not None}
+    return attributes | {k: v for k, v in (("seed", seed), ("command", command)) if v is not None}
 
 
 def labelled(dataset: "xarray.Dataset", actions: Sequence[str], payoffs: Sequence[str]) -> "xarray.Dataset":

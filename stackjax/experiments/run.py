@@ -169,10 +169,10 @@ def run_key(seed: Any, key: Any) -> Any:
 
     **Raises:** `ValueError` or `TypeError` that names what is wrong.
     """
-    found = jax.random.key(checks.seed(seed)) if key is None else key
+    key = jax.random.key(checks.seed(seed)) if key is None else key
     checks.seed(seed)
-    entry.check_key(found)
-    return found
+    entry.check_key(key)
+    return key
 
 
 def roles_of(game: Game) -> list[str]:
@@ -272,9 +272,9 @@ class Runs:
 
     def shortened(self, group: int, rounds: int) -> "Runs":
         """The same with so many rounds in a group."""
-        found = copy.copy(self)
-        found.groups = [g._replace(rounds=rounds) if i == group else g for i, g in enumerate(self.groups)]
-        return found
+        shorter = copy.copy(self)
+        shorter.groups = [g._replace(rounds=rounds) if i == group else g for i, g in enumerate(self.groups)]
+        return shorter
 
     def play(self, chunk: Chunk) -> Arrays:
         """What is recorded and measured of a chunk's runs."""
@@ -301,10 +301,10 @@ class Runs:
                 seconds = time.perf_counter() - began - compiling
             compiling += self._compiling[chunk.group]
             self._compiling[chunk.group] = 0.0
-            found = _cut(self._measured(chunk, players[0], trace), points)
+            measured = _cut(self._measured(chunk, players[0], trace), points)
             for name, value in zip(_SPENT, (seconds, compiling), strict=True):
-                found[name] = ((), np.full(chunk.size, value / chunk.size))
-            arrays = _joined(arrays, found)
+                measured[name] = ((), np.full(chunk.size, value / chunk.size))
+            arrays = _joined(arrays, measured)
             if end == ends[-1]:
                 for measure in self.measures[chunk.group]:
                     for name in (n for n in measure.names if measure.complete and n in arrays):
@@ -316,7 +316,7 @@ class Runs:
     def _measured(self, chunk: Chunk, game: Any, trace: Trace) -> Arrays:
         """What was recorded in a trace of a chunk's runs, and what is measured of them."""
         keep = self.experiment.keep
-        found: Arrays = {
+        recorded: Arrays = {
             name: (dims[1:], array[: chunk.size])
             for name, (dims, array) in trace.variables(None if keep is None else (*keep, "status", "failed_at")).items()
         }
@@ -325,8 +325,8 @@ class Runs:
             if any(map(self.kept, measure.names)):
                 for name, (dims, array) in measure.function(game, trace, at).items():
                     if self.kept(name):
-                        found[name] = (dims, np.array(array[: chunk.size]))
-        return found
+                        recorded[name] = (dims, np.array(array[: chunk.size]))
+        return recorded
 
     def check_names(self, sizes: Sequence[int]) -> None:
         """Does each group of runs, of so many at once, record what is to be kept, under names that are free?
@@ -365,12 +365,12 @@ class Runs:
         """The number of runs in a chunk, for each group."""
         few = len(self.where())
         if chunk is None:
-            found = []
+            sizes = []
             for group in range(len(self.groups)):
                 with compilation() as compiled:
-                    found.append(chunk_size(self.workload(group), budget, self.where()))
+                    sizes.append(chunk_size(self.workload(group), budget, self.where()))
                 self._compiling[group] = compiled()
-            return found
+            return sizes
         size = -(-chunk // few) * few  # a multiple of the number of devices, so that every one has as many
         return [min(size, -(-self.count(group) // few) * few) for group in range(len(self.groups))]
 
@@ -381,18 +381,18 @@ class Runs:
 
     def chunks(self, sizes: Sequence[int]) -> list[Chunk]:
         """All chunks, of so many runs in each group; their numbers are their places."""
-        found = []
+        chunks = []
         for group, size in enumerate(sizes):
             runs = self.count(group)
             starts = range(0, runs, size)
-            found += [Chunk(group, np.minimum(np.arange(a, a + size), runs - 1), min(size, runs - a)) for a in starts]
-        return found
+            chunks += [Chunk(group, np.minimum(np.arange(a, a + size), runs - 1), min(size, runs - a)) for a in starts]
+        return chunks
 
-    def restored(self, chunk: Chunk, found: tuple[int, Arrays, Arrays] | None) -> Reached | None:
+    def restored(self, chunk: Chunk, checkpoint: tuple[int, Arrays, Arrays] | None) -> Reached | None:
         """How far a chunk was when it was left, by what is in its file."""
-        if found is None:
+        if checkpoint is None:
             return None
-        rounds, arrays, state = found
+        rounds, arrays, state = checkpoint
         players, options = self.arguments(chunk.group, chunk.runs)
         _, rows, _, last = lowered(*players, **options).out_info
         calls = tuple(Calls(*[0] * len(Calls._fields)) for _ in players[1:])
@@ -416,12 +416,12 @@ class Runs:
             coordinates["rounds"] = experiment.record.points(0, self.settings[0].rounds)
         coordinates["player"] = roles_of(self.settings[0].game)
         used = {dim for dims, _ in variables.values() for dim in dims}
-        found = xarray.Dataset(variables, {name: v for name, v in coordinates.items() if name in used})
-        found.attrs["programs"] = len(self.groups)
+        dataset = xarray.Dataset(variables, {name: v for name, v in coordinates.items() if name in used})
+        dataset.attrs["programs"] = len(self.groups)
         if any(made.offset for made in self.settings):
             offsets = np.asarray([made.offset for made in self.settings]).reshape(*shape, 1)
-            found["replicate_id"] = ((*dims, "replicate"), offsets + experiment.ids.astype(np.int64))
-        return found
+            dataset["replicate_id"] = ((*dims, "replicate"), offsets + experiment.ids.astype(np.int64))
+        return dataset
 
 
 class Tables:
@@ -453,8 +453,8 @@ class Tables:
         names = list(dict.fromkeys(name for table in self.arrays for name in table))
         for name in names:
             tables = [table.pop(name, None) for table in self.arrays]
-            dims = next(found[0] for found in tables if found is not None)
-            yield name, dims, self._joined([None if found is None else found[1] for found in tables])
+            dims = next(variable[0] for variable in tables if variable is not None)
+            yield name, dims, self._joined([None if variable is None else variable[1] for variable in tables])
 
     def _joined(self, arrays: list[np.ndarray | None]) -> np.ndarray:
         there = [array for array in arrays if array is not None]
@@ -467,12 +467,12 @@ class Tables:
         if len(there) < len(arrays) and dtype.kind != "f":
             dtype = np.dtype(np.float64)
         settings = sum(map(len, self.members))
-        found = np.full((settings, self.replicates, *shape), np.nan if dtype.kind == "f" else 0, dtype)
+        joined = np.full((settings, self.replicates, *shape), np.nan if dtype.kind == "f" else 0, dtype)
         for members, array in zip(self.members, arrays, strict=True):
             if array is not None:
                 where: Any = (members, slice(None), *(slice(size) for size in array.shape[1:]))
-                found[where] = array.reshape(-1, self.replicates, *array.shape[1:])
-        return found
+                joined[where] = array.reshape(-1, self.replicates, *array.shape[1:])
+        return joined
 
 
 def _repeats(array: np.ndarray) -> bool:
@@ -549,10 +549,10 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
                 if (whole := there(overwrite)) is not None:  # it was made while this process waited
                     parts.finish()
                     return whole
-            found = _in_parts(runs, cut, parts, functools.partial(there, overwrite), overwrite, advance)
-            if not isinstance(found, Tables):  # another process wrote the file
-                return found
-            tables = found
+            outcome = _in_parts(runs, cut, parts, functools.partial(there, overwrite), overwrite, advance)
+            if not isinstance(outcome, Tables):  # another process wrote the file
+                return outcome
+            tables = outcome
         dataset = experiment.finish(runs.dataset(tables))
         dataset = dataset.assign_attrs(
             {"title": experiment.title if title is None else title, "result": experiment.kind} | attributes | provenance
@@ -583,8 +583,8 @@ def planned(driver: Callable[..., Any], *arguments: Any, **options: Any) -> tupl
     token = _PLANNING.set(True)
     try:
         driver(*arguments, **options)
-    except _Planned as found:
-        return found.experiment, found.how
+    except _Planned as plan:
+        return plan.experiment, plan.how
     finally:
         _PLANNING.reset(token)
     raise TypeError(f"driver: expected one that calls `run`, got {driver!r}")
@@ -619,13 +619,13 @@ def check_how(how: Mapping[str, Any]) -> None:
 
 def _attributes(how: How, provenance: Mapping[str, Any]) -> dict[str, str]:
     """The attributes that were asked for, as NetCDF can hold them."""
-    found = checks.texts("attributes", how.get("attributes"), "name -> text")
-    if own := sorted(found.keys() & {"title", *_SPENT, "seed", "command", "result", *provenance}):
+    attributes = checks.texts("attributes", how.get("attributes"), "name -> text")
+    if own := sorted(attributes.keys() & {"title", *_SPENT, "seed", "command", "result", *provenance}):
         raise ValueError(f"attributes: expected names that a result doesn't have by itself, got {own}")
-    for name, text in {"title": how.get("title"), "command": how.get("command"), **found}.items():
+    for name, text in {"title": how.get("title"), "command": how.get("command"), **attributes}.items():
         if "\0" in (text or "") or not name or "/" in name or "\0" in name:
             raise ValueError(f"{name!r}: expected a name without '/' and a text without NUL, got {text!r}")
-    return found
+    return attributes
 
 
 def device_list(devices: Any, everywhere: bool = False) -> tuple[Any, ...] | None:
@@ -841,20 +841,20 @@ def segment_ends(points: Any, most: int | None) -> list[int]:
     """Where the segments of a run end: at the last record point within `most` rounds, or at the next one."""
     if most is None:
         return [int(points[-1])]
-    found, begin = [], 0
+    ends, begin = [], 0
     for point, after in zip(points, [*points[1:], None], strict=True):
         if after is None or after - begin > most:
-            found.append(int(point))
+            ends.append(int(point))
             begin = point
-    return found
+    return ends
 
 
 def _cut(arrays: Arrays, points: int) -> Arrays:
     """What was recorded at so many points."""
-    found: Arrays = {}
+    recorded: Arrays = {}
     for name, (dims, array) in arrays.items():
-        found[name] = (dims, array[tuple(slice(points if dim == "rounds" else None) for dim in ("", *dims))])
-    return found
+        recorded[name] = (dims, array[tuple(slice(points if dim == "rounds" else None) for dim in ("", *dims))])
+    return recorded
 
 
 def _joined(first: Arrays | None, then: Arrays) -> Arrays:
@@ -864,7 +864,7 @@ def _joined(first: Arrays | None, then: Arrays) -> Arrays:
     """
     if first is None:
         return then
-    found: Arrays = {}
+    joined: Arrays = {}
     for name, (dims, array) in then.items():
         before = first[name][1]
         if "rounds" in dims:
@@ -873,19 +873,19 @@ def _joined(first: Arrays | None, then: Arrays) -> Arrays:
             array = before
         elif name in _SPENT:
             array = before + array
-        found[name] = (dims, array)
-    return found
+        joined[name] = (dims, array)
+    return joined
 
 
 def to_arrays(ending: Trace) -> Arrays:
     """What a run goes on from as named arrays for a file."""
     held = (ending.state, ending.status, ending.failed_at), ending.calls_before, ending.visits_before
-    found: Arrays = {}
+    arrays: Arrays = {}
     for i, leaf in enumerate(jax.tree.leaves(held)):
         typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         name = f"{i} {jax.random.key_impl(leaf)}" if typed else str(i)
-        found[name] = ((), np.asarray(jax.random.key_data(leaf) if typed else leaf))
-    return found
+        arrays[name] = ((), np.asarray(jax.random.key_data(leaf) if typed else leaf))
+    return arrays
 
 
 def from_arrays(arrays: Arrays) -> Iterator[Any]:

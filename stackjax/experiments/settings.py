@@ -77,7 +77,7 @@ def materialise(
     given = {"game": list(games.values()), "methods": list(methods.values()), "start": [start]}
     given |= {name: [value] for name, value in more.items()}
     _check_used(over, [made for values in given.values() for made in values])
-    found = []
+    settings = []
     sampled: dict[int, tuple[Any, ...]] = {}  # for so many players; what settings share, they share by identity
     indices = [()] if not over.axes else _product(over.shape)
     for i, (game_name, game) in enumerate(games.items()):
@@ -95,15 +95,15 @@ def materialise(
                     begin = called(start, values, {"rounds": rounds, "game": played}) if is_maker(start) else start
                     begin = sampled.setdefault(len(players), (None,) * len(players)) if begin is None else begin
                     setting = Setting(played, players, begin, rounds, label, values=values, apart=lead)
-                    found.append(setting)
-    return found
+                    settings.append(setting)
+    return settings
 
 
 def _product(shape: Sequence[int]) -> list[tuple[int, ...]]:
-    found: list[tuple[int, ...]] = [()]
+    indices: list[tuple[int, ...]] = [()]
     for size in shape:
-        found = [(*index, i) for index in found for i in range(size)]
-    return found
+        indices = [(*index, i) for index in indices for i in range(size)]
+    return indices
 
 
 class _Made:
@@ -124,7 +124,7 @@ class _Made:
             for at, axis in enumerate(over.axes)
             if any(name in used or (anything and not is_path(name)) for name in axis.values)
         ]
-        self.found: dict[tuple[int, ...], Any] = {}
+        self.made: dict[tuple[int, ...], Any] = {}
 
     def key(self, index: Sequence[int]) -> tuple[int, ...]:
         """Where a setting lies on the axes that make a difference."""
@@ -139,14 +139,14 @@ class _Games(_Made):
 
     def __call__(self, index: Sequence[int], values: Mapping[str, Any]) -> Game:
         """The game of one of them."""
-        if (key := self.key(index)) not in self.found:
+        if (key := self.key(index)) not in self.made:
             made = called(self.given, values, {"rounds": self.rounds}) if is_maker(self.given) else self.given
             if not isinstance(made, Game):
                 raise TypeError(f"game: expected a stackjax Game or a function that returns one, got {made!r}")
             for name in self.paths:
                 made = replaced(made, name, values[name])
-            self.found[key] = made
-        return self.found[key]
+            self.made[key] = made
+        return self.made[key]
 
 
 class _Players(_Made):
@@ -162,12 +162,12 @@ class _Players(_Made):
     def __call__(self, index: Sequence[int], values: Mapping[str, Any]) -> tuple[Learner, ...]:
         """The learners of one of them."""
         game, key = self.games(index, values), self.key(index)
-        if new := key not in self.found:
+        if new := key not in self.made:
             known = {"rounds": self.rounds, "game": game}
             made = called(self.given, values, known) if is_maker(self.given) else self.given
             if not isinstance(made, Sequence) or isinstance(made, str):
                 raise TypeError(f"methods: expected one learner a player, as in (leader, follower), got {made!r}")
-        players = list(made if new else self.found[key])
+        players = list(made if new else self.made[key])
         if new or (self.games.key(index), len(players)) not in self.fit:
             entry.check_players(game, tuple(players))
             self.fit.add((self.games.key(index), len(players)))
@@ -175,8 +175,8 @@ class _Players(_Made):
             for name in self.paths:
                 at = _player(name, game)
                 players[at] = replaced(players[at], name, values[name])
-            self.found[key] = tuple(players)
-        return self.found[key]
+            self.made[key] = tuple(players)
+        return self.made[key]
 
 
 def is_maker(value: Any) -> bool:
@@ -197,10 +197,10 @@ def parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
 
 
 def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
-    found = inspect.signature(make).parameters
+    declared = inspect.signature(make).parameters
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = [name for name, parameter in found.items() if parameter.kind in by_name]
-    return names, any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in found.values())
+    names = [name for name, parameter in declared.items() if parameter.kind in by_name]
+    return names, any(parameter.kind == inspect.Parameter.VAR_KEYWORD for parameter in declared.values())
 
 
 _of_class = functools.cache(_parameters)  # asked for in every setting

@@ -56,7 +56,7 @@ def slopes(
     n = dataset.sizes["replicate"]
     weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), resamples)
     players = [*dataset["player"].values.tolist(), _LARGER]
-    found, residuals, intervals, reasons = [], [], [], []
+    fitted, residuals, intervals, reasons = [], [], [], []
     for values in dataset["regret"].transpose("pairs", "replicate", "horizon", "player").values:
         means = _with_larger(weighted_means(np.ones((1, n)), values))[0]
         resampled = _with_larger(weighted_means(weights, values))
@@ -64,7 +64,7 @@ def slopes(
         reason = [_reason(horizons, means[:, i], resampled[..., i]) for i in range(len(players))]
         bad = np.array([text != "" for text in reason])
         low, high = np.quantile(np.where(bad, np.nan, parts), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-        found.append(whole)
+        fitted.append(whole)
         residuals.append(_residual(horizons, means, whole))
         intervals.append(np.stack([low, high], axis=-1))
         reasons.append(reason)
@@ -73,7 +73,7 @@ def slopes(
     both = ("pairs", "player")
     return xarray.Dataset(
         {
-            "slope": (both, np.array(found)),
+            "slope": (both, np.array(fitted)),
             "interval": ((*both, "bound"), np.array(intervals)),
             "residual": (both, np.array(residuals)),
             "curved": (both, np.array(residuals) > _STRAIGHT),

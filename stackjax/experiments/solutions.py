@@ -82,13 +82,13 @@ def solutions(
     drawn = _resampled(utility, each, resample, resamples, np.random.default_rng(seed))
     drawn = drawn[np.isfinite(drawn).all((1, 2, 3))]
     unsolved = _unsolved(dataset, mean)
-    found = {
+    variables = {
         "mean": ((*_BOTH, "player"), mean),
         "standard_error": ((*_BOTH, "player"), error),
         "failed": (dataset["status"] != int(Status.OK)).sum(("instance", "replicate")),
     }
-    found |= _nothing(mean.shape[:2]) if unsolved else {**_frequent(mean, drawn), **_mixed(mean)}
-    solved = dataset[list(_PLAYED)].assign(found).assign_coords(dominance=list(DOMINANCE))
+    variables |= _nothing(mean.shape[:2]) if unsolved else {**_frequent(mean, drawn), **_mixed(mean)}
+    solved = dataset[list(_PLAYED)].assign(variables).assign_coords(dominance=list(DOMINANCE))
     return solved.assign_attrs(
         resample=resample,
         resamples=resamples,
@@ -146,8 +146,8 @@ def _concepts(games: Float[np.ndarray, "M L F players"]) -> dict[str, Bool[np.nd
     u1, u2 = np.moveaxis(games, -1, 0)
     stackelberg = np.zeros(u1.shape, bool)
     for cell, *game in zip(stackelberg, u1, u2, strict=True):
-        found = pure_commitment(*game)
-        cell[int(np.argmax(found.leader_strategy)), found.follower_action] = True
+        commitment = pure_commitment(*game)
+        cell[int(np.argmax(commitment.leader_strategy)), commitment.follower_action] = True
     kinds = [dominated(u1, u2, weakly=weakly) for weakly in (False, True)]
     leaders, followers = (np.stack(these, axis=1) for these in zip(*kinds, strict=True))
     return {
@@ -161,16 +161,16 @@ def _concepts(games: Float[np.ndarray, "M L F players"]) -> dict[str, Bool[np.nd
 def _frequent(mean: Float[np.ndarray, "L F players"], drawn: Float[np.ndarray, "M L F players"]) -> dict[str, Any]:
     """What has a frequency, and what is dominated by mixtures, which has none."""
     point, resampled = _concepts(mean[None]), _concepts(drawn)
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for name in _PAIRS:
-        found[name] = (_BOTH, point[name][0])
-        found[f"{name}_frequency"] = (_BOTH, _frequency(resampled[name]))
-        found[f"{name}_same"] = _frequency(np.all(resampled[name] == point[name], axis=(1, 2)))
+        variables[name] = (_BOTH, point[name][0])
+        variables[f"{name}_frequency"] = (_BOTH, _frequency(resampled[name]))
+        variables[f"{name}_same"] = _frequency(np.all(resampled[name] == point[name], axis=(1, 2)))
     for own, mixed in zip(_BOTH, dominated_by_mixtures(*np.moveaxis(mean, -1, 0)), strict=True):
         name, dims = f"{own}_dominated", ("dominance", own)
-        found[name] = (dims, np.vstack([point[name][0], mixed]))
-        found[f"{name}_frequency"] = (dims, np.vstack([_frequency(resampled[name]), np.full(mixed.shape, np.nan)]))
-    return found
+        variables[name] = (dims, np.vstack([point[name][0], mixed]))
+        variables[f"{name}_frequency"] = (dims, np.vstack([_frequency(resampled[name]), np.full(mixed.shape, np.nan)]))
+    return variables
 
 
 def _nothing(shape: tuple[int, ...]) -> dict[str, Any]:
@@ -178,10 +178,10 @@ def _nothing(shape: tuple[int, ...]) -> dict[str, Any]:
     dims: dict[str, tuple[str, str]] = {name: _BOTH for name in _PAIRS}
     dims |= {f"{own}_dominated": ("dominance", own) for own in _BOTH}
     sizes = {"dominance": len(DOMINANCE), **dict(zip(_BOTH, shape, strict=True))}
-    empty = {name: tuple(sizes[dim] for dim in found) for name, found in dims.items()}
+    empty = {name: tuple(sizes[dim] for dim in pair) for name, pair in dims.items()}
     return {
-        **{name: (found, np.zeros(empty[name], bool)) for name, found in dims.items()},
-        **{f"{name}_frequency": (found, np.full(empty[name], np.nan)) for name, found in dims.items()},
+        **{name: (pair, np.zeros(empty[name], bool)) for name, pair in dims.items()},
+        **{f"{name}_frequency": (pair, np.full(empty[name], np.nan)) for name, pair in dims.items()},
         **{f"{name}_same": np.nan for name in _PAIRS},
     }
 
@@ -194,7 +194,7 @@ def _mixed(mean: Float[np.ndarray, "L F players"]) -> dict[str, Any]:
     """Mixed Nash equilibria and the best mixed commitment, of the point estimate."""
     u1, u2 = np.moveaxis(mean, -1, 0)
     best = optimal_commitment(u1, u2)
-    found: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "commitment_leader": ("leader", best.leader_strategy),
         "commitment_follower": ("follower", np.arange(u1.shape[1]) == best.follower_action),
         "commitment_utility": ("player", np.array([best.leader_value, best.follower_value])),
@@ -202,12 +202,12 @@ def _mixed(mean: Float[np.ndarray, "L F players"]) -> dict[str, Any]:
     if math.comb(sum(u1.shape), len(u1)) <= LARGEST:
         leader, follower = nash_equilibria(u1, u2)
         paid = np.stack([np.sum((leader @ u) * follower, axis=-1) for u in (u1, u2)], axis=-1)
-        found |= {
+        variables |= {
             "nash_leader": (("equilibrium", "leader"), leader),
             "nash_follower": (("equilibrium", "follower"), follower),
             "nash_utility": (("equilibrium", "player"), paid),
         }
-    return found
+    return variables
 
 
 def _unsolved(dataset: "xarray.Dataset", mean: Float[np.ndarray, "L F players"]) -> str:

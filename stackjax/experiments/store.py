@@ -146,17 +146,17 @@ class Parts:
         if not self.manifest.is_file():
             return None
         try:
-            said = dict(json.loads(self.manifest.read_text()))
+            manifest = dict(json.loads(self.manifest.read_text()))
         except (ValueError, TypeError, FileNotFoundError):  # nothing of ours, or removed just now
-            said = {}
-        if said.get("form") != _FORM:
-            lines = differences({"form": said.get("form")}, {"form": _FORM})
+            manifest = {}
+        if manifest.get("form") != _FORM:
+            lines = differences({"form": manifest.get("form")}, {"form": _FORM})
         else:
-            lines = differences(said.get("configuration"), self.configuration)
-            lines += [] if "plan" in said else ["plan: nothing there"]
+            lines = differences(manifest.get("configuration"), self.configuration)
+            lines += [] if "plan" in manifest else ["plan: nothing there"]
         if not lines:
-            self._plan = _digest(said)
-            return said["plan"]
+            self._plan = _digest(manifest)
+            return manifest["plan"]
         if not overwrite:
             raise OtherConfigurationError(refusal(self.folder, "holds parts of", lines))
         if mine:
@@ -168,10 +168,10 @@ class Parts:
     def begin(self, plan: Any) -> None:
         """Say how the computation is cut, for a restart and for other processes."""
         check_writable(self.folder)
-        said = {"form": _FORM, "configuration": self.configuration, "plan": plan}
+        manifest = {"form": _FORM, "configuration": self.configuration, "plan": plan}
         with replacing(self.manifest) as part:
-            part.write_text(json.dumps(said, indent=1) + "\n")
-        self._plan = _digest(said)
+            part.write_text(json.dumps(manifest, indent=1) + "\n")
+        self._plan = _digest(manifest)
 
     def done(self) -> dict[int, Path]:
         """The chunks that are finished, and where they are.
@@ -277,11 +277,11 @@ def _numbers(path: Path, plan: str) -> list[int]:
 
 def _write(file: Any, chunks: Sequence[tuple[int, Arrays]], plan: str) -> None:
     arrays: dict[str, np.ndarray] = {"chunks": np.asarray([number for number, _ in chunks]), "plan": np.asarray(plan)}
-    said = []
-    for i, (_, found) in enumerate(chunks):
-        said.append({name: dims for name, (dims, _) in found.items()})
-        arrays |= {f"{i}-{j}": array for j, (_, array) in enumerate(found.values())}
-    arrays["names"] = np.asarray(json.dumps(said))
+    dimensions = []
+    for i, (_, kept) in enumerate(chunks):
+        dimensions.append({name: dims for name, (dims, _) in kept.items()})
+        arrays |= {f"{i}-{j}": array for j, (_, array) in enumerate(kept.values())}
+    arrays["names"] = np.asarray(json.dumps(dimensions))
     np.savez(file, **arrays)  # type: ignore[arg-type]  # mypy takes the names for options
     file.flush()
 
@@ -290,8 +290,8 @@ def read(path: Path) -> Iterator[tuple[int, Arrays]]:
     """The chunks of a part: their numbers and what they hold."""
     with open(path, "rb") as file:
         held = np.load(file, allow_pickle=False)
-        said = json.loads(str(held["names"]))
-        for i, (number, names) in enumerate(zip(held["chunks"], said, strict=True)):
+        dimensions = json.loads(str(held["names"]))
+        for i, (number, names) in enumerate(zip(held["chunks"], dimensions, strict=True)):
             yield int(number), {name: (tuple(dims), held[f"{i}-{j}"]) for j, (name, dims) in enumerate(names.items())}
 
 

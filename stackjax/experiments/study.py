@@ -165,46 +165,46 @@ def parsed(text: str) -> Study:
     **Raises:** as `read_study`, without the path.
     """
     try:
-        said = tomllib.loads(text)
+        configuration = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"not TOML: {error}") from None
-    kind = _of_type(said.get("kind", "sweep"), str, "kind", _PLAIN["kind"][1])
+    kind = _of_type(configuration.get("kind", "sweep"), str, "kind", _PLAIN["kind"][1])
     if kind not in _KINDS:
         raise StudyError(f"kind: {nearest('kind', kind, _KINDS)}")
     known, required = _KINDS[kind]
     everything = {key for keys, _ in _KINDS.values() for key in keys}
-    for key in said:
+    for key in configuration:
         if key in everything and key not in known:
             whose = next(name for name, (keys, _) in _KINDS.items() if key in keys)
             raise StudyError(f"{key}: it is for a {whose}; a {kind} has none")
-    check_keys(said, [*_ANY, *known], "", required=required)
-    plain = {key: _plain(key, value) for key, value in said.items() if key in _PLAIN and key != "kind"}
+    check_keys(configuration, [*_ANY, *known], "", required=required)
+    plain = {key: _plain(key, value) for key, value in configuration.items() if key in _PLAIN and key != "kind"}
     for key in ("rounds", "horizon"):
         if key in plain and plain[key] < 1:
             raise StudyError(f"{key}: expected at least 1, got {plain[key]}")
     parse = {"regret": _regret, "metagame": _metagame, "leading": _leading}
     if kind in parse:
         try:
-            return Study(kind, *parse[kind](said, plain), {}, text)
+            return Study(kind, *parse[kind](configuration, plain), {}, text)
         except StudyError:
             raise
         except (TypeError, ValueError) as error:
             raise StudyError(str(error)) from error
     rounds = plain["rounds"]
-    over = _over(said)
-    _check_references(said, over, kind)
-    game, entry = _game(said["game"], rounds)
-    methods = _methods(said["methods"], entry, game, rounds, over)
+    over = _over(configuration)
+    _check_references(configuration, over, kind)
+    game, entry = _game(configuration["game"], rounds)
+    methods = _methods(configuration["methods"], entry, game, rounds, over)
     options: dict[str, Any] = dict(plain)
     for key in ("nash", "stackelberg", "start"):
         if key in options:
             options[key] = tuple(_action(action, f"{key}[{i}]") for i, action in enumerate(options[key]))
-    if "record" in said:
-        options["record"] = _record(said["record"])
+    if "record" in configuration:
+        options["record"] = _record(configuration["record"])
     if kind == "sweep":
         options["over"] = over
         try:
-            units = _flat(_of_type(said.get("units", {}), dict, "units", "a table"), "units")
+            units = _flat(_of_type(configuration.get("units", {}), dict, "units", "a table"), "units")
             options["units"] = check_units(units, over)
         except (TypeError, ValueError) as error:
             raise StudyError(str(error)) from error
@@ -214,7 +214,7 @@ def parsed(text: str) -> Study:
         options.setdefault("payoff_labels", entry.payoffs)
         if entry.start is not None:
             options.setdefault("start", entry.start)
-    figure = _figure(said.get("figure", {}), over, plain.get("keep"))
+    figure = _figure(configuration.get("figure", {}), over, plain.get("keep"))
     return Study(kind, game, methods, options, figure, text)
 
 
@@ -233,51 +233,51 @@ class AtHorizon:
         return self.make(rounds=horizon, **({} if self.game is None else {"game": self.game(horizon)}))
 
 
-def _regret(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+def _regret(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     """A bandit, pairs of learners and options of `regret`; all are made once, for the first horizon."""
     horizons = options["horizons"]
     if not horizons or not all(isinstance(T, int) and not isinstance(T, bool) and T > 0 for T in horizons):
         raise StudyError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
-    _no_references(said["game"], "game")
-    game = AtHorizon(FromTable(_of_type(said["game"], dict, "game", "a table"), "game", "game"))
+    _no_references(configuration["game"], "game")
+    game = AtHorizon(FromTable(_of_type(configuration["game"], dict, "game", "a table"), "game", "game"))
     pairs = {}
-    for name, table in _by_name(said["methods"], "methods").items():
+    for name, table in _by_name(configuration["methods"], "methods").items():
         where = f"methods.{name}" if table != name else "methods"
         _no_references(table, where)
         pairs[name] = AtHorizon(FromTable(table, where, "players"), game)
         pairs[name](horizons[0])
-    entry = catalogue.INSTANCES.get(str(said["game"].get("name")))
+    entry = catalogue.INSTANCES.get(str(configuration["game"].get("name")))
     if entry is not None:
         options = {"title": entry.title, "gamma": entry.gamma} | options
     return game, pairs, options
 
 
-def _metagame(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+def _metagame(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     """Instances, learners by role and options of `metagame`."""
     horizon = options["horizon"]
-    _no_references(said["game"], "game")
-    game = made_game(_of_type(said["game"], dict, "game", "a table"), "game", horizon, batches=True)
+    _no_references(configuration["game"], "game")
+    game = made_game(_of_type(configuration["game"], dict, "game", "a table"), "game", horizon, batches=True)
     methods: dict[str, dict[str, Any]] = {}
     for key in ("leaders", "followers"):
         methods[key] = {}
-        for name, table in _by_name(said[key], key).items():
+        for name, table in _by_name(configuration[key], key).items():
             where = f"{key}.{name}" if table != name else key
             _no_references(table, where)
             asked = {"name": table, "tuned": True} if isinstance(table, str) else table
             methods[key][name] = made_learner(asked, where, key[:-1], game, horizon)
-    entry = catalogue.INSTANCES.get(str(said["game"].get("name")))
+    entry = catalogue.INSTANCES.get(str(configuration["game"].get("name")))
     return game, methods, ({} if entry is None else {"title": entry.title}) | options
 
 
-def _leading(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+def _leading(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
     """A Markov game of the catalogue, leaders with their oracles and options of `lead`."""
-    table = dict(_of_type(said["game"], dict, "game", "a table"))
+    table = dict(_of_type(configuration["game"], dict, "game", "a table"))
     check_keys(table, ("name",), "game", required=("name",))
     if table["name"] not in catalogue.MARKOV_GAMES:
         raise StudyError(f"game.name: {nearest('game', str(table['name']), catalogue.MARKOV_GAMES)}")
     entry = catalogue.MARKOV_GAMES[table["name"]]
     game, methods, rounds = entry.make(), {}, {}
-    for name, one in _by_name(said["methods"], "methods").items():
+    for name, one in _by_name(configuration["methods"], "methods").items():
         where = f"methods.{name}" if one != name else "methods"
         if isinstance(one, str):
             leader, slash, oracle = one.partition("/")
@@ -297,21 +297,21 @@ def _leading(said: Mapping[str, Any], options: dict[str, Any]) -> tuple[Any, Any
     return game, methods, own | {"replicates": entry.replicates} | options
 
 
-def _by_name(said: Any, where: str) -> dict[str, Any]:
+def _by_name(part: Any, where: str) -> dict[str, Any]:
     """Name -> what is meant: of an array of names, of a table of tables."""
-    if isinstance(said, list):
-        names = [_of_type(name, str, where, "names") for name in said]
+    if isinstance(part, list):
+        names = [_of_type(name, str, where, "names") for name in part]
         if len(set(names)) < len(names):
             raise StudyError(f"{where}: two have the same name")
-        said = {name: name for name in names}
-    said = _of_type(said, dict, where, "an array of names or a table of tables")
-    if not said or "" in said:
+        part = {name: name for name in names}
+    part = _of_type(part, dict, where, "an array of names or a table of tables")
+    if not part or "" in part:
         raise StudyError(f"{where}: expected at least one, and no empty name")
-    return dict(said)
+    return dict(part)
 
 
-def _no_references(said: Any, where: str) -> None:
-    for name in references(said):
+def _no_references(part: Any, where: str) -> None:
+    for name in references(part):
         raise StudyError(f"{where}: '${name}': nothing is swept, so no {name!r}")
 
 
@@ -340,66 +340,66 @@ def _action(value: Any, where: str) -> Any:
     return number if isinstance(value, list) else value
 
 
-def _game(said: Any, rounds: int) -> tuple[Any, Any]:
+def _game(table: Any, rounds: int) -> tuple[Any, Any]:
     """The game, or what makes it; and the catalogue's entry, if it is one."""
-    said = _of_type(said, dict, "game", "a table")
-    entry = catalogue.GAMES.get(said.get("name", "")) if isinstance(said.get("name"), str) else None
-    if list(references(said)):
-        return FromTable(said, "game", "game"), entry
-    return made_game(said, "game", rounds), entry
+    table = _of_type(table, dict, "game", "a table")
+    entry = catalogue.GAMES.get(table.get("name", "")) if isinstance(table.get("name"), str) else None
+    if list(references(table)):
+        return FromTable(table, "game", "game"), entry
+    return made_game(table, "game", rounds), entry
 
 
-def _methods(said: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[str, Any]:
+def _methods(part: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[str, Any]:
     """Name -> learners, or what makes them; all are made once, with the first of what is swept."""
-    said = _by_name(said, "methods")
+    tables = _by_name(part, "methods")
     values = over.at((0,) * len(over.axes))
     first = called(game, values, {"rounds": rounds}) if isinstance(game, FromTable) else game
-    found: dict[str, Any] = {}
-    for name, table in said.items():
+    methods: dict[str, Any] = {}
+    for name, table in tables.items():
         where = f"methods.{name}" if table != name else "methods"
         if entry is not None and isinstance(table, str):
             if table not in entry.methods:
                 raise StudyError(f"{where}: {nearest('method', table, entry.methods)}")
-            found[name] = entry.methods[table]()
+            methods[name] = entry.methods[table]()
             continue
         make = FromTable(table, where, "players")
-        found[name] = called(make, values, {"game": first, "rounds": rounds})
+        methods[name] = called(make, values, {"game": first, "rounds": rounds})
         if list(references(table)) or (isinstance(game, FromTable) and tuned(table)):
-            found[name] = make
-    return found
+            methods[name] = make
+    return methods
 
 
-def _over(said: Mapping[str, Any]) -> Over:
+def _over(configuration: Mapping[str, Any]) -> Over:
     """The axes: a grid and zips."""
-    zips = _of_type(said.get("zip", []), list, "zip", "an array of tables, [[zip]]")
-    found = Over(())
+    zips = _of_type(configuration.get("zip", []), list, "zip", "an array of tables, [[zip]]")
+    axes = Over(())
     try:
-        if "over" in said:
-            table = _of_type(said["over"], dict, "over", "a table")
-            found = grid({name: _column(value, f"over.{name}") for name, value in _flat(table, "over").items()})
+        if "over" in configuration:
+            table = _of_type(configuration["over"], dict, "over", "a table")
+            axes = grid({name: _column(value, f"over.{name}") for name, value in _flat(table, "over").items()})
         for i, one in enumerate(zips):
             one = dict(_of_type(one, dict, f"zip[{i}]", "a table"))
             dim = _of_type(one.pop("dim", "setting" if i == 0 else f"setting_{i}"), str, f"zip[{i}].dim", "a text")
             columns = {name: _column(value, f"zip[{i}].{name}") for name, value in _flat(one, f"zip[{i}]").items()}
-            found = found * zipped(columns, dim=dim)
+            axes = axes * zipped(columns, dim=dim)
     except (TypeError, ValueError) as error:
         if isinstance(error, StudyError):
             raise
         raise StudyError(str(error)) from error
-    return found
+    return axes
 
 
 def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
     """`leader.step = [...]` without quotes is a table in a table: the same name."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
         nested = isinstance(value, Mapping) and bool(value) and not set(value) & {*_SPACINGS, "low", "high"}
         for inner, each in (_flat(value, where, f"{name}.") if nested else {name: value}).items():
-            if inner in found:
+            if inner in flattened:
                 raise StudyError(f"{where}: {inner!r} stands there twice, with and without quotes")
-            found[inner] = each
-    return found
+            flattened[inner] = each
+    return flattened
 
 
 _SPACINGS = ("log", "linear", "sample")
@@ -434,8 +434,8 @@ def _column(value: Any, where: str) -> Any:
     return space(low, high, n)
 
 
-def _record(said: Any) -> Record:
-    table = dict(_of_type(said, dict, "record", "a table"))
+def _record(part: Any) -> Record:
+    table = dict(_of_type(part, dict, "record", "a table"))
     check_keys(table, ("kind", "number", "strategies", "payoffs", "visits"), "record", required=("kind",))
     kind = table.pop("kind")
     if not isinstance(kind, str) or kind not in _RECORDS:
@@ -454,9 +454,9 @@ def _record(said: Any) -> Record:
         raise StudyError(f"record: {error}") from error
 
 
-def _figure(said: Any, over: Over, keep: Sequence[str] | None) -> dict[str, Any]:
+def _figure(part: Any, over: Over, keep: Sequence[str] | None) -> dict[str, Any]:
     """How the figure is drawn, as far as that can be told before there is a result."""
-    table = _of_type(said, dict, "figure", "a table")
+    table = _of_type(part, dict, "figure", "a table")
     check_keys(table, list(_FIGURE), "figure")
     swept = list(dict.fromkeys([*over.names, *(axis.dim for axis in over.axes)]))
     known = {key: [*swept, "methods"] for key in ("colour", "column", "pool")}
@@ -471,10 +471,10 @@ def _figure(said: Any, over: Over, keep: Sequence[str] | None) -> dict[str, Any]
     return dict(table)
 
 
-def _check_references(said: Mapping[str, Any], over: Over, kind: str) -> None:
+def _check_references(configuration: Mapping[str, Any], over: Over, kind: str) -> None:
     """Does every `"$name"` refer to something that is swept?"""
     for place in ("game", "methods"):
-        for name in references(said[place]):
+        for name in references(configuration[place]):
             if kind != "sweep" or name not in over.names:
                 known = over.names
                 what = nearest("swept name", name, known) if known else f"nothing is swept, so no {name!r}"

@@ -154,7 +154,7 @@ def sweep(
         checks.one_each("action_labels", action_labels, [f"action of {role}" for role in roles]),
         checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
     )
-    lead = {name: list(found) for name, found in (("games", games), ("methods", chosen)) if "" not in found}
+    lead = {name: list(entries) for name, entries in (("games", games), ("methods", chosen)) if "" not in entries}
 
     def measures(own: Sequence[Setting]) -> list[Measure]:
         if isinstance(own[0].game, StackelbergBandit) and record.visits:
@@ -216,8 +216,8 @@ def _measured_with(dataset: "xarray.Dataset", axes: Over, dims: Sequence[str]) -
     times = dataset[["seconds", "compile_seconds"]]
 
     def along(variable: "xarray.DataArray") -> "xarray.DataArray":
-        found = variable if "gamma" in variable.dims else variable.expand_dims({"gamma": axis.size})
-        return found.transpose(*dims, ...)
+        widened = variable if "gamma" in variable.dims else variable.expand_dims({"gamma": axis.size})
+        return widened.transpose(*dims, ...)
 
     dataset = dataset.drop_vars(times).assign_coords(gamma=axis.labels["gamma"]).map(along)
     return dataset.assign(times)
@@ -227,10 +227,10 @@ def _by_name(what: str, given: Any) -> dict[str, Any]:
     """Games or methods by name; one without a name by an empty one."""
     if not isinstance(given, Mapping):
         return {"": given}
-    found = {str(name): made for name, made in given.items()}
-    if not found or "" in found or len(found) < len(given):
+    entries = {str(name): made for name, made in given.items()}
+    if not entries or "" in entries or len(entries) < len(given):
         raise ValueError(f"{what}: expected at least one name, none of them empty or twice, got {list(given)}")
-    return found
+    return entries
 
 
 def check_units(units: Any, over: Over) -> dict[str, str]:
@@ -238,9 +238,9 @@ def check_units(units: Any, over: Over) -> dict[str, str]:
 
     **Raises:** `ValueError` or `TypeError` that names the argument.
     """
-    found = checks.texts("units", units, "swept name -> unit")
-    for name in found:
+    checked = checks.texts("units", units, "swept name -> unit")
+    for name in checked:
         if name not in over.names:
             known = over.names
             raise ValueError(f"units: {nearest('swept name', name, known) if known else f'{name!r} is not swept'}")
-    return found
+    return checked

@@ -17,14 +17,14 @@ _ROWS = 40
 
 def labels_at(dataset: "xarray.Dataset", index: dict[str, int]) -> dict[str, str]:
     """What a setting is called: a text for each label of its dimensions, with its unit."""
-    found = {}
+    labels = {}
     for dim, i in index.items():
         own = [str(name) for name, coord in dataset.coords.items() if coord.dims == (dim,)]
         for name in [n for n in own if n != dim] or [dim]:  # a zip's numbers say nothing beside its labels
             value = dataset[name].values[i]
             text = f"{value:.4g}" if isinstance(value, float | np.floating) else str(value)
-            found[name] = f"{text} {dataset[name].attrs.get('units', '')}".rstrip()
-    return found
+            labels[name] = f"{text} {dataset[name].attrs.get('units', '')}".rstrip()
+    return labels
 
 
 def sweep_table(dataset: "xarray.Dataset", width: int) -> "Table":
@@ -35,14 +35,14 @@ def sweep_table(dataset: "xarray.Dataset", width: int) -> "Table":
 def _table(dataset: "xarray.Dataset", quartiles: bool) -> "Table":
     from rich.markup import escape
 
-    found = summary(dataset)
+    reduced = summary(dataset)
     dims = settings_dims(dataset)
     sizes = [dataset.sizes[dim] for dim in dims]
     indices = [dict(zip(dims, at, strict=True)) for at in itertools.product(*map(range, sizes))]
     players = [str(player) for player in dataset["player"].values]
-    measured = [name for name in MEASURED if name in found]
+    measured = [name for name in MEASURED if name in reduced]
     made = titled(
-        f"{len(indices)} settings, {int(found['replicates'])} replicates of {int(found['rounds'])} rounds",
+        f"{len(indices)} settings, {int(reduced['replicates'])} replicates of {int(reduced['rounds'])} rounds",
         caption_style="dim",
     )
     for name in labels_at(dataset, indices[0]):
@@ -53,16 +53,16 @@ def _table(dataset: "xarray.Dataset", quartiles: bool) -> "Table":
             made.add_column(f"{player}\n{kind}", justify="right")
     made.add_column("failed", justify="right")
     for index in indices[:_ROWS]:
-        one = found.isel(index)
+        one = reduced.isel(index)
         cells = [_cell(one[name].values[:, j], quartiles) for name in measured for j in range(len(players))]
         failed = int(one["failed"])
         made.add_row(*map(escape, labels_at(dataset, index).values()), *cells, f"[red]{failed}" if failed else "0")
-    said = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail, at the last record"]
+    sentences = [f"Medians{' (quartiles)' * quartiles} over the replicates that didn't fail, at the last record"]
     if len(indices) > _ROWS:
-        said.append(f"{len(indices) - _ROWS} more settings: experiments.summary, experiments.to_dataframe")
-    if ignored := int(found["left_out"].sum()):
-        said.append(f"values that aren't finite, left out: {ignored}")
-    made.caption = ". ".join(said)
+        sentences.append(f"{len(indices) - _ROWS} more settings: experiments.summary, experiments.to_dataframe")
+    if ignored := int(reduced["left_out"].sum()):
+        sentences.append(f"values that aren't finite, left out: {ignored}")
+    made.caption = ". ".join(sentences)
     return made
 
 

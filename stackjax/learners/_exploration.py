@@ -9,8 +9,8 @@ from stackjax.protocols import Learner
 
 def exploration(learner: Learner, arms: int) -> Any:
     """The rounds for which a learner says that it explores its `arms` first, 0 if it says nothing of it."""
-    said = getattr(learner, "exploration", None)  # a learner of one's own may have it without being a `Bandit`
-    return 0 if said is None else said(arms)
+    rounds_of = getattr(learner, "exploration", None)  # a learner of one's own may have it without being a `Bandit`
+    return 0 if rounds_of is None else rounds_of(arms)
 
 
 def explore_fraction(learner: Learner, arms: int, contexts: int, horizon: int) -> Any:

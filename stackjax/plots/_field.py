@@ -48,11 +48,11 @@ def field_of(game: Game, learners: Sequence[Any]) -> Field:
 def _directions(game: Game, learners: tuple[Any, ...], points: Array) -> Array:
     def at(point: Array) -> Array:
         actions = tuple(point[i].reshape(shape_of(space)) for i, space in enumerate(game.spaces))
-        found = [
+        directions = [
             jnp.asarray(jnp.nan, point.dtype) if learner is None else learner.direction(game, i, actions).reshape(())
             for i, learner in enumerate(learners)
         ]
-        return jnp.stack(found).astype(point.dtype)
+        return jnp.stack(directions).astype(point.dtype)
 
     return jax.vmap(at)(points)
 
@@ -66,8 +66,8 @@ def weights(learners: Sequence[Any]) -> np.ndarray:
         schedule = getattr(learner, "step", None)
         return float(schedule(0)) if callable(schedule) else np.nan
 
-    found = np.array([step(learner) for learner in learners])
-    return found if np.isfinite(found).all() else np.ones(2)
+    steps = np.array([step(learner) for learner in learners])
+    return steps if np.isfinite(steps).all() else np.ones(2)
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ def _located(
         middle = (low + high) / 2
         same = ((value(middle) > 0) == (at_low > 0))[:, None]
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    found = (low + high) / 2
+    crossings = (low + high) / 2
     largest = np.maximum(np.abs(at_low), np.abs(at_high))
-    return found, np.abs(value(found)) <= _SMALL * largest + np.finfo(np.float32).tiny
+    return crossings, np.abs(value(crossings)) <= _SMALL * largest + np.finfo(np.float32).tiny
 
 
 def _runs(line: np.ndarray, kept: np.ndarray) -> list[np.ndarray]:

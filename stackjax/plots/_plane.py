@@ -100,7 +100,7 @@ def plane(game: Game, limits: Any, marks: Sequence[Mark]) -> Plane:
     periods = [2 * np.pi if isinstance(space, Torus) else None for space in game.spaces]
     if limits is None:
         shown = [mark for mark in marks if mark.kind != "neither"] or marks
-        found = [_limits(space, [mark.at[i] for mark in shown], i) for i, space in enumerate(game.spaces)]
+        ranges = [_limits(space, [mark.at[i] for mark in shown], i) for i, space in enumerate(game.spaces)]
     else:
         try:
             array = np.asarray(limits, np.float64)
@@ -108,12 +108,12 @@ def plane(game: Game, limits: Any, marks: Sequence[Mark]) -> Plane:
             array = np.zeros(0)
         if array.shape != (2, 2) or not np.isfinite(array).all() or (array[:, 0] >= array[:, 1]).any():
             raise ValueError(f"limits: expected ((x low, x high), (y low, y high)), finite, low < high; got {limits!r}")
-        found = [(float(low), float(high)) for low, high in array]
-        for i, (space, (low, high)) in enumerate(zip(game.spaces, found, strict=True)):
+        ranges = [(float(low), float(high)) for low, high in array]
+        for i, (space, (low, high)) in enumerate(zip(game.spaces, ranges, strict=True)):
             inside = [bool(space.contains(jnp.full(shape_of(space), end))) for end in (low, high)]
             if not all(inside):
                 raise ValueError(f"limits: expected limits inside player {i}'s space, {space}; got {(low, high)}")
-    return Plane(game, (found[0], found[1]), (periods[0], periods[1]))
+    return Plane(game, (ranges[0], ranges[1]), (periods[0], periods[1]))
 
 
 def shape_of(space: Any) -> tuple[int, ...]:
@@ -139,7 +139,7 @@ def marks(game: Game, equilibria: Any) -> list[Mark]:
         given += [(actions, False, True) for actions in game.stackelberg_equilibria()]
     else:
         given = [_given(entry) for entry in _entries(equilibria)]
-    found: list[Mark] = []
+    merged: list[Mark] = []
     for actions, nash, stackelberg in given:
         try:
             x, y = (np.asarray(action, np.float64).reshape(()) for action in actions)
@@ -152,14 +152,14 @@ def marks(game: Game, equilibria: Any) -> list[Mark]:
             raise ValueError(f"equilibria: expected finite actions, got {actions!r}")
         periods = [2 * np.pi if isinstance(space, Torus) else None for space in game.spaces]
         near = _SAME * max(1.0, *map(abs, at))
-        for i, mark in enumerate(found):
+        for i, mark in enumerate(merged):
             gaps = [wrapped(np.asarray(a - b), p) for a, b, p in zip(at, mark.at, periods, strict=True)]
             if np.hypot(*gaps) < near:
-                found[i] = Mark(mark.at, mark.nash or nash, mark.stackelberg or stackelberg)
+                merged[i] = Mark(mark.at, mark.nash or nash, mark.stackelberg or stackelberg)
                 break
         else:
-            found.append(Mark(at, nash, stackelberg))
-    return found
+            merged.append(Mark(at, nash, stackelberg))
+    return merged
 
 
 def _entries(equilibria: Any) -> list[Any]:

@@ -57,7 +57,7 @@ def paths(
 ) -> list[np.ndarray]:
     """One polyline `[m, 2]` a start, with the points at which it has gone on by a thousandth of the plane."""
     record = Record.every(-(-rounds // _RECORDS), payoffs=None)
-    found = []
+    polylines = []
     for line in _played(where, learners, starts, rounds, key, record)[0]:
         line = unwrap(line[np.isfinite(line).all(axis=1)], where.periods)
         line = line[: 1 + np.argmin(np.append(np.hypot(*(line - line[0]).T) < _FAR * where.diagonal, False))]
@@ -65,8 +65,8 @@ def paths(
         for j in range(1, len(line)):
             if np.hypot(*(line[j] - line[kept[-1]])) > 1e-3 * where.diagonal:
                 kept.append(j)
-        found.append(line[[*kept, len(line) - 1]])
-    return found
+        polylines.append(line[[*kept, len(line) - 1]])
+    return polylines
 
 
 def basins(

@@ -54,8 +54,8 @@ def colours(n: int) -> list[str]:
     from matplotlib.colors import to_hex
 
     more = colormaps["tab20b"]
-    found = [*COLOURS, *(to_hex(more(4 * hue + shade)) for shade in range(4) for hue in range(5))]
-    return [found[i % len(found)] for i in range(n)]
+    palette = [*COLOURS, *(to_hex(more(4 * hue + shade)) for shade in range(4) for hue in range(5))]
+    return [palette[i % len(palette)] for i in range(n)]
 
 
 def columns_within(labels: Sequence[str], width: float, most: int, fontsize: float = 11) -> int:

@@ -93,7 +93,7 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
     def lines(variable: str, *at: int) -> dict[str, list[float]]:
         names = {e: variable.format(e) for e in known}
         values = {e: dataset[name].values for e, name in names.items() if name in dataset}
-        return {e: np.ravel(found[..., at[0]] if at else found).tolist() for e, found in values.items()}
+        return {e: np.ravel(array[..., at[0]] if at else array).tolist() for e, array in values.items()}
 
     kinds: list[list[_Panel | None]] = [[None] * len(players)]
     for equilibrium in measured:
@@ -187,11 +187,11 @@ def _style(j: int) -> tuple[str, Any]:
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str]) -> None:
     replicates = dataset.sizes["replicate"]
     failed = (dataset["status"] != 0).sum("replicate").values
-    said = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
+    remarks = [f"{n} of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     shown = [f"strategy_{i}" for i in range(dataset.sizes["player"]) if _is_scalar(dataset, i)]
     shown += [name for name in ("distance_to_nash", "distance_to_stackelberg", "payoffs") if name in dataset]
     ignored = left_out(dataset, shown).values
-    said += [f"{n} values of {name} not finite, left out" for name, n in zip(names, ignored, strict=True) if n]
-    text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(said)})" if said else "")
+    remarks += [f"{n} values of {name} not finite, left out" for name, n in zip(names, ignored, strict=True) if n]
+    text = f"median and quartiles of {replicates} replicates" + (f" ({', '.join(remarks)})" if remarks else "")
     looks = [{"color": colour, "linestyle": dash} for colour, dash in map(_style, range(len(names)))]
     write_head(figure, dataset.attrs.get("title", ""), text, names, looks, _LEGEND_COLUMNS)

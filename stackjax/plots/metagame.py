@@ -57,8 +57,8 @@ def plot_metagame(dataset: "xarray.Dataset") -> "Figure":
     below = 0.45 + _LINE * max(len(name.splitlines()) for name in names[1])
     panel = max(_CELL[0] * len(names[1]), 3.6), _CELL[1] * len(names[0])
     width = left + 2 * panel[0] + 0.55
-    said = [line for text in _said(dataset) for line in textwrap.wrap(text, int(width / _HEAD_LETTER))]
-    head = _HEAD + _HEAD_LINE * len(said) + 0.5
+    head_lines = [line for text in _remarks(dataset) for line in textwrap.wrap(text, int(width / _HEAD_LETTER))]
+    head = _HEAD + _HEAD_LINE * len(head_lines) + 0.5
     height = head + panel[1] + below
     figure = Figure(figsize=(width, height), dpi=150)
     for i, player in enumerate(both):
@@ -72,7 +72,7 @@ def plot_metagame(dataset: "xarray.Dataset") -> "Figure":
         ax.set_title(f"average utility of the {player}", loc="left", fontsize=11, color=INK, pad=8)
         _label(ax, names, first=i == 0)
     write_title(figure, dataset.attrs.get("title", ""))
-    for line, text in enumerate(said):
+    for line, text in enumerate(head_lines):
         at = 1 - (_HEAD + _HEAD_LINE * line) / height
         figure.text(0.12 / width, at, text, fontsize=9.5, color=FAINT, va="top")
     return figure
@@ -120,8 +120,8 @@ def _marks(ax: "Axes", dataset: "xarray.Dataset") -> None:
                 cells.setdefault((at[0], at[1]), []).append(
                     f"{full if is_one else HOLLOW[kind]} {percent(float(often[at]))}"
                 )
-    for (row, column), said in cells.items():
-        ax.text(column, row + 0.33, "  ".join(said), ha="center", va="center", fontsize=7.5, color=INK)
+    for (row, column), texts in cells.items():
+        ax.text(column, row + 0.33, "  ".join(texts), ha="center", va="center", fontsize=7.5, color=INK)
 
 
 def _label(ax: "Axes", names: list[list[str]], first: bool) -> None:
@@ -136,14 +136,14 @@ def _label(ax: "Axes", names: list[list[str]], first: bool) -> None:
         ax.set_ylabel("leader", color=INK)
 
 
-def _said(dataset: "xarray.Dataset") -> list[str]:
+def _remarks(dataset: "xarray.Dataset") -> list[str]:
     """What the numbers are about and what the marks mean, and what no cell can show: mixtures."""
-    said = [population(dataset)]
+    remarks = [population(dataset)]
     if dataset.attrs["unsolved"]:
-        return [*said, f"not solved: {dataset.attrs['unsolved']}"]
+        return [*remarks, f"not solved: {dataset.attrs['unsolved']}"]
     marks = f"{MARKS['pure_nash']} pure Nash equilibrium, {MARKS['stackelberg']} Stackelberg outcome"
-    said.append(f"{marks}, and in how many resamples (hollow: only there); bold: best reply; † strictly dominated")
+    remarks.append(f"{marks}, and in how many resamples (hollow: only there); bold: best reply; † strictly dominated")
     mixed = [mixed_nash(dataset, most=1)]
     if (dataset["commitment_leader"] > 0).sum() > 1:
         mixed.append(committed(dataset))
-    return said + [f"{what}: {found}" for what, found in mixed if found != "none"]
+    return remarks + [f"{what}: {answer}" for what, answer in mixed if answer != "none"]

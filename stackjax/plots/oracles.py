@@ -136,8 +136,8 @@ def _policies(ax: "Axes", one: "xarray.Dataset", name: str, first: bool) -> obje
 
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], columns: int) -> None:
     failed = (dataset["status"] != int(Status.OK)).sum("replicate").values
-    said = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
+    failures = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     text = f"medians of {dataset.sizes['replicate']} seeds between quartiles; dashed: what it commits to"
     text += f", ties {dataset.attrs['ties']}" if "ties" in dataset.attrs else ""
     looks = [{"color": colour} for colour in colours(len(names))]
-    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, columns)
+    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *failures]), names, looks, columns)

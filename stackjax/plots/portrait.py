@@ -223,19 +223,19 @@ def _panel(
 
 def _colours(panels: list[_Panel]) -> dict[int, str]:
     """The marks that are reached, in order, with their colours."""
-    found: list[int] = []
+    reached: list[int] = []
     for panel in panels:
         seen = {int(j) for j in (panel.ends if panel.basins is None else np.append(panel.basins, panel.ends))}
-        found += [j for j in sorted(seen - {-1}) if j not in found]
-    return {j: COLOURS[k % len(COLOURS)] for k, j in enumerate(found)}
+        reached += [j for j in sorted(seen - {-1}) if j not in reached]
+    return {j: COLOURS[k % len(COLOURS)] for k, j in enumerate(reached)}
 
 
 def _lengths(panels: list[_Panel]) -> "Normalize":
     """The scale of colours for the field's length: from its 2nd to its 98th percentile, logarithmic."""
     from matplotlib.colors import LogNorm
 
-    found = [np.hypot(*np.moveaxis(panel.vectors, -1, 0)).ravel() for panel in panels if panel.vectors is not None]
-    lengths = np.concatenate([*found, np.zeros(0)])
+    norms = [np.hypot(*np.moveaxis(panel.vectors, -1, 0)).ravel() for panel in panels if panel.vectors is not None]
+    lengths = np.concatenate([*norms, np.zeros(0)])
     lengths = lengths[np.isfinite(lengths) & (lengths > 0)]
     low, high = np.percentile(lengths, [2, 98]) if lengths.size else (1.0, 2.0)
     return LogNorm(low, max(high, 1.01 * low))
@@ -290,9 +290,9 @@ def _draw(ax: "Axes", where: Plane, panel: _Panel, colours: dict[int, str], leng
     for spine in ax.spines.values():
         spine.set_color(FAINT)
     if panel.undefined:
-        said = f"{' and '.join(panel.undefined)}'s direction isn't defined"
+        message = f"{' and '.join(panel.undefined)}'s direction isn't defined"
         box = {"facecolor": "white", "edgecolor": "none", "pad": 3.0}
-        ax.text(0.5, 0.96, said, transform=ax.transAxes, ha="center", va="top", fontsize=9, color=INK, bbox=box)
+        ax.text(0.5, 0.96, message, transform=ax.transAxes, ha="center", va="top", fontsize=9, color=INK, bbox=box)
     if panel.name:
         ax.set_title(panel.name, loc="left", fontsize=11, color=INK)
 

@@ -116,10 +116,10 @@ def _guides(ax: "Axes", horizons: np.ndarray, mean: np.ndarray, limits: tuple[fl
 
 def _head(figure: "Figure", dataset: "xarray.Dataset", names: list[str], mean: np.ndarray) -> None:
     failed = (dataset["status"] != 0).sum(("horizon", "replicate")).values
-    said = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
+    remarks = [f"{n} runs of {name} failed" for name, n in zip(names, failed, strict=True) if n]
     if hidden := int(np.sum(mean <= 0)):
-        said.append(f"▼: {hidden} means that aren't above 0")
+        remarks.append(f"▼: {hidden} means that aren't above 0")
     text = f"mean of {dataset.sizes['replicate']} replicates in a band of 95 %; {benchmark_text(dataset)}"
     styles = [_style(j) for j in range(len(names))]
     looks = [{"color": colour, "marker": marker, "markersize": 5} for colour, marker in styles]
-    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *said]), names, looks, _LEGEND_COLUMNS)
+    write_head(figure, dataset.attrs.get("title", ""), "; ".join([text, *remarks]), names, looks, _LEGEND_COLUMNS)

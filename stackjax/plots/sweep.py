@@ -56,8 +56,8 @@ def plot_sweep(
     check_result(dataset)
     dataset = dataset.isel({dim: 0 for dim in settings_dims(dataset) if dataset.sizes[dim] == 1})
     given = {"variable": variable, "x": x, "colour": colour, "column": column, "pool": pool, "log": log}
-    said = json.loads(dataset.attrs.get("figure", "{}")) | {k: v for k, v in given.items() if v is not None}
-    return _Sweep(dataset, **said).figure()
+    options = json.loads(dataset.attrs.get("figure", "{}")) | {k: v for k, v in given.items() if v is not None}
+    return _Sweep(dataset, **options).figure()
 
 
 class _Sweep:
@@ -99,8 +99,8 @@ class _Sweep:
         self.facets = [dict(zip(self.columns, at, strict=True)) for at in combinations]
         self.players = [str(player) for player in dataset["player"].values]
         if len(self.facets) * len(self.players) > _PANELS:
-            said = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in self.columns)
-            raise ValueError(f"dataset: too many panels, a column for each of {said}; pick some with dataset.sel")
+            listed = ", ".join(f"{dim} ({dataset.sizes[dim]})" for dim in self.columns)
+            raise ValueError(f"dataset: too many panels, a column for each of {listed}; pick some with dataset.sel")
         self.log = self._log(log)
         self.reduced = summary(dataset, self.variable)
 
@@ -124,10 +124,10 @@ class _Sweep:
                 raise ValueError(f'log: expected some of "x" and "y", got {log!r}')
             return set(log)
         values = np.sort(np.asarray(self.dataset[self.x].values, float))
-        found = {"y"} if self.variable.startswith("distance") else set()
+        logarithmic = {"y"} if self.variable.startswith("distance") else set()
         if self.x == "rounds" or (values[0] > 0 and values.size > 2 and values[-1] / values[0] >= 10):
-            found.add("x")
-        return found
+            logarithmic.add("x")
+        return logarithmic
 
     def figure(self) -> "Figure":
         """The figure, drawn."""
@@ -142,8 +142,8 @@ class _Sweep:
             for ax, facet in zip(axes[i], self.facets, strict=True):
                 self._draw(ax, i, facet)
                 if i == 0 and facet:
-                    said = labels_at(self.dataset, facet)
-                    ax.set_title("\n".join(f"{name} = {v}" for name, v in said.items()), fontsize=10, color=INK)
+                    facet_labels = labels_at(self.dataset, facet)
+                    ax.set_title("\n".join(f"{name} = {v}" for name, v in facet_labels.items()), fontsize=10, color=INK)
                 if i == rows - 1:
                     ax.set_xlabel(self._xlabel(), color=INK)
             axes[i, 0].set_ylabel(self._ylabel(i, player), color=INK)
@@ -154,8 +154,8 @@ class _Sweep:
         if self.colour is None:
             return [""]
         sizes = range(self.dataset.sizes[self.colour])
-        found = [", ".join(labels_at(self.dataset, {self.colour: j}).values()) for j in sizes]
-        return found if self.colour == "methods" else [f"{self.colour} = {label}" for label in found]
+        labels = [", ".join(labels_at(self.dataset, {self.colour: j}).values()) for j in sizes]
+        return labels if self.colour == "methods" else [f"{self.colour} = {label}" for label in labels]
 
     def _xlabel(self) -> str:
         unit = self.dataset[self.x].attrs.get("units")
@@ -197,15 +197,15 @@ class _Sweep:
     def _head(self, figure: "Figure", labels: list[str], across: int) -> None:
         failed, ignored = int(self.reduced["failed"].sum()), int(self.reduced["left_out"].sum())
         runs = int(np.prod(self.dataset["status"].shape))
-        said = [f"median and quartiles of {self.replicates} replicates"]
+        remarks = [f"median and quartiles of {self.replicates} replicates"]
         if self.x != "rounds":
-            said[0] += f" after {int(self.dataset['rounds'][-1])} rounds"
-        said[0] += f", pooled over {self.pooled}" if self.pooled else ""
-        said += [f"{failed} of {runs} runs failed"] * (failed > 0) + [f"{ignored} values not finite"] * (ignored > 0)
+            remarks[0] += f" after {int(self.dataset['rounds'][-1])} rounds"
+        remarks[0] += f", pooled over {self.pooled}" if self.pooled else ""
+        remarks += [f"{failed} of {runs} runs failed"] * (failed > 0) + [f"{ignored} values not finite"] * (ignored > 0)
         labels = [] if self.colour is None or len(labels) < 2 else labels
         looks = [{"color": c, "marker": m, "markersize": 5} for c, m in map(_style, range(len(labels)))]
         title = self.dataset.attrs.get("title", "")
-        write_head(figure, title, "; ".join(said), labels, looks, across, fontsize=10)
+        write_head(figure, title, "; ".join(remarks), labels, looks, across, fontsize=10)
 
 
 def _style(j: int) -> tuple[str, str]:
