@@ -84,9 +84,16 @@ def _configuration(
         if name.strip() in over:
             raise click.BadParameter(f"{name.strip()!r} is swept twice", param_hint="'--over'")
         over[name.strip()] = _values(values)
-    lines = [f"rounds = {rounds}", f"replicates = {replicates}", f"seed = {seed}", f"methods = {json.dumps(names)}"]
-    lines += ["", "[game]", f"name = {json.dumps(game)}", "", "[over]"]
-    return "\n".join([*lines, *(f"{json.dumps(name)} = {values}" for name, values in over.items()), ""])
+    lines = [
+        f"rounds = {rounds}",
+        f"replicates = {replicates}",
+        f"seed = {seed}",
+        f"methods = {json.dumps(names, ensure_ascii=False)}",
+    ]
+    lines += ["", "[game]", f"name = {json.dumps(game, ensure_ascii=False)}", "", "[over]"]
+    return "\n".join(
+        [*lines, *(f"{json.dumps(name, ensure_ascii=False)} = {values}" for name, values in over.items()), ""]
+    )
 
 
 def _values(text: str) -> str:

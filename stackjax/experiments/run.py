@@ -712,15 +712,18 @@ def _in_parts(
     if process and (there := done_elsewhere()) is not None:
         return there
     advance("resumed" if done else "", sum(chunks[n].size * runs.groups[chunks[n].group].rounds for n in done))
+
+    def interrupted(number: int) -> Interrupted:
+        left = sum(c.size for n, c in enumerate(chunks) if n >= number and n not in done)
+        return Interrupted(f"stopped with {left} runs to go; the same call goes on from {parts.folder}")
+
     with _boundary() as stopping:
         try:
             for number, chunk in enumerate(chunks):
                 if number in done or number % processes != process:
                     continue
-                left = sum(c.size for n, c in enumerate(chunks) if n >= number and n not in done)
-                interrupted = Interrupted(f"stopped with {left} runs to go; the same call goes on from {parts.folder}")
                 if stopping():
-                    raise interrupted
+                    raise interrupted(number)
                 own = ends[chunk.group]
                 left_at = None if len(own) == 1 else runs.restored(chunk, parts.reached(number))
                 before = 0 if left_at is None else left_at.rounds
@@ -734,7 +737,7 @@ def _in_parts(
                     state = functools.partial(to_arrays, reached.ending)
                     parts.reach(number, reached.rounds, reached.arrays, state, stopping())
                     if stopping():
-                        raise interrupted
+                        raise interrupted(number)
                 del reached  # not beside the next chunk
             parts.flush()
         except BaseException:  # whatever it is, what is finished is kept

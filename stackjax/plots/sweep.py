@@ -216,7 +216,7 @@ def _pooled_dims(dataset: "xarray.Dataset", pool: Any) -> list[str]:
     """The dimensions that are reduced together with the replicates; those of one setting aren't there any more."""
     if isinstance(pool, str) or not all(isinstance(dim, str) for dim in pool or ()):
         raise ValueError(f"pool: expected names of dimensions, got {pool!r}")
-    known = [*settings_dims(dataset), *json.loads(dataset.attrs.get("swept", "{}"))]
+    known = list(dict.fromkeys([*settings_dims(dataset), *json.loads(dataset.attrs.get("swept", "{}"))]))
     for dim in pool or ():
         if dim not in known:
             raise ValueError(f"pool: {nearest('dimension', dim, known)}")

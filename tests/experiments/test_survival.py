@@ -225,7 +225,7 @@ def test_unknown_keywords_are_named():
 
 
 def test_programs_are_let_go(monkeypatch):
-    """Once there are more than so many; `benchmarks/kills.py` has 100 games in one process."""
+    """Once there are more than so many; `benchmarks/kills.py` has 200 games in one process."""
     monkeypatch.setattr(ENGINE, "MOST_PROGRAMS", 2)
     jax.clear_caches()
     sizes = []
