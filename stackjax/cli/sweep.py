@@ -88,12 +88,10 @@ def _configuration(
         f"rounds = {rounds}",
         f"replicates = {replicates}",
         f"seed = {seed}",
-        f"methods = {json.dumps(names, ensure_ascii=False)}",
+        f"methods = {_text(names)}",
     ]
-    lines += ["", "[game]", f"name = {json.dumps(game, ensure_ascii=False)}", "", "[over]"]
-    return "\n".join(
-        [*lines, *(f"{json.dumps(name, ensure_ascii=False)} = {values}" for name, values in over.items()), ""]
-    )
+    lines += ["", "[game]", f"name = {_text(game)}", "", "[over]"]
+    return "\n".join([*lines, *(f"{_text(name)} = {values}" for name, values in over.items()), ""])
 
 
 def _values(text: str) -> str:
@@ -110,4 +108,9 @@ def _value(text: str) -> str:
         value = tomllib.loads(f"value = {text}")["value"]
     except (tomllib.TOMLDecodeError, KeyError):
         value = None
-    return repr(value).lower() if isinstance(value, bool | int | float) else json.dumps(text, ensure_ascii=False)
+    return repr(value).lower() if isinstance(value, bool | int | float) else _text(text)
+
+
+def _text(value: str | list[str]) -> str:
+    """A text, or an array of them, as TOML has it."""
+    return json.dumps(value, ensure_ascii=False)
