@@ -233,6 +233,7 @@ def lead(
         return [Measure(_MEASURED, setting.values["method"].measured, complete=True)]
 
     def finish(dataset: "xarray.Dataset") -> "xarray.Dataset":
+        dataset = dataset.drop_vars("rounds", errors="ignore").rename(rounds="record")
         longest = max(Record.log_spaced(points).points(0, n).size for n in many.values())
         sizes = {name: Record.log_spaced(points).points(0, n) for name, n in many.items()}
         which = np.stack([np.minimum(np.arange(longest), sizes[name].size - 1) for name in methods])
@@ -337,10 +338,10 @@ class _Method:
             exact = eqx.tree_at(lambda g: g.oracle, self.exact, self._followers(trace))
             value = _paid(exact, self._axes(self.exact), leader)
         arrays = {
-            "policy": (("record", "observation", "leader_action"), policy),
-            "value": (("record",), value),
-            "commitment_value": (("record",), commitment),
-            "environment_steps": (("record",), self._steps(trace)),
+            "policy": (("rounds", "observation", "leader_action"), policy),
+            "value": (("rounds",), value),
+            "commitment_value": (("rounds",), commitment),
+            "environment_steps": (("rounds",), self._steps(trace)),
         }
         return {name: (dims, np.array(array)) for name, (dims, array) in arrays.items()}
 

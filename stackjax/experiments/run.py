@@ -100,7 +100,7 @@ class Measure(NamedTuple):
 
     - `names`: of the variables that it gives.
     - `function`: of the game as it was played, the trace and, for each run, the place of its setting among those of its
-      program; it returns name -> (dimensions, array `[runs, ...]`).
+      program; it returns name -> (dimensions, array `[runs, ...]`). What has no dimension `rounds` is that of the end.
     - `complete`: whether it counts only for replicates that played all of their rounds, and is NaN for others.
     """
 
@@ -227,6 +227,7 @@ class Runs:
             and max(made.offset for made in settings) + int(experiment.ids.max()) >= 2**32
         ):
             raise ValueError("replicates: settings with replicates of their own would have more than 2^32 ids")
+        self._offsets = np.asarray([made.offset for made in settings], np.int64)
         self.groups = groups_of(self.settings, ids)
         self.measures: list[Sequence[Measure]] = []
         self._compiling = [0.0] * len(self.groups)  # seconds, until a chunk has told them
@@ -257,13 +258,12 @@ class Runs:
         made, experiment = self.groups[group], self.experiment
         at, replicate = np.divmod(runs, experiment.ids.size)
         given = made.arguments(at, replicate)
-        offsets = np.asarray([self.settings[i].offset for i in made.members], np.int64)
         options = {
             "key": experiment.key,
             "rounds": made.rounds,
             "record": experiment.record,
             "skip_phases": made.skip_phases,
-            "replicates": experiment.ids[replicate].astype(np.int64) + offsets[at],
+            "replicates": experiment.ids[replicate].astype(np.int64) + self._offsets[made.members[at]],
             "start": given.start,
             "in_axes": given.in_axes,
             "devices": None if self.devices == (jnp.zeros(()).device,) else self.devices,
@@ -288,12 +288,13 @@ class Runs:
         """
         players, options = self.arguments(chunk.group, chunk.runs)
         begin, arrays, before = (0, None, None) if reached is None else reached
-        first = self.settings[self.groups[chunk.group].members[chunk.runs[0] // self.experiment.ids.size]]
+        at = self.groups[chunk.group].members[chunk.runs // self.experiment.ids.size]
+        first, several = self.settings[at[0]], bool(at[-1] != at[0])
         for end in (end for end in ends if end > begin):
             # A phase that is skipped ends with a round that is played, also if the phase has no rounds.
             record, points = between(options["record"], begin, end, ends, fill=not options["skip_phases"])
             own = {"rounds": end - begin, "record": record, "resume": before}
-            with first.named(), compilation() as compiled:
+            with first.named(several), compilation() as compiled:
                 began = time.perf_counter()
                 trace = play(*players, **(options | own))
                 jax.block_until_ready(trace)

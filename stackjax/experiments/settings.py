@@ -53,9 +53,10 @@ class Setting(NamedTuple):
     skip_phases: bool = False
     in_axes: Any = None
 
-    def named(self) -> contextlib.AbstractContextManager[None]:
-        """An error in here goes on, with a note that says in which setting it happened."""
-        return named(self.place or (f"the setting {self.label}" if self.label else "the only setting"))
+    def named(self, several: bool = False) -> contextlib.AbstractContextManager[None]:
+        """An error in here goes on, with a note that says in which setting it happened, or in `several` from it on."""
+        place = self.place or (f"the setting {self.label}" if self.label else "the only setting")
+        return named(f"{place} and those after it" if several else place)
 
 
 def is_path(name: str) -> bool:

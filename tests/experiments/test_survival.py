@@ -68,6 +68,13 @@ def test_ctrl_c_and_the_same_call_again(kind, tmp_path, monkeypatch):
     xarray.testing.assert_identical(survival_example.played(kind, out=out, **shorter), whole)
 
 
+@pytest.mark.parametrize("kind", ["lead", pytest.param("regret", marks=pytest.mark.slow)])
+def test_segments_are_the_whole(kind, tmp_path):
+    """Long runs that are kept at their record points have the same numbers, to rounding."""
+    found = survival_example.played(kind, out=tmp_path / "a.nc", checkpoint=2)
+    xarray.testing.assert_allclose(found, survival_example.played(kind), rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["regret", "compare"])
 def test_killed_and_resumed(kind, environment, tmp_path):
     """SIGKILL once the first part is there; `benchmarks/kills.py` has the other kinds, and more moments."""
