@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Scalar
 
 from stackjax._core.dependence import Traced
+from stackjax._core.wrapped import WrappedGame
 from stackjax.protocols import Action, Game, level_of
 
 
@@ -59,9 +60,17 @@ def flat(values: Any, dtype: Any) -> Float[Array, " n"]:
     return jnp.concatenate(leaves) if leaves else jnp.zeros((0,), dtype)
 
 
+def _has_none(game: Game) -> bool:
+    """Whether the game's class tells that it constrains nobody; to trace it takes longer than a short play."""
+    methods = type(game).inequalities, type(game).equalities
+    if isinstance(game, WrappedGame) and methods == (WrappedGame.inequalities, WrappedGame.equalities):
+        return _has_none(game.game)
+    return methods == (Game.inequalities, Game.equalities)
+
+
 def check_constraints(game: Game, dtype: Any) -> None:
     """Errors that name the argument and the player if the game's constraints aren't what they may be."""
-    if type(game).inequalities is Game.inequalities and type(game).equalities is Game.equalities:
+    if _has_none(game):
         return
     actions = tuple(space.struct(dtype) for space in game.spaces)
     for player in range(len(game.spaces)):
@@ -91,7 +100,7 @@ def _check(game: Game, player: int, name: str, actions: tuple[Any, ...]) -> None
 
 def has_constraints(game: Game, dtype: Any = jnp.float32) -> bool:
     """Whether the game constrains any player beside its space."""
-    if type(game).inequalities is Game.inequalities and type(game).equalities is Game.equalities:
+    if _has_none(game):
         return False
     found: list[bool] = []
 

@@ -20,12 +20,17 @@ class FunctionGame(Game):
     functions: tuple[Callable[..., Scalar], ...]
     spaces: tuple[Space, ...]
     levels: tuple[tuple[int, ...], ...] = eqx.field(static=True)
-    at_most_zero: tuple[Constraint | None, ...] = ()
-    zero: tuple[Constraint | None, ...] = ()
 
     def payoffs(self, *actions: Action) -> tuple[Scalar, ...]:
         """What the functions return."""
         return tuple(_called(f, actions, f"payoff function of player {i}") for i, f in enumerate(self.functions))
+
+
+class ConstrainedFunctionGame(FunctionGame):
+    """One whose players are bound by functions of the actions, too: a class of its own, by which others are told."""
+
+    at_most_zero: tuple[Constraint | None, ...]
+    zero: tuple[Constraint | None, ...]
 
     def inequalities(self, player: int, actions: tuple[Action, ...]) -> Any:
         """What the player's function of them returns."""
@@ -119,7 +124,9 @@ def from_payoffs(
             if not (function is None or callable(function)):
                 raise TypeError(f"{name}: player {i}: expected None or a function of the actions, got {function!r}")
         constraints.append(each if any(function is not None for function in each) else ())
-    return FunctionGame(tuple(payoffs), spaces, who, *constraints)
+    if any(constraints):
+        return ConstrainedFunctionGame(tuple(payoffs), spaces, who, *constraints)
+    return FunctionGame(tuple(payoffs), spaces, who)
 
 
 def from_costs(
