@@ -226,13 +226,13 @@ def run(problems: list[Problem], methods: list[str]) -> Iterator[dict[str, Any]]
             some = [p for p in problems if (p.dims, p.depth) == (dims, depth) and suits(p)]
             for n, p in enumerate(some):
                 points: list[Point] = []
-                note = error = ""
+                note = ""
                 for _ in range(2 if n == 0 else 1):  # the first of a size compiles
-                    start = time.perf_counter()
+                    start, error = time.perf_counter(), ""
                     try:
                         points, note = method(p, made[p.name])
                     except Exception as problem_with_it:  # it goes into the table, whatever it is
-                        error = f"{type(problem_with_it).__name__}: {str(problem_with_it).splitlines()[0]}"
+                        error = f"{type(problem_with_it).__name__}: {str(problem_with_it).partition(chr(10))[0]}"
                     seconds = time.perf_counter() - start
                     if seconds > LONG:
                         break

@@ -63,15 +63,16 @@ _PLAIN = (bool, int, float, complex, str, bytes, np.generic, np.dtype, range, sl
 _DATA = (*_PLAIN, jax.Array, np.ndarray)
 
 
-def codes(roots: Mapping[str, Any]) -> dict[str, str]:
+def codes(roots: Mapping[str, Any], warn: bool = True) -> dict[str, str]:
     """The name of every piece of code and of every global value that the roots depend on, and a digest of each.
 
-    What can't be looked into (an object of an extension module) counts by its type, and is named in a warning.
+    What can't be looked into (an object of an extension module) counts by its type, and is named in a warning, if it is
+    to `warn`.
     """
     walk = _Walk()
     for name, value in roots.items():
         walk.value(value, name)
-    if walk.opaque:
+    if warn and walk.opaque:
         named = ", ".join(sorted(walk.opaque))
         warnings.warn(
             f"changes inside of these wouldn't be noticed when a result is taken up again: {named}", stacklevel=2

@@ -511,7 +511,8 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
         made = Runs(experiment, experiment.settings, devices)
         configuration[DIGEST] = fingerprint(made.settings, made.groups)
     played = [] if made is None else [made.settings[group.members[0]] for group in made.groups]
-    configuration[CODE] = codes(configuration | {"settings": [(s.game, s.learners, s.start) for s in played]})
+    reached = configuration | {"settings": [(s.game, s.learners, s.start) for s in played]}
+    configuration[CODE] = codes(reached, warn=target is not None)  # without a file nothing is taken up again
     provenance = results.provenance(
         configuration,
         seed=experiment.seed,

@@ -225,6 +225,18 @@ def test_a_driver_of_ones_own(tmp_path, monkeypatch):
     xarray.testing.assert_identical(again.drop_attrs(), found.drop_attrs())
 
 
+def test_what_cannot_be_looked_into_is_told_where_a_result_is_kept(tmp_path):
+    """An object of an extension module, as a payoff may hold one; without a file nothing is taken up again."""
+    generator = np.random.default_rng(0).bit_generator
+    game = from_payoffs(
+        lambda x, y: -x * x + 0.0 * (generator is None), lambda x, y: -y * y, spaces=(Euclidean(()), Euclidean(()))
+    )
+    arguments, options = (game, {"a": (Fixed(1.0), Fixed(1.0))}), {"rounds": 1, "replicates": 1}
+    experiments.compare(*arguments, **options)  # a warning would be an error
+    with pytest.warns(UserWarning, match="changes inside of these wouldn't be noticed"):
+        experiments.compare(*arguments, out=tmp_path / "a.nc", **options)
+
+
 def test_unknown_keywords_are_named():
     game, methods = CournotDuopoly(), {"a": (Fixed(1.0), Fixed(1.0))}
     with pytest.raises(TypeError, match=r"unexpected keyword: unknown argument 'chunks'; did you mean 'chunk'\?"):
