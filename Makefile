@@ -3,15 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# Of its own, as CUDA's compiler is large and would be found by every other target.
+H200 := .venv-h200
+ENVIRONMENTS := $(VENV) $(H200)
+PIP := bin/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint format bench clean
+.PHONY: help demo test test-slow lint format bench h200 test-h200 clean
 
 help:  ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.package  ## Compare the learners on the duopoly, into results/duopoly
 	$(BIN)/stackjax compare duopoly --out results/duopoly
@@ -39,32 +42,43 @@ format: $(VENV)/.dev  ## Format the code and apply the safe fixes
 bench: $(VENV)/.bench $(VENV)/.package  ## Measure speed against the peers
 	$(BIN)/python -m benchmarks.speed
 
-clean:  ## Remove the environment, caches and results
-	rm -rf $(VENV) results build dist .mypy_cache .ruff_cache .pytest_cache
+h200: $(H200)/.h200 $(H200)/.package  ## Compile for an NVIDIA H200, which needs none, and report
+	$(H200)/bin/python -m benchmarks.h200
+
+test-h200: $(H200)/.dev $(H200)/.h200 $(H200)/.package  ## Hold what is compiled for an H200 to budgets
+	$(H200)/bin/python -m pytest tests/h200
+
+clean:  ## Remove the environments, caches and results
+	rm -rf $(ENVIRONMENTS) results build dist .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: an environment file is made again when what it comes from has changed.
 
-$(VENV)/.python:
+$(ENVIRONMENTS:=/.python):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "error: stackjax needs Python 3.11 or newer, but PYTHON=$(PYTHON) is" \
 	    "$$($(PYTHON) --version 2>&1 || true). Give another: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D)
 	@touch $@
 
-$(VENV)/.run: requirements/run.txt $(VENV)/.python
-	$(PIP) install -r $<
+$(ENVIRONMENTS:=/.run): %/.run: requirements/run.txt %/.python
+	$(@D)/$(PIP) install -r $<
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
-	$(PIP) install -r $<
+$(ENVIRONMENTS:=/.dev): %/.dev: requirements/dev.txt %/.run
+	$(@D)/$(PIP) install -r $<
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
-	$(PIP) install -r $<
+	$(@D)/$(PIP) install -r $<
+	@touch $@
+
+# Without what they depend on: the libraries that a program needs to run, and compiling doesn't.
+$(H200)/.h200: requirements/h200.txt $(H200)/.run
+	$(@D)/$(PIP) install --no-deps -r $<
 	@touch $@
 
 # hatchling and editables are among the run requirements, so nothing is downloaded to build.
-$(VENV)/.package: pyproject.toml $(VENV)/.run
-	$(PIP) install --no-deps --no-build-isolation -e .
+$(ENVIRONMENTS:=/.package): %/.package: pyproject.toml %/.run
+	$(@D)/$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@

@@ -1,0 +1,37 @@
+"""What is compiled for an NVIDIA H200 keeps to budgets. `make test-h200` runs these: they need the CUDA plugin."""
+
+import pytest
+
+pytest.importorskip("jax_plugins.xla_cuda13", reason="nothing compiles for CUDA here; `make test-h200` installs it")
+
+from benchmarks.h200.device import without_gpu
+from benchmarks.h200.programs import ROUNDS
+from benchmarks.h200.report import figures
+
+#: The host may look at most once in so many rounds whether they are over.
+UNWATCHED = 64
+REPLICATES = 100_000
+FIGURES = ("kernels_per_round", "bytes_per_replicate_and_round", "table_copies_per_round")
+#: At most so much of each.
+BUDGETS = {
+    "ucb-2x2": (9, 220, 0),
+    "hi-c-duopoly": (10, 60, 0),
+    "hierarchical-duopoly": (8, 45, 0),
+    "lola-dilemma": (9, 480, 0),
+}
+
+
+@pytest.fixture(scope="module", params=BUDGETS)
+def compiled(request):
+    without_gpu()
+    return request.param, figures(request.param, REPLICATES)
+
+
+@pytest.mark.parametrize("k", range(len(FIGURES)), ids=FIGURES)
+def test_a_round_keeps_to_its_budget(compiled, k):
+    name, found = compiled
+    assert found[FIGURES[k]] <= BUDGETS[name][k]
+
+
+def test_the_host_rarely_decides(compiled):
+    assert compiled[1]["host_decisions_per_run"] <= ROUNDS // UNWATCHED
