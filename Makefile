@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Of its own, as CUDA's compiler is large and would be found by every other target.
+# Another one: with the CUDA plugin in it JAX would look for GPUs in every other target, too.
 H200 := .venv-h200
 ENVIRONMENTS := $(VENV) $(H200)
 PIP := bin/python -m pip --disable-pip-version-check -q

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
 from stackjax.catalogue import GAMES, MARKOV_GAMES, MARKOV_LEADERS
 from stackjax.games import CournotDuopoly, IteratedMatrixGame, OracleGame, Quadratic, bandit_instances
@@ -44,7 +44,7 @@ def _dilemma(leader: Learner) -> Players:
 def _episodes() -> Players:
     game, leader = MARKOV_GAMES["prisoners-dilemma"].make(), MARKOV_LEADERS["policy-gradient"]
     contexts = game.action_counts[0] ** game.observation_counts[0]
-    follower = ContextualFollower(np.full((contexts, *game.policy_shape(1)), 0.5), game.action_counts[0])
+    follower = ContextualFollower(jnp.full((contexts, *game.policy_shape(1)), 0.5), game.action_counts[0])
     return OracleGame(game, follower, episodes=leader.episodes), (leader.make(),)  # whatever it is trained to do
 
 
