@@ -88,7 +88,7 @@ def _child(game: str, method: str) -> dict[str, Any]:
 
 
 def main(repetitions: int) -> dict[str, Any]:
-    """All of them, once: they take minutes, and CPU seconds of a compilation repeat to a few per cent."""
+    """All of them, once: they take minutes, and CPU seconds of a compilation repeat to about a tenth."""
     pairs = [(game, method) for game, entry in catalogue.GAMES.items() for method in entry.default]
     found = {f"{game}, {method}": _child(game, method) for game, method in pairs}
     seconds = {name: figures["first_call_seconds"] for name, figures in found.items()}
