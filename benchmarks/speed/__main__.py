@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.reporting import RESULTS, machine
-from benchmarks.speed import bandits, implicit, iterated, loop, markov, oracles, programmes, sweep
+from benchmarks.speed import bandits, first_calls, implicit, iterated, loop, markov, oracles, programmes, sweep
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "loop": loop.main,
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "sweep": sweep.main,
     "oracles": oracles.main,
     "programmes": programmes.main,
+    "first_calls": first_calls.main,
 }
 
 

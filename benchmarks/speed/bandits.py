@@ -1,7 +1,8 @@
 """Bandits under `play` against scalar Numba: 1000 replicates, 10,000 rounds, normal rewards, 154 records.
 
 Both return how often each joint arm was played between records, of which regret is made. They draw different random
-numbers, so before anything is timed both players' mean regrets are shown to agree.
+numbers, so before anything is timed both players' mean regrets are shown to agree. Thompson sampling with Bernoulli
+rewards against a loop in NumPy.
 """
 
 import functools
@@ -16,12 +17,12 @@ from benchmarks.speed.harness import compiled, interleaved, ratio, spread
 from stackjax import Record, play
 from stackjax.equilibria import stackelberg_benchmarks
 from stackjax.games import StackelbergBandit, bandit_instances
-from stackjax.learners import UCB, ActiveArmElimination, ExploreThenCommit, ExploreThenUCB
+from stackjax.learners import UCB, ActiveArmElimination, ExploreThenCommit, ExploreThenUCB, ThompsonSampling
 
 REPLICATES, ROUNDS = 1000, 10_000
 RECORD = Record.log_spaced(200, payoffs=None, strategies=False)
-#: Of two means, in standard errors of their difference. It is asked of 12 figures with fixed keys; with others, 4 and
-#: more come up in one of 1300 sets of 12.
+#: Of two means, in standard errors of their difference. It is asked of 14 figures with fixed keys; with others, 4 and
+#: more come up in one of 1100 sets of 14.
 AGREEMENT = 4.0
 
 
@@ -100,10 +101,12 @@ def regrets(game: StackelbergBandit, visits: Any) -> np.ndarray:
     """Against the Stackelberg value at the end `[replicates, 2]`, of the counts between records."""
     counts = np.asarray(visits).sum(axis=1).reshape(len(visits), -1)
     values = np.asarray(stackelberg_benchmarks(game.leader_means, game.follower_means).values, np.float64)
-    return ROUNDS * values - counts @ means(game).T
+    return counts.sum(axis=1, keepdims=True) * values - counts @ means(game).T
 
 
-def check_agreement(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, dict[str, float]]:
+def check_agreement(
+    name: str, ours: np.ndarray, theirs: np.ndarray, peer: str = "numba"
+) -> dict[str, dict[str, float]]:
     """Both means, if they agree."""
     error = np.sqrt((ours.var(axis=0, ddof=1) + theirs.var(axis=0, ddof=1)) / REPLICATES)
     apart = (ours.mean(axis=0) - theirs.mean(axis=0)) / error
@@ -113,7 +116,7 @@ def check_agreement(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str
     players = ("leader", "follower")
     return {
         "mean_regret_play": dict(zip(players, ours.mean(axis=0).tolist(), strict=True)),
-        "mean_regret_numba": dict(zip(players, theirs.mean(axis=0).tolist(), strict=True)),
+        f"mean_regret_{peer}": dict(zip(players, theirs.mean(axis=0).tolist(), strict=True)),
         "standard_errors_apart": dict(zip(players, apart.tolist(), strict=True)),
     }
 
@@ -154,6 +157,44 @@ def skipping(repetitions: int) -> dict[str, Any]:
     return found
 
 
+def _thompson_numpy(game: StackelbergBandit, rounds: int) -> np.ndarray:
+    """Thompson sampling as one writes it in NumPy, all replicates at once: how often each joint arm was played."""
+    rng, each = np.random.default_rng(1), np.arange(REPLICATES)
+    rewards = means(game).reshape(2, *game.leader_means.shape)
+    A, B = rewards.shape[1:]
+    leader, follower = np.ones((2, REPLICATES, A)), np.ones((2, REPLICATES, A, B))  # successes and failures, plus 1
+    visits = np.zeros((REPLICATES, A, B))
+    for _ in range(rounds):
+        a = rng.beta(*leader).argmax(1)
+        b = rng.beta(*follower[:, each, a]).argmax(1)
+        visits[each, a, b] += 1
+        lost = (rng.random((2, REPLICATES)) >= rewards[:, a, b]).astype(int)
+        leader[lost[0], each, a] += 1
+        follower[lost[1], each, a, b] += 1
+    return visits[:, None]
+
+
+def thompson(repetitions: int) -> dict[str, Any]:
+    """Thompson sampling with Bernoulli rewards on `aligned`, 1000 rounds: microseconds a step, two in a round."""
+    game, rounds = bandit_instances.aligned(noise="bernoulli"), 1000
+    leader, follower = (
+        ThompsonSampling.tuned(rounds, 2, 2, role, noise="bernoulli") for role in ("leader", "follower")
+    )
+    options = {"rounds": rounds, "replicates": REPLICATES, "record": RECORD}
+    calls: dict[str, Callable[[], Any]] = {
+        "play": lambda: play(game, leader, follower, key=jax.random.key(0), **options).block_visits,
+        "numpy": lambda: _thompson_numpy(game, rounds),
+    }
+    name = "thompson, bernoulli 2x2"
+    agreement = check_agreement(name, *(regrets(game, run()) for run in calls.values()), peer="numpy")
+    seconds = interleaved(calls, repetitions)
+    steps = {
+        f"{who}_microseconds_a_step": spread([1e6 * s / (2 * REPLICATES * rounds) for s in values])
+        for who, values in seconds.items()
+    }
+    return {name: {**steps, "speed_over_numpy": ratio(seconds, "numpy", "play"), **agreement}}
+
+
 def main(repetitions: int = 9) -> dict[str, Any]:
     """Measure all cases."""
     check_normals()
@@ -172,7 +213,7 @@ def main(repetitions: int = 9) -> dict[str, Any]:
         # Their time over ours: above 1 we are faster.
         ratios = {f"speed_over_{peer}": ratio(seconds, peer, "play") for peer in calls if peer != "play"}
         found[case.name] = {**rates, **ratios, **agreement}
-    found |= skipping(repetitions)
+    found |= thompson(repetitions) | skipping(repetitions)
     for case in CASES:
         found[f"compiled program, {case.name}"] = program(case)
     return found

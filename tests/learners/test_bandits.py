@@ -110,12 +110,7 @@ def noise_of(stream, name, arms):
     return noise(stream, *laws[name]) if name in laws else [None] * INSTANCES
 
 
-def marked(pair):
-    # Incomplete beta functions, unoptimised, take ten times as long.
-    return pytest.param(*pair, id=f"{pair[0]}-{pair[1]}", marks=[pytest.mark.optimized] * (pair[0] == "ThompsonBeta"))
-
-
-@pytest.mark.parametrize(("leader", "follower", "size", "law"), [marked(pair) for pair in PAIRS])
+@pytest.mark.parametrize(("leader", "follower", "size", "law"), PAIRS, ids=[f"{pair[0]}-{pair[1]}" for pair in PAIRS])
 def test_actions_are_those_of_the_transcriptions(x64, leader, follower, size, law):
     A, B = size
     game, U1, U2 = instances(A, B, law)
