@@ -34,6 +34,8 @@ class _Program(NamedTuple):
     freeze: loop.Freeze
     finite: bool
     skip_phases: bool
+    pace: loop.Pace | None
+    platform: str
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -44,7 +46,7 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
             return players.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
-        how = (program.freeze, program.finite, program.skip_phases)
+        how = (program.freeze, program.finite, program.skip_phases, program.pace, program.platform)
         plan = loop.Plan(begin, points, program.spacing, program.recording, *how)
         initial, rows, calls, last = loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
@@ -188,7 +190,10 @@ def _call(
     visits = finite and record.visits and (resume is None or resume.block_visits is not None)
     recording = loop.Recording(payoffs, record.strategies, visits, record.metrics)
     where = entry.device_list(devices)
-    program = _Program(layout, dtype, spacing, recording, alike, where, "no", finite, bool(skip_phases))
+    platform = entry.platform(where)
+    host_free = platform != "cpu" and spacing is None and not skip_phases
+    pace = loop.pace(begin, points) if host_free else None
+    program = _Program(layout, dtype, spacing, recording, alike, where, "no", finite, bool(skip_phases), pace, platform)
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))

@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxlib.mlir import ir
 
 import stackjax
 from benchmarks.h200.programs import PROGRAMS, ROUNDS
+from stackjax._core import loop
 
 #: Where the loops of rounds are written; all others are within a round.
 ROUNDS_LOOPS = "stackjax/_core/"
@@ -30,11 +32,13 @@ def lower(name: str, replicates: int, sharding: Any = None) -> jax.stages.Lowere
     call = module._call(
         game, learners, key=jax.random.key(0), rounds=ROUNDS, replicates=replicates, skip_phases=False, **options
     )
-    arguments = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=sharding),
-        call.arguments(call.parts[0]),
+    arguments = call.arguments(call.parts[0])
+    begin, points = int(arguments[4]), np.asarray(arguments[5])
+    program = call.program._replace(platform="gpu", pace=loop.pace(begin, points))  # as it would be made there
+    structs = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=sharding), arguments
     )
-    return module._run.trace(*arguments, program=call.program).lower(lowering_platforms=("cuda",))
+    return module._run.trace(*structs, program=program).lower(lowering_platforms=("cuda",))
 
 
 def loops(lowered: jax.stages.Lowered) -> list[Loop]:

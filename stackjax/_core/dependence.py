@@ -17,12 +17,12 @@ from jaxtyping import Array
 class Traced:
     """A function that is traced once, at arguments like these, and then evaluated without its Python code.
 
-    **Attributes:** `shapes` of what it returns, a pytree of `ShapeDtypeStruct`s.
+    **Attributes:** its `program`, and the `shapes` of what it returns, a pytree of `ShapeDtypeStruct`s.
     """
 
     def __init__(self, function: Callable[..., Any], *arguments: Any):
-        self._program, self.shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        self._evaluate = jaxpr_as_fun(self._program)
+        self.program, self.shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        self._evaluate = jaxpr_as_fun(self.program)
         self._structures: list[Any] = [jax.tree.structure(each) for each in arguments]
 
     def __call__(self, *arguments: Any) -> Any:
@@ -38,7 +38,7 @@ class Traced:
         flags: list[bool] = []
         for structure, flag in zip(self._structures, varies, strict=True):
             flags += [flag] * structure.num_leaves if isinstance(flag, bool) else structure.flatten_up_to(flag)
-        return _outputs(self._program.jaxpr, flags)
+        return _outputs(self.program.jaxpr, flags)
 
 
 def as_varying(carry: Any, like: Array) -> Any:

@@ -93,6 +93,12 @@ def device_list(devices: Any) -> tuple[Any, ...] | None:
     return found
 
 
+def platform(devices: tuple[Any, ...] | None) -> str:
+    """What these devices are, or the default one: "cpu", "gpu", ..."""
+    device = devices[0] if devices else getattr(jax.config, "jax_default_device", None)
+    return str(getattr(device, "platform", device) or jax.default_backend())
+
+
 def check_key(key: Any) -> None:
     """Is it one key, typed or of the legacy kind?"""
     if isinstance(key, jax.Array | np.ndarray):

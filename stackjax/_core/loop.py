@@ -8,12 +8,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from stackjax._careful import carefully
 from stackjax._constraints import has_constraints
 from stackjax._core.dependence import Traced
 from stackjax._core.derivatives import where_differentiable
+from stackjax._core.entries import ByEntry, TooLargeError
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
@@ -92,8 +94,10 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             break
         varies = grown
 
+    by_entry = _by_entry(round_, plan)
     # Small tables of statistics are read and written entry by entry: plain arithmetic with the replicates last.
-    last = [plan.finite and x.ndim > 0 and x.size <= SMALL for x in jax.tree.leaves(shapes)]
+    most = math.inf if by_entry else SMALL if plan.finite else 0
+    last = [x.ndim > 0 and x.size <= most for x in jax.tree.leaves(shapes)]
     places = [(-1 if la else 0) if v else None for v, la in zip(varies, last, strict=True)]
     axes = jax.tree.unflatten(structure, places)
     if carry is None:
@@ -115,10 +119,14 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     own = jax.tree.map(lambda x, side: jnp.moveaxis(x, 0, side), mapped, sides)
     advance = jax.vmap(round_, (None, sides, 0, axes), axes, axis_size=ids.shape[0])
     initial = jax.vmap(one.strategies, (0, axes), axis_size=ids.shape[0])(mapped, first)
-    pack, unpack = _packing(shapes, last, varies)
+    if by_entry is None:
+        pack, unpack = _packing(shapes, last, varies)
 
-    def one_round(t: Any, packed: Any) -> Any:
-        return pack(advance(t, own, ids, unpack(packed)))
+        def one_round(t: Any, packed: Any) -> Any:
+            return pack(advance(t, own, ids, unpack(packed)))
+
+    else:
+        pack, unpack, one_round = _entry_by_entry(by_entry, shapes, varies, mapped, ids)
 
     record = Traced(one.record, plan.begin, plan.begin, mapped1, shapes)
 
@@ -141,48 +149,146 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         thousands = jax.tree.map(lambda n: n // THOUSAND, c.calls)
         return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), thousands
 
-    def playing(begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
-        """A block round by round, with oracle calls in units of `THOUSAND` and the rest."""
-
+    def part(first: Any, rounds: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """So many rounds, with oracle calls in units of `THOUSAND` and the rest."""
         # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
-        def part(length: int, first: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-            c, sums, thousands = carry
-            packed = pack(without_sums(c))
-            if plan.spacing is not None:  # a trip count that is known now compiles to a faster and differentiable loop
-                packed = jax.lax.fori_loop(0, length, lambda j, c: one_round(first + j, c), packed)
-            else:
-                last = jnp.minimum(first + length, end)
-                packed = jax.lax.fori_loop(first, last, one_round, packed)
-            c = unpack(packed)
-            sums = jax.tree.map(jnp.add, sums, c.payoffs)
-            thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
-            return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
-
-        length = _PART if plan.spacing is None else _part(plan.spacing)
-        parts = -(-(end - begin) // length) if plan.spacing is None else plan.spacing // length
-        carry = (c, c.payoffs, c.calls)
-        carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(length, begin + i * length, carry), carry)
-        if plan.spacing is not None and plan.spacing % length:
-            carry = part(plan.spacing % length, begin + parts * length, carry)
         c, sums, thousands = carry
+        packed = pack(without_sums(c))
+        if isinstance(rounds, int):  # a trip count that is known now compiles to a faster and differentiable loop
+            packed = jax.lax.fori_loop(0, rounds, lambda j, c: one_round(first + j, c), packed)
+        else:
+            packed = jax.lax.fori_loop(first, first + rounds, one_round, packed)
+        c = unpack(packed)
+        sums = jax.tree.map(jnp.add, sums, c.payoffs)
+        thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
+        return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
+
+    def playing(begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
+        """A block round by round."""
+        carry = (c, c.payoffs, c.calls)
+        if plan.spacing is None:
+
+            def up_to_end(i: Any, carry: Any) -> Any:
+                first = begin + i * _PART
+                return part(first, jnp.minimum(first + _PART, end) - first, carry)
+
+            c, sums, thousands = jax.lax.fori_loop(0, -(-(end - begin) // _PART), up_to_end, carry)
+        else:
+            length = _part(plan.spacing)
+            parts = plan.spacing // length
+            carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(begin + i * length, length, carry), carry)
+            if plan.spacing % length:
+                carry = part(begin + parts * length, plan.spacing % length, carry)
+            c, sums, thousands = carry
         return c._replace(payoffs=sums), thousands
 
-    def block(state: tuple[Any, Any, Any], point: tuple[Array, Array]) -> tuple[Any, Any]:
-        begin, c, rows = state
-        k, end = point
-        c = without_calls(without_visits(without_sums(c)))
-        c, thousands = (skipping if plan.skip_phases else playing)(begin, end, c)
+    def recorded(begin: Any, end: Any, k: Any, c: Replicate, thousands: Any, rows: Any) -> tuple[Replicate, Any]:
+        """Write the record of a block of rounds into row k."""
         c, row = jax.vmap(record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
         # Replicates first, as they are returned: a transposition of all records would cost more than to make them.
-        rows = jax.tree.map(lambda all_, x: jax.lax.dynamic_update_index_in_dim(all_, x, k, 1), rows, row)
-        return (end, c, rows), (thousands, c.calls)
+        put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=k)
+        return c, (
+            jax.tree.map(lambda all_, x: put(all_, x, axis=1), rows[0], row),
+            jax.tree.map(lambda all_, x: put(all_, x, axis=0), rows[1], (thousands, c.calls)),
+        )
+
+    def emptied(c: Replicate) -> Replicate:
+        return without_calls(without_visits(without_sums(c)))
+
+    def block(k: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        begin, c, rows = state
+        end = plan.points[k]
+        c, thousands = (skipping if plan.skip_phases else playing)(begin, end, emptied(c))
+        return end, *recorded(begin, end, k, c, thousands, rows)
+
+    def paced(pace: Pace, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+        """All blocks in loops of known lengths."""
+
+        def step(rounds: int, always: bool, _: Any, progress: Any) -> Any:
+            now, begin, k, (c, sums, thousands), rows = progress
+            c, sums, thousands = part(now, rounds, (c, sums, thousands))
+            now = now + rounds
+            ends = now == plan.points[k]
+
+            def end_block(c: Any, sums: Any, thousands: Any, rows: Any) -> Any:
+                done, rows = recorded(begin, now, k, c._replace(payoffs=sums), thousands, rows)
+                done = (
+                    jax.tree.map(lambda new, old: jnp.where(ends, new, old), emptied(done), c)
+                    if always
+                    else emptied(done)
+                )
+                return done, rows
+
+            if always:  # a record that isn't asked for is overwritten by the next
+                c, rows = end_block(c, sums, thousands, rows)
+            else:
+                c, rows = jax.lax.cond(ends, end_block, lambda c, _, __, rows: (c, rows), c, sums, thousands, rows)
+            sums, thousands = jax.tree.map(lambda x: jnp.where(ends, 0, x), (sums, thousands))
+            return now, jnp.where(ends, now, begin), k + ends.astype(k.dtype), (c, sums, thousands), rows
+
+        begin, c, rows = state
+        c = emptied(c)
+        progress = (begin, begin, jnp.int32(0), (c, c.payoffs, c.calls), rows)
+        progress = jax.lax.fori_loop(0, pace.singles, functools.partial(step, 1, True), progress)
+        progress = jax.lax.fori_loop(0, pace.parts, functools.partial(step, pace.length, False), progress)
+        return progress[0], progress[3][0], progress[4]
 
     k = plan.points.shape[0]
     rows = jax.tree.map(lambda x: jnp.zeros((*ids.shape, k, *x.shape), x.dtype), record.shapes[1])
-    points = (jnp.arange(k), plan.points)
-    (_, end, rows), calls = jax.lax.scan(block, (plan.begin, first, rows), points)
+    calls = jax.tree.map(lambda x: jnp.zeros((k, *x.shape), x.dtype), (first.calls, first.calls))
+    state = (plan.begin, first, (rows, calls))
+    _, end, (rows, calls) = jax.lax.fori_loop(0, k, block, state) if plan.pace is None else paced(plan.pace, state)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
     return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
+
+
+#: On a CPU, the operations of a round for which entries pay: few are as fast in arrays, and XLA computes many several
+#: times, in each of the loops that use them. On a GPU whatever is soon compiled.
+_PAYS = {"cpu": (200, 1500)}
+_PAYS_ELSEWHERE = (0, 8000)
+
+
+def _by_entry(round_: Traced, plan: "Plan") -> ByEntry | None:
+    """The round evaluated entry by entry, where that is possible and pays."""
+    if plan.freeze == "with derivatives" or plan.skip_phases or (plan.finite and plan.platform == "cpu"):
+        return None
+    least, most = _PAYS.get(plan.platform, _PAYS_ELSEWHERE)
+    try:
+        found = ByEntry(round_, plan.platform, most)
+    except TooLargeError:
+        return None
+    return found if found.operations >= least else None
+
+
+def _entry_by_entry(round_: ByEntry, shapes: Any, varies: list[bool], mapped: Any, ids: Array) -> tuple[Callable, ...]:
+    """To carry every entry by itself, and a round of those."""
+    leaves, structure = jax.tree.flatten(shapes)
+
+    def pack(c: Any) -> list[Array]:
+        values = zip(jax.tree.leaves(c), varies, strict=True)
+        return [entry for x, varied in values for entry in _entries(x, -1 if varied else None)]
+
+    def unpack(packed: list[Array]) -> Any:
+        numbers = iter(packed)
+        values = []
+        for like, varied in zip(leaves, varies, strict=True):
+            entries = [next(numbers) for _ in range(like.size)]
+            shape = (*like.shape, *ids.shape) if varied else like.shape
+            values.append(jnp.stack(entries).reshape(shape) if entries else jnp.zeros(shape, like.dtype))
+        return jax.tree.unflatten(structure, values)
+
+    own = [entry for x in jax.tree.leaves(mapped) for entry in _entries(x, 0)]
+    axes = [0 if varied else None for x, varied in zip(leaves, varies, strict=True) for _ in range(x.size)]
+    advance = jax.vmap(round_, (None, *[0] * (len(own) + 1), *axes), axes, axis_size=ids.shape[0])
+    return pack, unpack, lambda t, packed: advance(t, *own, ids, *packed)
+
+
+def _entries(x: Array, batch: int | None) -> list[Array]:
+    """The entries of an array; of a batch along this axis, each over the batch."""
+    if batch is None:
+        return list(jnp.ravel(x))
+    x = jnp.moveaxis(x, batch, -1)
+    return list(x.reshape(-1, x.shape[-1]))
 
 
 def _packing(shapes: Any, last: list[bool], varies: list[bool]) -> tuple[Callable, Callable]:
@@ -215,6 +321,31 @@ def _packing(shapes: Any, last: list[bool], varies: list[bool]) -> tuple[Callabl
     return pack, unpack
 
 
+class Pace(NamedTuple):
+    """All rounds of a run in loops of known lengths: `singles` one by one, then `parts` of `length` rounds each.
+
+    A loop whose number of turns isn't known when the program is compiled makes a GPU's host read back after each of
+    them whether it was the last. Records are made after each of the single rounds, and after a part where a block ends,
+    which is the one thing that the host is asked.
+    """
+
+    singles: int
+    length: int
+    parts: int
+
+
+def pace(begin: int, points: np.ndarray) -> Pace:
+    """The pace with the fewest single rounds and parts to reach these points."""
+    gaps = np.diff(points, prepend=begin)
+    common = np.gcd.accumulate(gaps[::-1])[::-1]
+    # Parts are at most as long as may be summed up at once; a part of one round would be another copy of the program.
+    lengths = [max(n for n in range(1, min(int(g), _PART) + 1) if g % n == 0) for g in common]
+    before = np.concatenate([[0], np.cumsum(gaps)])
+    paces = [Pace(int(single), n, int(before[-1] - single) // n) for single, n in zip(before, lengths, strict=False)]
+    paces = [each for each in paces if each.length > 1] + [Pace(int(before[-1]), 1, 0)]
+    return min(paces, key=lambda each: each.singles + each.parts)
+
+
 def _part(spacing: int) -> int:
     """Rounds of a part: `_PART`, or a bit less if that divides the block, and no remainder is compiled then."""
     best = max(n for n in range(1, min(spacing, _PART) + 1) if spacing % n == 0)
@@ -240,7 +371,8 @@ class Plan(NamedTuple):
     state before the round in which they failed, with their status (static); otherwise they are only found out, and play
     on in vain and apart from the others. `finite` (static): whether the game is one of arms, whose replicates are
     checked at record points, and whose exact payoffs come from the counts of joint arms; `skip_phases` (static):
-    whether to play it phase by phase.
+    whether to play it phase by phase; `pace` (static): in which loops of known lengths; `platform` (static): what the
+    program is compiled for.
     """
 
     begin: Array
@@ -249,7 +381,9 @@ class Plan(NamedTuple):
     recording: Recording
     freeze: Freeze
     finite: bool
-    skip_phases: bool = False
+    skip_phases: bool
+    pace: "Pace | None"
+    platform: str
 
 
 class _OneReplicate:

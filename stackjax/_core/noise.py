@@ -36,7 +36,8 @@ def threefry_2x32(k0: Any, k1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:
     return x0, x1
 
 
-def _bits(key: UInt32[Array, "4"], width: int, shape: tuple[int, ...]) -> Array:
+def bits(key: UInt32[Array, "4"], width: int, shape: tuple[int, ...]) -> Array:
+    """Unsigned numbers of `width` bits from the words of a round key."""
     count = math.prod(shape)
     words = -(-count * width // 32)
     j: Array | int
@@ -56,14 +57,16 @@ def _bits(key: UInt32[Array, "4"], width: int, shape: tuple[int, ...]) -> Array:
     return flat.reshape(shape)
 
 
-def _split(key: UInt32[Array, "4"], shape: tuple[int, ...]) -> Array:
+def split(key: UInt32[Array, "4"], shape: tuple[int, ...]) -> Array:
+    """The words of new keys."""
     h0, h1 = threefry_2x32(key[0] ^ _SPLIT, key[1], key[2], key[3])
     count = math.prod(shape)
     i = jnp.arange(count, dtype=jnp.uint32)
     return jnp.stack([jnp.full(count, h0), jnp.full(count, h1), i, jnp.zeros_like(i)], -1).reshape(*shape, 4)
 
 
-def _fold_in(key: UInt32[Array, "4"], data: Any) -> Array:
+def fold_in(key: UInt32[Array, "4"], data: Any) -> Array:
+    """The words of a new key."""
     h0, h1 = threefry_2x32(key[0] ^ _FOLD, key[1], key[2], key[3])
     return jnp.stack([h0, h1, jnp.asarray(data).astype(jnp.uint32).reshape(()), jnp.zeros_like(h0)])
 
@@ -73,8 +76,8 @@ def _seed(seed: Array) -> Array:
     return jnp.stack([jnp.zeros_like(seed), seed, jnp.zeros_like(seed), jnp.zeros_like(seed)])
 
 
-_ROUND_KEYS = define_prng_impl(
-    key_shape=(4,), seed=_seed, split=_split, random_bits=_bits, fold_in=_fold_in, name="stackjax_round", tag="sjr"
+ROUND_KEYS = define_prng_impl(
+    key_shape=(4,), seed=_seed, split=split, random_bits=bits, fold_in=fold_in, name="stackjax_round", tag="sjr"
 )
 
 
@@ -87,7 +90,7 @@ def stream_words(key: PRNGKeyArray, streams: int) -> UInt32[Array, "streams 2"]:
 def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) -> PRNGKeyArray:
     """The key of one stream, one round and one replicate."""
     parts = [words[0], words[1], jnp.asarray(round_).astype(jnp.uint32), replicate.astype(jnp.uint32)]
-    return jax.random.wrap_key_data(jnp.stack(parts), impl=_ROUND_KEYS)
+    return jax.random.wrap_key_data(jnp.stack(parts), impl=ROUND_KEYS)
 
 
 def computed_once(values: Any, round_: Array, *, everything: bool = False) -> Any:
