@@ -16,7 +16,7 @@ from stackjax._core import batch, derivatives, entry, loop, players
 from stackjax._core.noise import stream_words
 from stackjax.checks import concrete
 from stackjax.phases import check_phases
-from stackjax.protocols import Game, Learner
+from stackjax.protocols import Game, Learner, arms_of
 from stackjax.trace import FailedReplicatesError, Record, Status, Trace
 
 __all__ = ["FailedReplicatesError", "Record", "Status", "Trace", "play"]
@@ -62,6 +62,22 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
     return local(shared, mapped, ids, words, begin, points, carry)
 
 
+@functools.lru_cache(maxsize=256)
+def _state_bytes(layout: entry.Layout, dtype: Any, shared: tuple[Any, ...], mapped: tuple[Any, ...], words: Any) -> int:
+    """About what one replicate needs at hand in a round: its states, and its counts or a matrix of derivatives."""
+
+    def first(shared: Any, mapped: Any, words: Any) -> Any:
+        game, learners, start = layout.build(shared, mapped)
+        made = players.Players(game, learners, words, start, dtype)
+        if made.finite:
+            return made.init(jnp.uint32(0)), jnp.zeros([arms_of(space) for space in game.spaces], jnp.int32)
+        numbers = sum(x.size for x in jax.tree.leaves([space.struct(dtype) for space in game.spaces]))
+        return made.init(jnp.uint32(0)), jnp.zeros((numbers, numbers), dtype)
+
+    one = tuple(jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in mapped)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(jax.eval_shape(first, shared, one, words)))
+
+
 def play(
     game: Game,
     *learners: Learner,
@@ -102,7 +118,7 @@ def play(
     - `in_axes`: which leaves of `(game, *learners)` carry the batch axis, as a prefix pytree of axes like in
       `jax.vmap`: `(0, None, None)` is one game a replicate. Python numbers are shared wherever they stand.
     - `chunk`: at most this many replicates at once on each device, which bounds memory; the results then come as NumPy
-      arrays.
+      arrays. Default: on a CPU as many as have states that stay in its cache (500 to 16,000 a core), elsewhere all.
     - `skip_phases`: play phases in which no player heeds its payoffs in one step, where learners (`phases.Phased`) and
       the game (`Game.total`) allow it: equal in distribution to a play of every round, and it costs nothing in their
       length, but the noise isn't that of the rounds.
@@ -130,7 +146,7 @@ def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowere
     call: dict[str, Any] = dict.fromkeys(
         ("replicates", "start", "record", "resume", "in_axes", "chunk", "devices"), None
     ) | {"skip_phases": False}
-    found = _call(game, learners, **(call | options))
+    found = _call(game, learners, **(call | {"chunk": 2**32} | options))
     return _run.lower(*found.arguments(found.parts[0]), program=found.program)
 
 
@@ -214,10 +230,21 @@ def _call(
             return run_as("with derivatives", part)
         return batch.freeze_failed(run_as, part, ids.size, shards)
 
-    parts = batch.chunks(ids.size, chunk, shards)
+    most = chunk
+    if chunk is None and platform == "cpu" and ids.size > batch.in_cache(2**31, shards) * shards:
+        structs = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), x.dtype), (shared, mapped, words))
+        if concrete(shared, mapped, ids, words, carry):
+            state = _state_bytes(layout, dtype, tuple(structs[0]), tuple(structs[1]), structs[2])
+            most = batch.even(-(-ids.size // shards), batch.in_cache(state, shards))
+    parts = batch.chunks(ids.size, most, shards)
 
     def run() -> Trace:
         initial, rows, calls, (states, status, failed_at) = batch.join(run_part, parts, ids.size)
+        if chunk is None and len(parts) > 1:  # as if they had been played at once
+            initial, rows, states, status, failed_at = jax.tree.map(
+                jnp.asarray, (initial, rows, states, status, failed_at)
+            )
+            calls = jax.tree.map(jnp.asarray, calls)
         if spacing is None:
             initial, rows, states = derivatives.forward_only((initial, rows, states))
         own_ids = ids

@@ -69,8 +69,8 @@ class Record(eqx.Module):
     def log_spaced(cls, points: int, **options: Any) -> "Record":
         """At up to `points` rounds, spaced evenly in the logarithm of the round.
 
-        From about the 128th part of a run on, points are multiples of up to 64 rounds apart, so that a GPU plays them
-        in loops of a length that it knows.
+        In runs of 2048 rounds and more, points beyond the first hundred or so are multiples of 4, 16 or (from 8192 on)
+        64 rounds apart, so that a GPU plays them in loops whose length is known.
         """
         return cls("log_spaced", points, **options)
 
@@ -86,8 +86,8 @@ class Record(eqx.Module):
         elif self.kind == "log_spaced":
             first = 1 if self.number > 1 else end
             points = np.rint(np.geomspace(first, end, self.number)).astype(np.int64)
-            grid = 2 ** int(np.clip(np.log2(end / 128), 0, 6))
-            coarse = end - grid * ((end - points) // grid)  # counted from the end, which is a point
+            grid = 4 ** int(np.clip(np.log2(end / 1024), 0, 3))
+            coarse = end - grid * np.rint((end - points) / grid).astype(np.int64)  # from the end, which is a point
             points = np.unique(np.where(points > 2 * grid + end % grid, coarse, points))
         else:
             points = np.array([end])

@@ -1,6 +1,8 @@
 """Numerics of every test: no silent change of rank or type; eight virtual CPU devices where there is no GPU."""
 
+import gc
 import os
+import pathlib
 import sys
 
 import jax
@@ -16,6 +18,21 @@ if not os.environ.get("JAX_PLATFORMS", "").startswith("cuda"):
     jax.config.update("jax_num_cpu_devices", 8)  # before any backend starts
 # Tests count programs, whichever ran in the same process before.
 sys.modules[experiments.run.__module__].MOST_PROGRAMS = 10**9
+
+
+@pytest.fixture(autouse=True)
+def lets_programs_go():
+    """Compiled programs stay in memory until somebody lets them go: after a test, where the process has grown."""
+    yield
+    if _resident() > 1.2 * 2**30:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _resident():
+    """Bytes in memory of this process; 0 where the system doesn't say."""
+    statm = pathlib.Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The replicates of a run: cut into calls of the compiled program, run, and put side by side again."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,25 @@ from jaxtyping import Array
 from stackjax import checks
 from stackjax._core.loop import Freeze
 from stackjax.checks import concrete
+
+#: On a core of a CPU as many replicates at once as have states of so many bytes, which stay in its cache; fewer than
+#: the first number of them wouldn't pay for what a round costs in any case, more than the second one don't run faster.
+CACHE, FEWEST, MOST = 400_000, 500, 16_000
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_cache(state: int, devices: int = 1) -> int:
+    """How many replicates with states of so many bytes a CPU plays at once on each of its (virtual) devices."""
+    return max(cores() // devices, 1) * max(FEWEST, min(MOST, CACHE // max(state, 1)))
+
+
+def even(replicates: int, most: int) -> int:
+    """At most so many replicates at once, in pieces of nearly the same size."""
+    return -(-replicates // -(-replicates // most))
 
 
 def chunks(replicates: int, chunk: int | None, devices: int) -> list[np.ndarray | None]:

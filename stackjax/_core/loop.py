@@ -19,10 +19,7 @@ from stackjax._core.entries import ByEntry, TooLargeError
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
-from stackjax.protocols import (
-    arms_of,
-    tree_where,
-)
+from stackjax.protocols import Calls, arms_of, tree_where
 
 OK, NON_FINITE, LEFT_SPACE, DIVERGED = 0, 1, 2, 3
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
@@ -400,12 +397,12 @@ class _OneReplicate:
         players = self.make(self.shared, mapped)
         states = jax.tree.map(jnp.asarray, players.init(replicate))
         check_payoffs(players, replicate, self.recording.payoffs == "exact")
-        _, actions, paid, calls, _ = jax.eval_shape(lambda: players.round(jnp.int32(0), replicate, states))
-        blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), actions)
-        counts = jax.tree.map(lambda _: jnp.int32(0), calls)
+        structs = tuple(space.struct(players.dtype) for space in players.game.spaces)
+        blank = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), structs)
+        counts = tuple(jax.tree.map(jnp.int32, Calls()) for _ in players.learners)
         # Block sums of half-precision payoffs would overflow, and stop growing where a payoff is a rounding.
         kind = _at_least_float32(players.dtype)
-        sums = tuple(jnp.zeros((), kind) for _ in (paid if self.recording.payoffs else "1") if self.summed)
+        sums = tuple(jnp.zeros((), kind) for _ in (players.learners if self.recording.payoffs else "1") if self.summed)
         visits = jnp.zeros(math.prod(map(arms_of, players.game.spaces)), jnp.int32) if self.counted else ()
         blank = blank if self.recording.strategies else ()
         return Replicate(states, jnp.int32(OK), jnp.int32(-1), sums, counts, blank, visits)

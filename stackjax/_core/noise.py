@@ -84,7 +84,8 @@ ROUND_KEYS = define_prng_impl(
 @functools.partial(jax.jit, static_argnums=1)
 def stream_words(key: PRNGKeyArray, streams: int) -> UInt32[Array, "streams 2"]:
     """Two words for each of a run's streams of noise (its game, its players), from a key of any implementation."""
-    return jnp.stack([jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint32) for i in range(streams)])
+    # One after the other, and not side by side: JAX's own hash then stands once in the program.
+    return jax.lax.map(lambda i: jax.random.bits(jax.random.fold_in(key, i), (2,), jnp.uint32), jnp.arange(streams))
 
 
 def round_key(words: UInt32[Array, "2"], round_: Array | int, replicate: Array) -> PRNGKeyArray:

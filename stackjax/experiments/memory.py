@@ -9,13 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from stackjax._core import batch
 from stackjax.protocols import Calls, Game, arms_of
 from stackjax.spaces import Arms
 from stackjax.trace import Record
 
-#: On a core of a CPU as many runs at once as have states of so many bytes, which stay in its cache; fewer than the
-#: first number of runs wouldn't pay for what a round costs in any case, more than the second one don't run faster.
-_CACHE, _FEWEST, _MOST = 400_000, 500, 16_000
 #: Of an accelerator's memory, and of a CPU's, where no budget is given.
 _SHARES = {"cpu": 0.25}
 _SHARE = 0.8
@@ -79,11 +77,6 @@ class Workload(NamedTuple):
     host: int
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def default_budget(device: jax.Device) -> int:
     """Bytes on a device that is taken if nothing is said: a share of its memory."""
     stats = device.memory_stats() if device.platform != "cpu" else None
@@ -132,14 +125,13 @@ def _on_cpu(devices: Sequence[Any]) -> bool:
 def _most(load: Workload, devices: Sequence[Any]) -> int:
     """The most runs at once that are of use: all; on a CPU as many as run fast."""
     few = len(devices)
-    if not _on_cpu(devices) or load.runs <= _FEWEST * few:
+    if not _on_cpu(devices) or load.runs <= batch.FEWEST * few:
         return load.runs
-    cores = max(_cores() // few, 1)  # virtual devices share them
     # The program that is played if states are small, which then isn't traced in vain.
-    size = _even(load.runs, few * cores * _MOST, devices)
+    size = _even(load.runs, few * batch.in_cache(0, few), devices)
     states = load.lowered(size).out_info[3][0]  # of what `play`'s program returns
     state = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(states)) // size
-    return few * cores * max(_FEWEST, min(_MOST, _CACHE // max(state, 1)))
+    return few * batch.in_cache(state, few)
 
 
 def _even(runs: int, most: int, devices: Sequence[Any]) -> int:

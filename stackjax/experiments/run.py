@@ -264,6 +264,7 @@ class Runs:
             "record": experiment.record,
             "skip_phases": made.skip_phases,
             "replicates": experiment.ids[replicate].astype(np.int64) + self._offsets[made.members[at]],
+            "chunk": runs.size,  # as many as are given fit
             "start": given.start,
             "in_axes": given.in_axes,
             "devices": None if self.devices == (jnp.zeros(()).device,) else self.devices,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stackjax import Record, experiments
+from stackjax._core import batch
 from stackjax.experiments import memory
 from stackjax.experiments.memory import Workload, check_fits, chunk_size, needed, record_bytes
 from stackjax.experiments.run import Runs, Tables, planned
@@ -44,7 +45,7 @@ class Program:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Two cores, 1000 MiB."""
-    monkeypatch.setattr(memory, "_cores", lambda: 2)
+    monkeypatch.setattr(batch, "cores", lambda: 2)
     monkeypatch.setattr(memory, "physical_memory", lambda: 1000 * MIB)
     Program.compiled = []
 
