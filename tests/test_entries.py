@@ -8,7 +8,7 @@ import pytest
 from stackjax import Record, games, learners, play, schedules
 from stackjax._core import entry, loop
 from stackjax._core.dependence import Traced
-from stackjax._core.entries import ByEntry, TooLargeError
+from stackjax._core.entries import ByEntry, UnfitError
 from stackjax._core.noise import round_key
 
 MATRIX = np.linspace(-1.0, 2.0, 12).reshape(3, 4) ** 3 + 0.1
@@ -118,10 +118,34 @@ def test_entries_give_what_arrays_give(function, captures):
 
 
 def test_too_many_operations_and_numbers_are_refused():
-    with pytest.raises(TooLargeError):
+    with pytest.raises(UnfitError):
         ByEntry(Traced(lambda x: jnp.sin(x) @ x, jnp.ones(20)), "cpu", 30)
-    with pytest.raises(TooLargeError):
+    with pytest.raises(UnfitError):
         ByEntry(Traced(jnp.sin, jnp.ones(1000)), "cpu", 10_000)
+
+
+def test_keys_of_another_type_are_refused():
+    def draw(x):
+        return x + jax.random.normal(jax.random.fold_in(jax.random.key(3), x.astype(jnp.int32)[0]), (2,))
+
+    with pytest.raises(UnfitError):
+        ByEntry(Traced(draw, jnp.ones(2)), "cpu", 10_000)
+
+
+def test_custom_derivatives_are_passed_by():
+    """A rule of one's own is for whoever differentiates; the values are the function's."""
+
+    @jax.custom_vjp
+    def doubled(x):
+        return 2 * x
+
+    doubled.defvjp(lambda x: (2 * x, None), lambda _, g: (5 * g,))
+
+    def both(x):
+        return jax.checkpoint(doubled)(x), jax.grad(lambda x: doubled(x).sum())(x)
+
+    found = ByEntry(Traced(both, jnp.ones(2)), "cpu", 100)(jnp.float32(1.0), jnp.float32(3.0))
+    assert [float(x) for x in found] == [2.0, 6.0, 5.0, 5.0]
 
 
 def test_what_is_computed_twice_stands_once():

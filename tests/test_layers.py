@@ -19,7 +19,7 @@ LAYERS = [
     ["_cones", "checks"],
     ["spaces", "schedules", "_core.noise", "_core.derivatives"],
     ["protocols"],
-    ["phases", "_core.wrapped"],
+    ["phases", "_core.wrapped", "_core.entries"],
     ["_constraints"],
     ["_calculus", "arms"],
     ["solvers"],

@@ -31,8 +31,8 @@ _MOST_TAKEN, _MOST_CAPTURED = 128, 500
 Entries = np.ndarray  # of objects
 
 
-class TooLargeError(Exception):
-    """The program has more numbers or operations than may be."""
+class UnfitError(Exception):
+    """The program has more numbers or operations than may be, or keys of another type than the round's."""
 
 
 def split(x: Any) -> Entries:
@@ -112,6 +112,8 @@ class Evaluation:
 
     def whole(self, equation: Any, inputs: list[Entries]) -> list[Entries]:
         """The operation on whole arrays."""
+        if any(_is_key(atom.aval) and not _is_round_key(atom.aval) for atom in (*equation.invars, *equation.outvars)):
+            raise UnfitError
         arrays = [join(x, atom.aval) for x, atom in zip(inputs, equation.invars, strict=True)]
         self._count(1 + sum(x.size for x in inputs) + sum(math.prod(v.aval.shape) for v in equation.outvars))
         found = equation.primitive.bind(*arrays, **equation.primitive.get_bind_params(equation.params))
@@ -120,7 +122,7 @@ class Evaluation:
     def _count(self, more: int) -> None:
         self.operations += more
         if self.operations > self.most:
-            raise TooLargeError
+            raise UnfitError
 
     def _once(self, key: Any, make: Callable[[], Any], *alive: Any) -> Any:
         """What `make` returns, made once for each `key`; `alive`: whose identities are in the key."""
@@ -648,17 +650,18 @@ class ByEntry:
 
     **Attributes:** `operations`: how many it has.
 
-    Raises `TooLargeError` if these are more than `most`, its numbers too many, or if it takes or returns keys.
+    Raises `UnfitError` if these are more than `most`, its numbers too many, or if it takes or returns keys, or makes
+    others than a round's.
     """
 
     def __init__(self, traced: Traced, platform: str, most: int):
         program = traced.program
         avals = [v.aval for v in program.jaxpr.invars]
         if any(_is_key(aval) for aval in [*avals, *program.out_avals]):
-            raise TooLargeError
+            raise UnfitError
         sizes = [math.prod(aval.shape) for aval in avals]
         if sum(sizes) > _MOST_TAKEN or sum(np.size(x) for x in program.consts) > _MOST_CAPTURED:
-            raise TooLargeError
+            raise UnfitError
         # What the function has captured is taken apart here, and not in every round.
         captured = [split(x) for x in program.consts]
         self._captured = [x for each in captured for x in each.flat if not isinstance(x, np.generic)]

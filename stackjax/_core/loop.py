@@ -15,7 +15,7 @@ from stackjax._careful import carefully
 from stackjax._constraints import has_constraints
 from stackjax._core.dependence import Traced
 from stackjax._core.derivatives import where_differentiable
-from stackjax._core.entries import ByEntry, TooLargeError
+from stackjax._core.entries import ByEntry, UnfitError
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
@@ -252,7 +252,7 @@ def _by_entry(round_: Traced, plan: "Plan") -> ByEntry | None:
     least, most = _PAYS.get(plan.platform, _PAYS_ELSEWHERE)
     try:
         found = ByEntry(round_, plan.platform, most)
-    except TooLargeError:
+    except UnfitError:
         return None
     return found if found.operations >= least else None
 
