@@ -28,7 +28,8 @@ def lower(name: str, replicates: int, sharding: Any = None) -> jax.stages.Lowere
     """Lower a program for CUDA, with its arguments placed where `sharding` says."""
     module = sys.modules[stackjax.play.__module__]  # the package's `play` is the function
     game, learners = PROGRAMS[name]()
-    options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "chunk", "devices"))
+    options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "devices"))
+    options["chunk"] = replicates  # a GPU plays all at once
     call = module._call(
         game, learners, key=jax.random.key(0), rounds=ROUNDS, replicates=replicates, skip_phases=False, **options
     )

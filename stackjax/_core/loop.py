@@ -242,7 +242,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
 #: On a CPU, the operations of a round for which entries pay: few are as fast in arrays, and XLA computes many several
 #: times, in each of the loops that use them. On a GPU whatever is soon compiled.
 _PAYS = {"cpu": (200, 1500)}
-_PAYS_ELSEWHERE = (0, 8000)
+_PAYS_ELSEWHERE = (0, 2500)
 
 
 def _by_entry(round_: Traced, plan: "Plan") -> ByEntry | None:
