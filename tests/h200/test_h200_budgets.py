@@ -12,12 +12,12 @@ from benchmarks.h200.report import figures
 UNWATCHED = 64
 REPLICATES = 100_000
 FIGURES = ("kernels_per_round", "bytes_per_replicate_and_round", "table_copies_per_round")
-#: At most so much of each.
+#: At most so much of each. What is copied are actions, which are recorded as the last ones.
 BUDGETS = {
-    "ucb-2x2": (9, 220, 0),
-    "hi-c-duopoly": (10, 60, 0),
-    "hierarchical-duopoly": (8, 45, 0),
-    "lola-dilemma": (9, 480, 0),
+    "ucb-2x2": (2, 200, 0),
+    "hi-c-duopoly": (9, 64, 1),
+    "hierarchical-duopoly": (6, 64, 4),
+    "lola-dilemma": (12, 176, 10),
 }
 
 
