@@ -179,15 +179,16 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             c, sums, thousands = carry
         return c._replace(payoffs=sums), thousands
 
-    def recorded(begin: Any, end: Any, k: Any, c: Replicate, thousands: Any, rows: Any) -> tuple[Replicate, Any]:
-        """Write the record of a block of rounds into row k."""
+    def recorded(begin: Any, end: Any, c: Replicate, thousands: Any) -> tuple[Replicate, Any]:
+        """The record of a block of rounds, with its oracle calls."""
         c, row = jax.vmap(record, (None, None, 0, axes), (axes, 0), axis_size=ids.shape[0])(begin, end, mapped, c)
+        return c, (row, (thousands, c.calls))
+
+    def written(rows: Any, k: Any, row: Any) -> Any:
         # Replicates first, as they are returned: a transposition of all records would cost more than to make them.
         put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=k)
-        return c, (
-            jax.tree.map(lambda all_, x: put(all_, x, axis=1), rows[0], row),
-            jax.tree.map(lambda all_, x: put(all_, x, axis=0), rows[1], (thousands, c.calls)),
-        )
+        each = zip(rows, row, (1, 0), strict=True)
+        return tuple(jax.tree.map(functools.partial(put, axis=axis), all_, x) for all_, x, axis in each)
 
     def emptied(c: Replicate) -> Replicate:
         return without_calls(without_visits(without_sums(c)))
@@ -196,7 +197,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         begin, c, rows = state
         end = plan.points[k]
         c, thousands = (skipping if plan.skip_phases else playing)(begin, end, emptied(c))
-        return end, *recorded(begin, end, k, c, thousands, rows)
+        c, row = recorded(begin, end, c, thousands)
+        return end, c, written(rows, k, row)
 
     def paced(pace: Pace, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         """All blocks in loops of known lengths."""
@@ -207,20 +209,24 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             now = now + rounds
             ends = now == plan.points[k]
 
-            def end_block(c: Any, sums: Any, thousands: Any, rows: Any) -> Any:
-                done, rows = recorded(begin, now, k, c._replace(payoffs=sums), thousands, rows)
-                done = (
-                    jax.tree.map(lambda new, old: jnp.where(ends, new, old), emptied(done), c)
-                    if always
-                    else emptied(done)
-                )
-                return done, rows
+            def end_block(c: Any, sums: Any, thousands: Any) -> Any:
+                done, row = recorded(begin, now, c._replace(payoffs=sums), thousands)
+                return emptied(done), row
 
-            if always:  # a record that isn't asked for is overwritten by the next
-                c, rows = end_block(c, sums, thousands, rows)
+            def go_on(c: Any, _: Any, thousands: Any) -> Any:
+                return c, (
+                    jax.tree.map(lambda x: jnp.zeros((*ids.shape, *x.shape), x.dtype), one_row),
+                    (thousands, c.calls),
+                )
+
+            if always:
+                done, row = end_block(c, sums, thousands)
+                c = jax.tree.map(lambda new, old: jnp.where(ends, new, old), done, c)
             else:
-                c, rows = jax.lax.cond(ends, end_block, lambda c, _, __, rows: (c, rows), c, sums, thousands, rows)
+                c, row = jax.lax.cond(ends, end_block, go_on, c, sums, thousands)
             sums, thousands = jax.tree.map(lambda x: jnp.where(ends, 0, x), (sums, thousands))
+            # What isn't the end of a block is overwritten by the next.
+            rows = written(rows, k, row)
             return now, jnp.where(ends, now, begin), k + ends.astype(k.dtype), (c, sums, thousands), rows
 
         begin, c, rows = state
@@ -231,7 +237,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         return progress[0], progress[3][0], progress[4]
 
     k = plan.points.shape[0]
-    rows = jax.tree.map(lambda x: jnp.zeros((*ids.shape, k, *x.shape), x.dtype), record.shapes[1])
+    one_row = record.shapes[1]
+    rows = jax.tree.map(lambda x: jnp.zeros((*ids.shape, k, *x.shape), x.dtype), one_row)
     calls = jax.tree.map(lambda x: jnp.zeros((k, *x.shape), x.dtype), (first.calls, first.calls))
     state = (plan.begin, first, (rows, calls))
     _, end, (rows, calls) = jax.lax.fori_loop(0, k, block, state) if plan.pace is None else paced(plan.pace, state)
