@@ -89,7 +89,13 @@ def kinds(x, y):
     return whole // 2, whole % 3, whole << 2, ~(y > 0), jnp.clip(y, -1, x[0]), jnp.where(y > 0, x, 0), (y > 0) & (y < 1)
 
 
-PROGRAMS = [at, slices, out_of_bounds, shapes, reductions, products, control, derivatives, noise, kinds]
+def nothing(x, y):
+    none = y[:0]
+    sorted_ = jnp.sort(none)
+    return none + 1, jnp.sum(none), jnp.concatenate([sorted_, y]), x[:, :0] @ none, jnp.sum(x[:0], 0), jnp.any(none > 0)
+
+
+PROGRAMS = [nothing, at, slices, out_of_bounds, shapes, reductions, products, control, derivatives, noise, kinds]
 
 
 @pytest.mark.parametrize("function", PROGRAMS, ids=lambda f: f.__name__)

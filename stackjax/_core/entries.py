@@ -41,7 +41,7 @@ def split(x: Any) -> Entries:
         x = jax.random.key_data(x)
     found = np.empty(jnp.shape(x), object)
     if isinstance(x, jax.core.Tracer):
-        parts = jax.lax.split(jnp.ravel(x), (1,) * x.size) if x.size > 1 else [x]
+        parts = jax.lax.split(jnp.ravel(x), (1,) * x.size) if x.size > 1 else [x] * x.size
         for at, part in zip(np.ndindex(found.shape), parts, strict=True):
             found[at] = jnp.reshape(part, ())
     else:
@@ -421,9 +421,9 @@ def _pad(_: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
 def _reduction(name: str) -> Rule:
     def reduce(self: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
         axes, shape = equation.params["axes"], equation.outvars[0].aval.shape
-        rows = np.moveaxis(inputs[0], axes, range(len(axes))).reshape(-1, *shape)
-        if not len(rows):
+        if not inputs[0].size:
             return None
+        rows = np.moveaxis(inputs[0], axes, range(len(axes))).reshape(-1, *shape)
         found = np.empty(shape, object)
         for at in np.ndindex(shape):
             found[at] = self.reduce(name, list(rows[(slice(None), *at)]))

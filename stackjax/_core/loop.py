@@ -292,7 +292,7 @@ def _entries(x: Array, batch: int | None) -> list[Array]:
     if batch is None:
         return list(jnp.ravel(x))
     x = jnp.moveaxis(x, batch, -1)
-    return list(x.reshape(-1, x.shape[-1]))
+    return list(x.reshape(math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _packing(shapes: Any, last: list[bool], varies: list[bool]) -> tuple[Callable, Callable]:
