@@ -78,9 +78,11 @@ def noise(x, y):
     key = round_key(jnp.array([3, 5], jnp.uint32), 7, (y[3] * 100).astype(jnp.uint32))
     one, other = jax.random.split(key)
     many = jax.random.split(jax.random.fold_in(key, 4), 3)
+    chosen = jnp.where(y[0] > 0, one, many[(y[1] > 0).astype(jnp.int32)])
     return (
         jax.random.normal(one, (3,), x.dtype), jax.random.uniform(other, (11,), x.dtype),
-        jax.random.rademacher(one, (2,), x.dtype), jax.vmap(lambda k: jax.random.bits(k))(many),
+        jax.random.rademacher(one, (2,), x.dtype), jax.random.uniform(chosen, (), x.dtype),
+        jax.vmap(lambda k: jax.random.bits(k))(many),
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class Cost(NamedTuple):
     copies: float = 0
     decisions: float = 0
 
-    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]
+    def __add__(self, other: "Cost") -> "Cost":  # type: ignore[override]  # costs add up; tuples would be joined
         return Cost(*map(sum, zip(self, other, strict=True)))
 
     def times(self, n: float) -> "Cost":

@@ -101,7 +101,10 @@ class Evaluation:
         for equation in program.eqns:
             inputs = [read(atom) for atom in equation.invars]
             name = equation.primitive.name
-            if name in ELEMENTWISE:
+            keys = any(_is_key(atom.aval) for atom in (*equation.invars, *equation.outvars))
+            if keys and name not in KEYED:  # a key's entries have an axis more than the operation knows of
+                outputs = self.whole(equation, inputs)
+            elif name in ELEMENTWISE:
                 outputs = [self.elementwise(equation, inputs)]
             elif name in RULES and (found := RULES[name](self, equation, inputs)) is not None:
                 outputs = found if isinstance(found, list) else [found]
@@ -211,6 +214,13 @@ ELEMENTWISE = frozenset({
     "erf", "erf_inv", "erfc", "lgamma", "digamma", "is_finite", "nextafter", "eq", "ne", "lt", "le", "gt", "ge",
     "and", "or", "xor", "not", "shift_left", "shift_right_logical", "shift_right_arithmetic",
     "population_count", "clz", "convert_element_type", "add_any", "select_n",
+})  # fmt: skip
+
+#: What may have keys: calls, control flow and shapes leave the axis of their words alone.
+KEYED = frozenset({
+    "jit", "pjit", "closed_call", "core_call", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call",
+    "custom_vmap_call", "cond", "scan", "random_wrap", "random_unwrap", "random_bits", "random_split",
+    "random_fold_in", "reshape", "squeeze", "broadcast_in_dim", "slice",
 })  # fmt: skip
 
 Rule = Callable[[Evaluation, Any, list[Entries]], "Entries | list[Entries] | None"]
