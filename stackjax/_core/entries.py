@@ -274,7 +274,7 @@ def _solve(self: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
 def _platform(self: Evaluation, equation: Any, _: list[Entries]) -> Any:
     platforms = equation.params["platforms"]
     mine = [i for i, names in enumerate(platforms) if names is None or self.platform in names]
-    return one(np.int32(mine[0]))  # the default, which is for the rest, comes last
+    return one(np.int32(mine[0])) if mine else None  # the default, which is for the rest, comes last
 
 
 @rule("cond")
