@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Scalar
 
-from stackjax.checks import as_number, number
+from stackjax.checks import as_number, concrete, flag, number
 
 Schedule = Callable[[Any], Any]
 
@@ -48,43 +49,82 @@ class PowerLaw(eqx.Module):
 
 
 class CommitmentTimes(eqx.Module):
-    """`k_n = max(2, ceil(2 (ln delta_n - ln B - p ln(n + 1)) / ln(1 - rate)))`; made by `commitment_times`."""
+    """The rounds for which interval n is held, so that a gradient-ascent follower settles; made by `commitment_times`.
 
-    perturbation: Schedule
+    **Attributes:** as there; `perturbation` is None where it is that of the learner which commits.
+    """
+
+    perturbation: Schedule | None
     rate: Any
     bound: Any
     exponent: Any
+    sharp: bool = eqx.field(static=True)
 
-    def __call__(self, n: Int[Array, ""] | int) -> Int[Array, ""]:
-        """The number of rounds for which interval `n` is held."""
-        delta = jnp.asarray(self.perturbation(n))
+    def __call__(self, n: Int[Array, ""] | int, perturbation: Schedule | None = None) -> Int[Array, ""]:
+        """The number of rounds for which interval `n` is held; `perturbation` is the learner's, if it has no own."""
+        delta_of = perturbation if self.perturbation is None else self.perturbation
+        if delta_of is None:
+            raise TypeError("perturbation: these commitment times have none of their own, expected the learner's")
+        delta = jnp.asarray(delta_of(n))
         small = jnp.log(delta) - jnp.log(self.bound) - self.exponent * jnp.log(jnp.asarray(n, delta.dtype) + 1)
-        return jnp.maximum(2, jnp.ceil(2 * small / jnp.log1p(-self.rate))).astype(jnp.int32)
+        updates = small / jnp.log1p(-self.rate)
+        return jnp.maximum(2, jnp.ceil(1 + updates if self.sharp else 2 * updates)).astype(jnp.int32)
+
+    def shared(self, perturbation: Schedule) -> "CommitmentTimes":
+        """These times for a learner with that perturbation: without one of their own, so that both change together.
+
+        **Raises:** `ValueError` if they have another one.
+        """
+        own = self.perturbation
+        if own is None or own is perturbation:
+            return CommitmentTimes(None, self.rate, self.bound, self.exponent, self.sharp)
+        leaves = jax.tree.leaves((own, perturbation))
+        if not all(concrete(x) for x in leaves) or not all(isinstance(x, eqx.Module) for x in (own, perturbation)):
+            return self  # traced numbers and functions can't be compared
+        if not eqx.tree_equal(own, perturbation):
+            raise ValueError(
+                f"commitment: its times are for the perturbation {own}, the learner's is {perturbation}; leave it out "
+                "of commitment_times, which then take the learner's"
+            )
+        return CommitmentTimes(None, self.rate, self.bound, self.exponent, self.sharp)
 
 
-def commitment_times(perturbation: Schedule | float, rate: Any, bound: Any, exponent: Any) -> CommitmentTimes:
+def commitment_times(
+    perturbation: Schedule | float | None = None,
+    rate: Any = None,
+    bound: Any = None,
+    exponent: Any = None,
+    *,
+    sharp: bool = False,
+) -> CommitmentTimes:
     """The commitment schedule that makes Hi-C converge with a gradient-ascent follower.
 
     `k_n = max(2, ceil(2 (ln delta_n - ln B - p ln(n + 1)) / ln(1 - beta mu)))`: after `k_n` rounds the follower's
     distance from its best response is at most `delta_n / (n + 1)^p`. Eq. 28 of Loftin et al. (2024), with two
     guards that the printed formula lacks: `n + 1` for `n` (it is infinite at n = 0), and at least 2 (in the first round
-    of an interval the follower hasn't moved). The printed bound is kept, although the contraction is `(1 - beta mu)^k`
-    and not its square root, so it is about twice as long as needed.
+    of an interval the follower hasn't moved).
+
+    The printed bound allows for a contraction by the square root of 1 - beta mu an update, and the contraction is
+    1 - beta mu. `sharp=True` reckons with that and with the k - 1 updates that are seen in the last of k rounds: `k_n =
+    max(2, ceil(1 + (ln delta_n - ln B - p ln(n + 1)) / ln(1 - beta mu)))`, about half as long, with the same guarantee.
 
     **Arguments:**
 
-    - `perturbation`: the schedule delta_n of the learner that commits, or a number.
-    - `rate`: beta mu in (0, 1): the follower's step size times the strong concavity of its payoff.
+    - `perturbation`: the schedule delta_n, or a number. None, or that of the learner which commits: the learner's,
+      whatever it is changed to later.
+    - `rate`: beta mu in (0, 1]: the follower's step size times the strong concavity of its payoff. At 1 the follower
+      is at its best response after one update, and k_n is 2.
     - `bound`: B > 0, of the follower's distance from its best response, in the follower's units.
     - `exponent`: p > 0.
+    - `sharp`: whether the times are as short as the contraction allows; default as printed.
 
     **Raises:** `ValueError` that names the argument which is out of its range.
     """
-    number(rate, "rate", 0.0, high=1.0)
+    number(rate, "rate", 0.0, high=1.0, open_high=False)
     number(bound, "bound", 0.0)
     number(exponent, "exponent", 0.0)
-    delta = as_schedule(perturbation, "perturbation")
-    return CommitmentTimes(delta, *(as_number(value) for value in (rate, bound, exponent)))
+    delta = None if perturbation is None else as_schedule(perturbation, "perturbation")
+    return CommitmentTimes(delta, *(as_number(value) for value in (rate, bound, exponent)), flag("sharp", sharp))
 
 
 def as_schedule(value: Any, name: str) -> Schedule:

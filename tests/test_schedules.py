@@ -2,11 +2,14 @@
 
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stackjax import Record, games, play
+from stackjax.learners import GradientAscent, HiC
 from stackjax.schedules import Constant, PowerLaw, check_spsa, commitment_times
 
 COUNTERS = [0, 1, 2, 10, 1000]
@@ -98,15 +101,63 @@ def test_commitment_times_are_integers_and_sweep():
     assert got.tolist() == [eq_28(1.0, float(r), 10.0, 1.0, 4) for r in rates]
 
 
-def test_a_follower_has_answered_when_the_commitment_ends():
-    """What Eq. 28 is for: after k_n rounds the distance B (1 - rate)^k is at most delta_n / (n + 1)^p."""
-    rate, bound, exponent, delta = 0.3, 50.0, 1.0, PowerLaw(2.0, 1 / 6)
-    times = commitment_times(delta, rate, bound, exponent)
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_a_follower_has_answered_when_the_commitment_ends(rate, sharp):
+    """What Eq. 28 is for: after the k_n - 1 updates that the leader's last round shows, the distance B (1 - rate)^(k_n
+    - 1) is at most delta_n / (n + 1)^p."""
+    bound, exponent, delta = 50.0, 1.0, PowerLaw(2.0, 1 / 6)
+    times = commitment_times(delta, rate, bound, exponent, sharp=sharp)
     for n in COUNTERS:
-        assert bound * (1 - rate) ** int(times(n)) <= float(delta(n)) / (n + 1) ** exponent
+        k, most = int(times(n)), float(delta(n)) / (n + 1) ** exponent
+        assert bound * (1 - rate) ** (k - 1) <= most
+        if sharp:  # and not a round earlier
+            assert k == 2 or bound * (1 - rate) ** (k - 2) > most
+        if rate == 1.0:
+            assert k == 2
 
 
-@pytest.mark.parametrize("rate", [0.0, 1.0, 1.5, -0.2, np.nan, jnp.array([0.5, 1.0])], ids=str)
+def test_sharp_times_are_about_half_as_long():
+    printed, sharp = (commitment_times(1.0, 0.1, 10.0, 1.0, sharp=sharp) for sharp in (False, True))
+    for n in (10, 1000, 100_000):
+        assert abs(int(sharp(n)) - 1 - int(printed(n)) / 2) <= 1
+
+
+def test_commitments_go_by_the_learner_s_perturbation(x64):
+    """Whether they were made with it, with an equal one or with none; a sweep of it changes them too."""
+    delta = PowerLaw(4.0, 1 / 6)
+    for given in (delta, PowerLaw(4.0, 1 / 6), None):
+        times = commitment_times(given, rate=0.5, bound=10.0, exponent=1.0)
+        leader = HiC(PowerLaw(1e-3, 1.0), delta, times, baseline=None)  # which moves at the end of each interval
+        smaller = eqx.tree_at(lambda one: one.perturbation.scale, leader, 0.125)
+        for learner, scale in ((leader, 4.0), (smaller, 0.125)):
+            trace = play(
+                games.CournotDuopoly(),
+                learner,
+                GradientAscent(0.1),
+                key=jax.random.key(0),
+                rounds=40,
+                start=(50.0, 20.0),
+                record=Record.every(1),
+            )
+            moved = np.flatnonzero(np.diff(np.asarray(trace.strategies[0]))) + 2  # rounds after which the centre moved
+            ends = np.cumsum([eq_28(scale / (n + 1) ** (1 / 6), 0.5, 10.0, 1.0, n) for n in range(40)])
+            np.testing.assert_array_equal(moved, ends[(ends > 1) & (ends <= 40)])
+
+
+def test_commitments_for_another_perturbation_are_refused():
+    times = commitment_times(PowerLaw(2.0, 1 / 6), 0.5, 10.0, 1.0)
+    with pytest.raises(ValueError, match=r"^commitment: its times are for the perturbation PowerLaw"):
+        HiC(PowerLaw(1.0, 1.0), PowerLaw(4.0, 1 / 6), times)
+    with pytest.raises(TypeError, match=r"^perturbation: "):
+        commitment_times(None, 0.5, 10.0, 1.0)(3)
+    with pytest.raises(TypeError, match=r"^rate: "):
+        commitment_times(PowerLaw(2.0, 1 / 6))
+    with pytest.raises(TypeError, match=r"^sharp: "):
+        commitment_times(None, 0.5, 10.0, 1.0, sharp=2)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.5, -0.2, np.nan, jnp.array([0.5, 1.1])], ids=str)
 def test_a_contraction_rate_is_between_0_and_1(rate):
     with pytest.raises(ValueError, match=r"^rate"):
         commitment_times(1.0, rate, 10.0, 1.0)

@@ -1,10 +1,12 @@
 """Stackelberg bandits by their names, and the learners that are tuned to one and a horizon."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stackjax.equilibria import alignment_constant
 from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.learners import (
     EXP3,
@@ -115,7 +117,15 @@ TUNED: Mapping[str, Any] = {
 
 def _tuned(learner: Any, role: Literal["leader", "follower"], game: StackelbergBandit, horizon: int) -> Learner:
     arms = [space.n for space in game.spaces]
-    return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma))
+    own: dict[str, float] = {}
+    if learner is LipschitzUCB:  # of a batch what serves all of its instances
+        own["lipschitz"] = float(alignment_constant(game.leader_means, game.follower_means).max())
+        if math.isinf(own["lipschitz"]):
+            raise ValueError(
+                "lipschitz-ucb: expected aligned utilities; here one player is indifferent between outcomes that "
+                "differ for the other, so that no radius covers the follower's errors"
+            )
+    return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma), **own)
 
 
 _EPSILON = 0.05  # greedy ones explore so often, best responses err so much: the instances' usual gamma
