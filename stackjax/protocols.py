@@ -6,7 +6,7 @@ one replicate and in pure functions; the loop owns the batch axis, the random ke
 """
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -339,6 +339,13 @@ class Learner(eqx.Module):
         message of a condition that doesn't hold in every replicate.
         """
         return {}
+
+    def advice(self, player: int, game: Game, learners: Sequence["Learner"]) -> list[str]:
+        """What speaks against playing as `player` beside these learners, although it can be done.
+
+        `play` warns of it (`UserWarning`). Whatever isn't concrete can't be judged.
+        """
+        return []
 
     def init(self, view: View, key: PRNGKeyArray) -> State:
         """The state before the first round: finite, as numbers that aren't end a replicate."""

@@ -4,7 +4,7 @@ Their numbers are leaves: they sweep through `play`'s `in_axes`, and another val
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -15,6 +15,7 @@ from jaxtyping import Array, Int, Scalar
 from stackjax.checks import as_number, concrete, flag, number
 
 Schedule = Callable[[Any], Any]
+Rules = list[tuple[Array, str]]  # what must hold, and what is said where it doesn't
 
 
 class Constant(eqx.Module):
@@ -124,7 +125,8 @@ def commitment_times(
     number(bound, "bound", 0.0)
     number(exponent, "exponent", 0.0)
     delta = None if perturbation is None else as_schedule(perturbation, "perturbation")
-    return CommitmentTimes(delta, *(as_number(value) for value in (rate, bound, exponent)), flag("sharp", sharp))
+    rate, bound, exponent = (as_number(value) for value in (rate, bound, exponent))
+    return CommitmentTimes(delta, rate, bound, exponent, flag("sharp", sharp))
 
 
 def as_schedule(value: Any, name: str) -> Schedule:
@@ -145,29 +147,73 @@ def check_spsa(step: Schedule | float, perturbation: Schedule | float) -> list[s
     **Returns:** the violations, or that they couldn't be decided, as texts that were also warned of (`UserWarning`); an
     empty list if all is well.
     """
-    a, d = (as_schedule(s, name) for s, name in ((step, "step"), (perturbation, "perturbation")))
-    exponents = []
-    for name, schedule in (("step", a), ("perturbation", d)):
-        if isinstance(schedule, PowerLaw):
-            exponents.append(jnp.asarray(schedule.exponent))
-        elif isinstance(schedule, Constant):
-            exponents.append(jnp.asarray(0.0))
-        else:
-            found = [f"{name}: Assumption 4.4 is only decided for PowerLaw and Constant, not {schedule!r}"]
-            warnings.warn(found[0], stacklevel=2)
-            return found
-    alpha, delta = exponents
-    rules = (
-        (alpha > 0, "step: it doesn't tend to 0 (exponent {alpha}); take an exponent above 0"),
-        (delta > 0, "perturbation: it doesn't tend to 0 (exponent {delta}); take an exponent above 0"),
-        (alpha <= 1, "step: its sum converges (exponent {alpha}), so it may stop short; take an exponent of at most 1"),
-        (
-            2 * (alpha - delta) > 1,
-            "step, perturbation: the sum of (step / perturbation)^2 diverges (exponents {alpha}, {delta}); "
-            "the step's exponent must exceed the perturbation's by more than 1/2",
-        ),
-    )
-    found = [text.format(alpha=alpha, delta=delta) for holds, text in rules if not bool(jnp.all(holds))]
+
+    def rules(alpha: Array, delta: Array) -> Rules:
+        return [
+            (alpha > 0, "step: it doesn't tend to 0 (exponent {step}); take an exponent above 0"),
+            (delta > 0, "perturbation: it doesn't tend to 0 (exponent {perturbation}); take an exponent above 0"),
+            (
+                alpha <= 1,
+                "step: its sum converges (exponent {step}), so it may stop short; take an exponent of at most 1",
+            ),
+            (
+                2 * (alpha - delta) > 1,
+                "step, perturbation: the sum of (step / perturbation)^2 diverges (exponents {step}, {perturbation}); "
+                "the step's exponent must exceed the perturbation's by more than 1/2",
+            ),
+        ]
+
+    return _violations({"step": step, "perturbation": perturbation}, rules, "Assumption 4.4")
+
+
+def check_timescales(leader_step: Schedule | float, follower_step: Schedule | float) -> list[str]:
+    """Check a leader's and a follower's step against the two timescales of Fiez et al. (2019), Sec. 3, and warn.
+
+    What convergence under noise assumes there: the sum of each player's steps diverges, that of their squares
+    converges, and the leader's step divided by the follower's tends to 0. It is decided analytically for power laws and
+    constants; other schedules are not decided, and said to be. Constant steps violate it, though without noise a small
+    enough fixed ratio does: `play` itself warns only where the ratio of a `HierarchicalAscent` tends to infinity.
+
+    **Returns:** the violations, or that they couldn't be decided, as texts that were also warned of (`UserWarning`); an
+    empty list if all is well.
+    """
+
+    def rules(leads: Array, follows: Array) -> Rules:
+        found: Rules = [
+            (
+                leads > follows,
+                "leader_step, follower_step: their ratio doesn't tend to 0 (exponents {leader_step}, {follower_step}); "
+                "the leader's exponent must exceed the follower's",
+            )
+        ]
+        for name, exponent in (("leader_step", leads), ("follower_step", follows)):
+            said = f"(exponent {{{name}}})"
+            found.append((exponent <= 1, f"{name}: its sum converges {said}; take an exponent of at most 1"))
+            found.append((2 * exponent > 1, f"{name}: the sum of its squares diverges {said}; take more than 1/2"))
+        return found
+
+    return _violations({"leader_step": leader_step, "follower_step": follower_step}, rules, "two timescales")
+
+
+def exponent_of(schedule: Schedule) -> Array | None:
+    """The exponent of a power law, 0 of a constant, None of what can't be decided."""
+    if isinstance(schedule, PowerLaw):
+        return jnp.asarray(schedule.exponent)
+    return jnp.asarray(0.0) if isinstance(schedule, Constant) else None
+
+
+def _violations(schedules: Mapping[str, Any], rules: Callable[..., Rules], source: str) -> list[str]:
+    """The rules about exponents that don't hold, or the first schedule whose exponent isn't known; each warned of."""
+    found: list[str] = []
+    exponents: dict[str, Any] = {}
+    for name, given in schedules.items():
+        schedule = as_schedule(given, name)
+        exponents[name] = exponent_of(schedule)
+        if exponents[name] is None and not found:
+            found = [f"{name}: only decided for PowerLaw and Constant, not {schedule!r}"]
+    if not found:
+        broken = [text for holds, text in rules(*exponents.values()) if not bool(jnp.all(holds))]
+        found = [text.format(**exponents) for text in broken]
     for text in found:
-        warnings.warn(f"{text} (Assumption 4.4)", stacklevel=2)
+        warnings.warn(f"{text} ({source})", stacklevel=3)
     return found

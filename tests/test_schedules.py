@@ -6,11 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from stackjax import Record, games, play
-from stackjax.learners import GradientAscent, HiC
-from stackjax.schedules import Constant, PowerLaw, check_spsa, commitment_times
+from stackjax._core.entry import check_players
+from stackjax.learners import BestResponse, GradientAscent, HiC, HierarchicalAscent
+from stackjax.schedules import Constant, PowerLaw, check_spsa, check_timescales, commitment_times
 
 COUNTERS = [0, 1, 2, 10, 1000]
 
@@ -209,3 +211,67 @@ def test_violations_are_listed_and_warned_of(step, perturbation, named):
 def test_a_sweep_violates_it_if_one_value_does():
     with pytest.warns(UserWarning, match="step"):
         assert len(check_spsa(PowerLaw(1.0, jnp.array([1.0, 0.6])), PowerLaw(1.0, 1 / 6))) == 1
+
+
+# Two timescales
+
+
+def test_steps_on_two_timescales_pass_in_silence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_timescales(PowerLaw(1.0, 1.0), PowerLaw(1.0, 2 / 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("leader", "follower", "named"),
+    [
+        (PowerLaw(1.0, 2 / 3), PowerLaw(1.0, 1.0), ["leader_step, follower_step"]),
+        (PowerLaw(1.0, 1.0), PowerLaw(1.0, 1.0), ["leader_step, follower_step"]),
+        (0.1, 0.2, ["leader_step, follower_step", "leader_step", "follower_step"]),
+        (PowerLaw(1.0, 1.2), PowerLaw(1.0, 0.5), ["leader_step", "follower_step"]),
+        (PowerLaw(1.0, 1.0), lambda n: 0.1, ["follower_step"]),
+    ],
+    ids=["reversed", "a fixed ratio", "constants", "summable, and not in squares", "unknown"],
+)
+def test_steps_that_are_not_on_two_timescales_are_warned_of(leader, follower, named):
+    with pytest.warns(UserWarning, match="two timescales") as caught:
+        found = check_timescales(leader, follower)
+    assert [text.split(":")[0] for text in found] == named
+    assert len(caught) == len(found) and {warning.filename for warning in caught} == {__file__}
+
+
+GAME = games.CournotDuopoly()
+
+
+@pytest.mark.parametrize("follower", [PowerLaw(0.1, 1.0), PowerLaw(0.1, jnp.array(0.8))])
+@pytest.mark.parametrize("leader", [0.1, PowerLaw(0.1, 2 / 3)])
+def test_a_hierarchical_leader_that_outruns_its_follower_is_warned_of(leader, follower):
+    pair = HierarchicalAscent(leader), GradientAscent(follower)
+    with pytest.warns(UserWarning, match=r"^player 0, HierarchicalAscent: step: divided by the step of player 1"):
+        check_players(GAME, pair)
+
+
+@pytest.mark.parametrize(("leader", "follower"), [(0.1, 0.2), (PowerLaw(0.1, 1.0), 0.2), (0.1, optax.sgd(0.1))])
+def test_leaders_that_are_not_outrunning_are_left_in_peace(leader, follower):
+    how = {"optimizer": follower} if isinstance(follower, optax.GradientTransformation) else {"step": follower}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_players(GAME, (HierarchicalAscent(leader), GradientAscent(**how)))
+        check_players(GAME, (GradientAscent(0.1), GradientAscent(PowerLaw(0.1, 1.0))))
+        check_players(GAME, (HierarchicalAscent(leader), BestResponse()))
+
+
+def test_commitments_of_a_single_round_are_warned_of_where_the_follower_learns():
+    leader = HiC(0.1, 1.0, jnp.array([1, 4]))
+    with pytest.warns(UserWarning, match=r"^player 0, HiC: commitment: in an interval of one round player 1 hasn't"):
+        check_players(GAME, (leader, GradientAscent(0.1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_players(GAME, (leader, BestResponse()))
+        check_players(GAME, (HiC(0.1, 1.0, 2), GradientAscent(0.1)))
+
+
+def test_advice_comes_before_anything_is_played():
+    with pytest.warns(UserWarning, match="^player 0, HiC: commitment: ") as caught:
+        play(GAME, HiC(0.1, 1.0, 1), GradientAscent(0.1), key=jax.random.key(0), rounds=2, record=Record.final())
+    assert [warning.filename for warning in caught] == [__file__]

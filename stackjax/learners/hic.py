@@ -1,15 +1,17 @@
 """Hi-C: hierarchical learning with commitments, the uncoupled leader."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
-from stackjax.checks import as_number, number
-from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, tree_where
-from stackjax.schedules import CommitmentTimes, PowerLaw, Schedule, as_schedule, check_spsa
+from stackjax.checks import as_number, concrete, number
+from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, View, level_of, tree_where
+from stackjax.schedules import CommitmentTimes, Constant, PowerLaw, Schedule, as_schedule, check_spsa
 
 
 class HiCState(NamedTuple):
@@ -48,7 +50,7 @@ class HiC(Learner):
       or used.
 
     **Raises:** `ValueError` at construction for values out of range; from `play` if `delta_0` exceeds half of a box's
-    width or isn't positive, and on a `Simplex`.
+    width or isn't positive, and on a `Simplex`. `play` warns (`UserWarning`) of commitments of one round.
     """
 
     step: Schedule
@@ -85,6 +87,19 @@ class HiC(Learner):
             "commitment: expected at least 1 round": self._rounds(zero) >= 1,
             "perturbation: delta_0 is wider than half of the box": view.space.fits(delta),
         }
+
+    def advice(self, player: int, game: Game, learners: Sequence[Learner]) -> list[str]:
+        """Against commitments of one round, in which followers that learn don't yet answer."""
+        below = [j for level in game.levels[level_of(game, player) + 1 :] for j in level]
+        learns = Signal.PAYOFF | Signal.GRADIENT | Signal.GAME
+        learn = [j for j in below if learners[j].wants & learns and Signal.COMMITMENT not in learners[j].wants]
+        k = self.commitment.value if isinstance(self.commitment, Constant) else None
+        if not learn or k is None or not concrete(k) or not bool(np.any(np.asarray(k) < 2)):
+            return []
+        return [
+            f"commitment: in an interval of one round player {learn[0]} hasn't answered what is tried, so that this "
+            "goes where simultaneous learning goes; expected 2 rounds or more (stackjax.schedules.commitment_times)"
+        ]
 
     def _rounds(self, n: Int[Array, ""]) -> Int[Array, ""]:
         times = self.commitment
