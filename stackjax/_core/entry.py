@@ -174,9 +174,8 @@ def lay_out(
             shared.append(array)
         else:
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != replicates:
-                raise ValueError(
-                    f"in_axes: {where(path)} has {replicates} replicates on axis {axis}, so not the shape {array.shape}"
-                )
+                wanted = "replicates" if replicates is None else f"one entry for each of the {replicates} replicates"
+                raise ValueError(f"in_axes: {where(path)}: expected {wanted} on axis {axis}, got {array.shape}")
             kinds.append(MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
     starts = _start(game, start, dtype, replicates)
