@@ -43,7 +43,8 @@ class HiC(Learner):
     - `step`: alpha_n; `perturbation`: delta_n > 0, in the units of the action; numbers or schedules of the counter n of
       the leader's updates. Power laws that violate Assumption 4.4 warn (`stackjax.schedules.check_spsa`).
     - `commitment`: k_n >= 1 rounds; an integer or a schedule such as `stackjax.schedules.commitment_times`,
-      which goes by this learner's perturbation.
+      which goes by this learner's perturbation. A fixed one leads beside the Stackelberg equilibrium:
+      `stackjax.equilibria.short_commitment_point` says where to, `commitment_for` how long it has to be.
     - `baseline`: the decay of the running mean, in [0, 1), or None for none.
     - `measurements`: 1, or 2 for an antithetic pair: `x + delta Delta` and then `x - delta Delta`, each for `k_n`
       rounds, and `x_{n+1} = x_n + alpha_n (s+ - s-) / (2 delta_n Delta_n)`; n counts pairs, and no baseline is needed
