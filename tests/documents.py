@@ -1,4 +1,4 @@
-"""What pages and the README show, taken apart and run; `python tests/documents.py PAGE ...` writes anew what they print."""
+"""What pages show, taken apart and run; `python tests/documents.py PAGE ...` writes anew what their blocks print."""
 
 import contextlib
 import io
@@ -45,7 +45,8 @@ def run_python(text, name="README.md"):
         code = "\n" * text[: found.start(4)].count("\n") + textwrap.dedent(found[4])
         output = io.StringIO()
         # As for a reader: without the strict types that this suite sets.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), contextlib.redirect_stdout(output):
+        reading = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
+        with reading[0], reading[1], contextlib.redirect_stdout(output):
             exec(compile(code, name, "exec"), namespace)
         below = after is not None and after[3] == "text" and not text[found.end() : after.start()].strip()
         shown = (textwrap.dedent(after[4]), after.span(4)) if below else (None, (0, 0))
@@ -78,6 +79,14 @@ def commands(text):
         prompted = [line.strip()[2:] for line in lines if line.strip().startswith("$ ")]
         found += [shlex.split(line, comments=True) for line in prompted or lines]
     return [words for words in found if words]
+
+
+def stackjax_commands(text):
+    """The arguments of the `stackjax` commands in shell blocks, and of complete ones within the prose."""
+    inline = [shlex.split(line) for line in re.findall(r"`(stackjax [^`\n]+)`", FENCE.sub("", text))]
+    complete = [words for words in inline if words[1:] == ["list"] or len(words) > 2]
+    named = [words for words in commands(text) if words[0] == "stackjax"]
+    return [words[1:] for words in [*named, *complete] if not any(word.isupper() for word in words)]
 
 
 def unknown_targets(text, makefile):

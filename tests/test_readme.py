@@ -1,51 +1,37 @@
 """What the README shows works: its Python, its commands, its make targets and its links."""
 
-import os
-import shlex
-
 import pytest
-from click.testing import CliRunner
-from documents import ROOT, alike, blocks, broken_links, commands, missing_modules, run_python, unknown_targets
-
-from stackjax import cli
+from documents import (
+    ROOT,
+    alike,
+    broken_links,
+    commands,
+    missing_modules,
+    run_python,
+    stackjax_commands,
+    unknown_targets,
+    write_anew,
+)
 
 README = ROOT / "README.md"
 
 
-def run_commands(text, folder):
-    """Run the `stackjax` commands in a folder, comparisons with few and short replicates."""
-    for _, *arguments in (words for words in commands(text) if words[0] == "stackjax"):
-        small = ["--rounds", "20", "--replicates", "3"] if arguments[:1] == ["compare"] else []
-        arguments = [str(ROOT / word) if (ROOT / word).is_file() else word for word in arguments]
-        here = os.getcwd()
-        os.chdir(folder)
-        try:
-            result = CliRunner().invoke(cli.main, arguments + small)
-        finally:
-            os.chdir(here)
-        assert result.exit_code == 0, f"stackjax {shlex.join(arguments)}: {result.output or result.exception!r}"
+def test_it_is_short():
+    assert len(README.read_text().splitlines()) <= 120
 
 
-@pytest.fixture
-def agg(monkeypatch, tmp_path):
-    """No windows, and files in a temporary folder."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    monkeypatch.chdir(tmp_path)
+def test_its_python_runs(page_folder):
+    shown = [printed for printed in run_python(README.read_text()) if printed.shown is not None]
+    assert shown
+    for printed in shown:
+        assert alike(printed.shown, printed.output), printed.output
 
 
-def test_its_python_runs(agg):
-    text = README.read_text()
-    assert len(blocks(text, "python", "py")) > 1
-    run_python(text)
-
-
-def test_its_commands_run(tmp_path):
-    text = README.read_text()
-    assert any(words[:2] == ["stackjax", "compare"] for words in commands(text))
-    run_commands(text, tmp_path)
+def test_its_commands_start(started):
+    found = stackjax_commands(README.read_text())
+    assert {arguments[0] for arguments in found} >= {"list", "compare", "sweep", "run", "certify", "regret", "metagame"}
+    for arguments in found:
+        started(arguments)
 
 
 def test_its_make_targets_exist():
@@ -102,10 +88,10 @@ def test_broken_python_is_found():
     assert (last.path.name, SAMPLE.splitlines()[last.lineno].strip()) == ("README.md", "y = x.missing")
 
 
-def test_broken_commands_are_found(tmp_path):
+def test_broken_commands_are_found(started):
     assert commands(SAMPLE)[1] == ["stackjax", "compare", "duoply", "--seed", "1"]
     with pytest.raises(AssertionError, match="did you mean 'duopoly'"):
-        run_commands(SAMPLE, tmp_path)
+        started(stackjax_commands(SAMPLE)[0])
 
 
 def test_unknown_targets_are_found():
@@ -117,3 +103,15 @@ def test_broken_links_are_found(tmp_path):
     (tmp_path / "a.txt").touch()
     assert broken_links(SAMPLE, tmp_path) == ["#elsewhere", "b/c.png", "e.svg", "g.txt#part"]
     assert missing_modules(SAMPLE, ROOT) == ["stackjax.nothing"]
+
+
+def test_what_is_shown_is_compared(tmp_path):
+    assert alike("x = 0.33 after 100", "x =  0.334 after 100\n")
+    assert not alike("x = 0.33 after 100", "y = 0.33 after 100")
+    assert not alike("x = 0.33 after 100", "x = 0.36 after 100")
+    assert not alike("x = 0.33 after 100", "x = 0.33 after 101")
+    assert not alike("0.5 0.5", "0.5")
+    page = tmp_path / "page.md"
+    page.write_text("```python\nprint(1 + 1)\n```\n\n```text\n3\n```\n\nSo much.\n")
+    write_anew(page)
+    assert page.read_text() == "```python\nprint(1 + 1)\n```\n\n```text\n2\n```\n\nSo much.\n"

@@ -35,7 +35,7 @@ class _Doctests(Preprocessor):
 
 
 class _DoctestExtension(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+    def extendMarkdown(self, md: Markdown) -> None:
         md.preprocessors.register(_Doctests(md), "doctests", 40)  # before fences are read
 
 
