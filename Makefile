@@ -48,7 +48,7 @@ docs: $(DOCS)/.docs  ## Build the documentation into build/site; warnings are er
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
 
 test-docs: docs  ## Check the built documentation: links, the search index, nothing from elsewhere
-	$(DOCS)/bin/python -m tests.site
+	$(DOCS)/bin/python tests/built_site.py build/site
 
 h200: $(H200)/.h200 $(H200)/.package  ## Compile for an NVIDIA H200, which needs none, and report
 	$(H200)/bin/python -m benchmarks.h200
