@@ -123,6 +123,7 @@ def is_symbol(module, name):
 def where(identifier):
     """The `module:name` where what a page refers to is defined."""
     module, _, name = identifier.rpartition(".")
+    assert not is_module(module, name), f"{identifier} would show the module of that name: {identifier}.{name}"
     return imported(importlib.import_module(module)).get(name, f"{module}:{name}")
 
 

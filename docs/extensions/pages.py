@@ -74,7 +74,8 @@ def _shown(value: Any) -> str:
 def _table(found: re.Match[str]) -> str:
     rows = ["| claim | measured | verdict |", "|---|---|---|"]
     for claim in _claims(json.loads((RESULTS / f"{found[1]}.json").read_text())):
-        cells = (claim["claim"], _shown(claim["ours"]), claim["verdict"])
+        verdict = claim["verdict"] + " (control)" * claim["control"]
+        cells = (claim["claim"], _shown(claim["ours"]), verdict)
         rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(rows)
 
