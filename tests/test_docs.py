@@ -72,6 +72,12 @@ def test_the_files_that_it_names_exist(name):
         assert not part or f"[start:{part}]" in (ROOT / path).read_text(), f"{path}:{part}"
 
 
+def test_tables_of_claims_have_claims():
+    tables = re.findall(r"^<!-- claims: (\S+) -->$", TEXTS["results.md"], re.MULTILINE)
+    assert len(tables) == len(set(tables)) > 5
+    assert [name for name in tables if '"claim"' not in (ROOT / f"benchmarks/results/{name}.json").read_text()] == []
+
+
 def test_every_page_is_in_the_navigation_once():
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
     assert sorted(re.findall(r"[\w/-]+\.md", navigation)) == sorted(NAMES)
