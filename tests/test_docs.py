@@ -33,6 +33,8 @@ MODULES += ("games.bandit_instances", "games.bilevel_problems", "games.incentive
 #: What modules share among themselves.
 SHARED = {
     "stackjax.arms": {"SMALL", "TINY", "Row", "is_row", "write_alike", "write_row"},
+    "stackjax.protocols": {"one_leader"},
+    "stackjax.schedules": {"Rules", "exponent_of"},
     "stackjax.solvers": {"check_solver", "chosen"},
     "stackjax.trace": {"blank", "ended"},
 }
