@@ -101,7 +101,7 @@ PROGRAMS = [nothing, at, slices, out_of_bounds, shapes, reductions, products, co
 
 
 @pytest.mark.parametrize("function", PROGRAMS, ids=lambda f: f.__name__)
-@pytest.mark.parametrize("captures", [False, True])
+@pytest.mark.parametrize("captures", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_entries_give_what_arrays_give(function, captures):
     """To rounding, over a batch, with the matrix an argument or a captured value."""
     with jax.enable_x64(True):
@@ -177,7 +177,9 @@ def pairs():
     }
 
 
-@pytest.mark.parametrize("pair", ["lola", "hi-c", "failing", "bandits"])
+@pytest.mark.parametrize(
+    "pair", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("lola", "hi-c")), "failing", "bandits"]
+)
 def test_play_is_the_same_by_entries_and_at_a_known_pace(pair, monkeypatch):
     """To rounding in float64: strategies, records, calls, visits, states, and which replicates failed when."""
     with jax.enable_x64(True):

@@ -17,7 +17,13 @@ SOLVERS = {
 }
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+#: One of each kind of round; the others are variants.
+KINDS = ("ucb-2x2", "elimination-10x10", "hi-c-duopoly", "hierarchical-quadratic")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in KINDS)) for name in PROGRAMS]
+)
 def test_every_loop_of_rounds_has_a_known_number_of_turns(name):
     found = loops(lower(name, 1000))
     assert any(loop.where.startswith(ROUNDS_LOOPS) for loop in found)

@@ -59,8 +59,16 @@ def ours(name, p, time, ties):
     return [np.concatenate(x)[: len(p)] for x in zip(*jax.tree.map(np.asarray, blocks), strict=True)]
 
 
-@pytest.mark.parametrize("name", GAMES)
-@pytest.mark.parametrize("time", TIMES)
+@pytest.mark.parametrize(
+    ("time", "name"),
+    [
+        pytest.param(
+            time, name, marks=[pytest.mark.slow] * (time != "H10" and name in ("prisoners_dilemma", "chicken"))
+        )
+        for time in TIMES
+        for name in GAMES
+    ],
+)
 def test_deterministic_leaders_have_the_golden_values_under_both_tie_rules(name, time):
     leaders = np.concatenate([markov.LEADERS, RANDOM, [GAMES[name][STOCHASTIC[time]]["p"]]])
     for ties, sign in SIGNS.items():

@@ -109,7 +109,9 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("pair", [*PAIRS])
+@pytest.mark.parametrize(
+    "pair", ["ThrowOut/AAE", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ETC/ETC", "PhasedUCB/ETC"))]
+)
 def test_runs_have_the_same_distribution(pair):
     """Two-sample Kolmogorov-Smirnov tests of all joint counts at 3 of 6 records, 36 in all at 2e-5: 1 of 1000."""
     every, skipped = (runs(*PAIRS[pair], skip) for skip in (False, True))

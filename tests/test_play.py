@@ -306,7 +306,7 @@ def test_arrays_decide_the_type_and_numbers_follow(x64):
     assert dtype(jax.tree.map(lambda x: x.astype(jnp.float64), single)) == jnp.float64
 
 
-@pytest.mark.parametrize("precision", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("precision", [jnp.float32, pytest.param(jnp.float64, marks=pytest.mark.slow)])
 def test_every_kind_of_learner_runs_in_either_precision(x64, precision):
     game = Noisy(
         jax.tree.map(lambda x: jnp.asarray(x, precision), DUOPOLY), payoff_variance=jnp.asarray(1.0, precision)
