@@ -9,6 +9,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int, Scalar
 
 from stackjax.checks import as_number, number
@@ -109,9 +110,9 @@ def check_spsa(step: Schedule | float, perturbation: Schedule | float) -> list[s
     exponents = []
     for name, schedule in (("step", a), ("perturbation", d)):
         if isinstance(schedule, PowerLaw):
-            exponents.append(jnp.asarray(schedule.exponent))
+            exponents.append(np.asarray(schedule.exponent))
         elif isinstance(schedule, Constant):
-            exponents.append(jnp.asarray(0.0))
+            exponents.append(np.asarray(0.0))
         else:
             found = [f"{name}: Assumption 4.4 is only decided for PowerLaw and Constant, not {schedule!r}"]
             warnings.warn(found[0], stacklevel=2)
@@ -127,7 +128,7 @@ def check_spsa(step: Schedule | float, perturbation: Schedule | float) -> list[s
             "the step's exponent must exceed the perturbation's by more than 1/2",
         ),
     )
-    found = [text.format(alpha=alpha, delta=delta) for holds, text in rules if not bool(jnp.all(holds))]
+    found = [text.format(alpha=alpha, delta=delta) for holds, text in rules if not np.all(holds)]
     for text in found:
         warnings.warn(f"{text} (Assumption 4.4)", stacklevel=2)
     return found
