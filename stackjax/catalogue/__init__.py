@@ -8,6 +8,7 @@ from stackjax.catalogue.bandits import LEADERS as LEADERS
 from stackjax.catalogue.bandits import PAIRS as PAIRS
 from stackjax.catalogue.bandits import TUNED as TUNED
 from stackjax.catalogue.bandits import InstanceEntry as InstanceEntry
+from stackjax.catalogue.bandits import tuned as tuned
 from stackjax.catalogue.games import GAMES as GAMES
 from stackjax.catalogue.games import GameEntry as GameEntry
 from stackjax.catalogue.games import Method as Method
@@ -19,3 +20,5 @@ from stackjax.catalogue.markov import LeaderEntry as LeaderEntry
 from stackjax.catalogue.markov import MarkovEntry as MarkovEntry
 from stackjax.catalogue.markov import OracleEntry as OracleEntry
 from stackjax.catalogue.markov import leading as leading
+from stackjax.catalogue.plugins import plugged as plugged
+from stackjax.catalogue.plugins import registered as registered

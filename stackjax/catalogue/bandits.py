@@ -113,7 +113,8 @@ TUNED: Mapping[str, Any] = {
 }
 
 
-def _tuned(learner: Any, role: Literal["leader", "follower"], game: StackelbergBandit, horizon: int) -> Learner:
+def tuned(learner: Any, role: str, game: StackelbergBandit, horizon: int) -> Learner:
+    """A leader or follower of a class with a `tuned`, for a bandit and a horizon."""
     arms = [space.n for space in game.spaces]
     return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma))
 
@@ -122,12 +123,12 @@ _EPSILON = 0.05  # greedy ones explore so often, best responses err so much: the
 
 #: Leaders of a Stackelberg bandit: functions of the game and the horizon. Epsilon-greedy ones aren't tuned.
 LEADERS: Mapping[str, Tuned] = {
-    **{name: functools.partial(_tuned, each, "leader") for name, each in TUNED.items()},
+    **{name: functools.partial(tuned, each, "leader") for name, each in TUNED.items()},
     "epsilon-greedy": lambda game, horizon: EpsilonGreedy(_EPSILON),
 }
 #: Followers likewise; best responses know their payoffs, and the one that errs, against the leader, the whole game.
 FOLLOWERS: Mapping[str, Tuned] = {
-    **{name: functools.partial(_tuned, each, "follower") for name, each in _EITHER.items()},
+    **{name: functools.partial(tuned, each, "follower") for name, each in _EITHER.items()},
     "best-response": lambda game, horizon: BestResponse(),
     "epsilon-best-response": lambda game, horizon: EpsilonBestResponse(_EPSILON, ties="against"),
     "epsilon-greedy": lambda game, horizon: PerArm(EpsilonGreedy(_EPSILON)),
