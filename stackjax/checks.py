@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-
 #: So many names are listed; of more only the nearest ones.
 _LISTED = 24
 

@@ -66,7 +66,9 @@ def imported(name: str, kind: str) -> Any:
         found = getattr(found, part)
     wanted = _KINDS[kind]
     if not (issubclass(found, wanted[0]) if isinstance(found, type) else callable(found) or isinstance(found, wanted)):
-        raise ValueError(f"{name}: expected a {kind}: a class, a function that returns one, or one itself; got {found!r}")
+        raise ValueError(
+            f"{name}: expected a {kind}'s class, a function that returns one, or one itself; got {found!r}"
+        )
     return found
 
 

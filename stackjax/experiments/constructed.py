@@ -8,14 +8,13 @@ In one line, as a command has it, the same is `PowerLaw(scale=1.0, exponent=0.5)
 """
 
 import ast
-
 import contextlib
 import functools
 import inspect
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -23,7 +22,7 @@ import jax.numpy as jnp
 
 from stackjax import catalogue, games, learners, schedules
 from stackjax.checks import nearest
-from stackjax.experiments.settings import parameters
+from stackjax.experiments.settings import parameters, set_game, set_players
 from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.protocols import Game, Learner, Signal
 
@@ -88,12 +87,14 @@ def tuned(part: Any) -> bool:
 class FromTable:
     """A function of swept values that makes what a part of a configuration says.
 
-    **Attributes:** `said`: that part; `where` it stands; `kind`: "game" or "players".
+    **Attributes:** `said`: that part; `where` it stands; `kind`: "game" or "players"; `values`: what is put into it,
+    by paths.
     """
 
     said: Any
     where: str
     kind: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -106,8 +107,9 @@ class FromTable:
         """The game, or one learner a player."""
         part = substituted(self.said, values)
         if self.kind == "game":
-            return made_game(part, self.where, values["rounds"])
-        return made_players(part, self.where, values["game"], values["rounds"])
+            return set_game(made_game(part, self.where, values["rounds"]), self.values)
+        made = made_players(part, self.where, values["game"], values["rounds"])
+        return set_players({"": made}, values["game"], self.values, needed=False)[""]  # another method may have it
 
 
 def made_game(part: Any, where: str, rounds: int, batches: bool = False) -> Game:
@@ -147,22 +149,19 @@ def game_entry(text: str, rounds: int = 10_000) -> catalogue.GameEntry:
     **Raises:** `StudyError`, a `ValueError`, with the nearest name.
     """
     table = called_table(text, "game")
-    name, given = table["name"], len(table) > 1
+    name = table["name"]
     known = [*catalogue.GAMES, *catalogue.registered("game")]
-    found = catalogue.GAMES.get(name)
-    try:
-        found = catalogue.plugged(name, "game") if found is None else found
-    except ValueError as error:
-        raise StudyError(str(error)) from error
-    if isinstance(found, catalogue.GameEntry) and not given:
-        return found
+    entry = entry_called(name)
+    if entry is not None and len(table) == 1:
+        return entry
     if name in constructors("game"):
         table["class"] = table.pop("name")
-    elif name not in catalogue.INSTANCES and name not in known and found is None:
+    elif ":" not in name and name not in [*catalogue.INSTANCES, *known]:
         raise StudyError(nearest("game", name, known))
     game = made_game(table, name, rounds)
     roles = [f"player {i}" for i in range(len(game.spaces))] if len(game.spaces) != 2 else ["leader", "follower"]
     about = (inspect.getdoc(type(game)) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
+    about = "" if about.startswith(f"{type(game).__name__}(") else about  # a dataclass's own
     return catalogue.GameEntry(
         make=lambda: game,
         title=type(game).__name__,
@@ -172,6 +171,18 @@ def game_entry(text: str, rounds: int = 10_000) -> catalogue.GameEntry:
         actions=tuple(f"action of {role}" for role in roles),
         payoffs=tuple(f"payoff of {role}" for role in roles),
     )
+
+
+def entry_called(name: Any) -> catalogue.GameEntry | None:
+    """The `GameEntry` of that name, if it is one: the catalogue's, another package's or `module:NAME`.
+
+    **Raises:** `StudyError` for a `module:NAME` that isn't there.
+    """
+    try:
+        found = isinstance(name, str) and (catalogue.GAMES.get(name) or catalogue.plugged(name, "game"))
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    return found if isinstance(found, catalogue.GameEntry) else None
 
 
 def made_players(part: Any, where: str, game: Game, rounds: int) -> tuple[Learner, ...]:
@@ -199,14 +210,12 @@ def _named_players(text: str, where: str, game: Game, rounds: int) -> tuple[Lear
     """`"ucb/etc"`, both tuned to the bandit and the horizon; `"hi-c(step=0.1, ...)/gradient-ascent(step=0.1)"`."""
     parts, players = split(text, "/"), len(game.spaces)
     if len(parts) != players:
-        example = "ucb/ucb" if isinstance(game, StackelbergBandit) else "/".join(["gradient-ascent(step=0.1)"] * players)
+        example = "/".join(["ucb" if isinstance(game, StackelbergBandit) else "gradient-ascent(step=0.1)"] * players)
         raise StudyError(f"{where}: expected one learner a player, such as {example!r}, got {text!r}")
-    roles = ("leader", *["follower"] * (players - 1))
+    pairs = list(zip(parts, ("leader", *["follower"] * (players - 1)), strict=True))
     if isinstance(game, StackelbergBandit):
-        return tuple(
-            tuned_by_name(part, role, where)(game, rounds) for part, role in zip(parts, roles, strict=True)
-        )
-    return tuple(made_learner(called_table(part, where), where, role, game, rounds) for part, role in zip(parts, roles))
+        return tuple(tuned_by_name(part, role, where)(game, rounds) for part, role in pairs)
+    return tuple(made_learner(called_table(part, where), where, role, game, rounds) for part, role in pairs)
 
 
 def tuned_by_name(text: str, role: str, where: str) -> Callable[[StackelbergBandit, int], Learner]:
@@ -218,8 +227,11 @@ def tuned_by_name(text: str, role: str, where: str) -> Callable[[StackelbergBand
 
     **Raises:** `StudyError` that says where.
     """
+    return _tuned(called_table(text, where), role, where)
+
+
+def _tuned(table: Mapping[str, Any], role: str, where: str) -> Callable[[StackelbergBandit, int], Learner]:
     known = catalogue.LEADERS if role == "leader" else catalogue.FOLLOWERS
-    table = called_table(text, where)
     name = catalogue.ALIASES.get(table["name"], table["name"])
     given = {key: value for key, value in table.items() if key != "name"}
     if not given and name in known:
@@ -252,7 +264,7 @@ def made_learner(part: Any, where: str, role: str, game: Game, rounds: int) -> L
     if not table.get("tuned", False):
         return _constructed({k: v for k, v in table.items() if k != "tuned"}, where, "learner")
     check_keys(table, ("name", "tuned"), where, required=("name",))
-    make = tuned_by_name(str(table["name"]), role, where)
+    make = _tuned({"name": str(table["name"])}, role, where)
     if not isinstance(game, StackelbergBandit):
         raise StudyError(
             f"{where}: only learners of Stackelberg bandits are tuned, the game is a {type(game).__name__}"
@@ -277,9 +289,9 @@ def _constructed(table: Mapping[str, Any], where: str, kind: str) -> Any:
 
 def _learner_called(name: Any, where: str) -> Callable[..., Any]:
     """A learner's class by its name in the catalogue, in Python, or `module:Class`."""
-    canonical = catalogue.ALIASES.get(name, name) if isinstance(name, str) else name
+    name = str(name)
     known: dict[str, Callable[..., Any]] = {**constructors("learner"), **catalogue.LEARNERS}
-    return known.get(canonical) or _plugged(name, where, "learner", known)
+    return known.get(catalogue.ALIASES.get(name, name)) or _plugged(name, where, "learner", known)
 
 
 def _plugged(name: Any, where: str, kind: str, known: Iterable[str]) -> Callable[..., Any]:
@@ -324,7 +336,7 @@ def _called(make: Callable[..., Any], table: Mapping[str, Any], where: str, take
     ]
     if missing:
         raise StudyError(f"{where}: the argument {missing[0]!r} is missing")
-    arguments = {name: _argument(value, f"{where}.{name}", name) for name, value in table.items()}
+    arguments = {name: made_value(value, f"{where}.{name}", name) for name, value in table.items()}
     if "key" in declared and "seed" in arguments:
         seed = arguments.pop("seed")
         if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
@@ -336,8 +348,13 @@ def _called(make: Callable[..., Any], table: Mapping[str, Any], where: str, take
         raise StudyError(f"{where}: {error}") from error
 
 
-def _argument(value: Any, where: str, name: str) -> Any:
-    """A number, a text, an array, or what a table says."""
+def made_value(value: Any, where: str, name: str = "") -> Any:
+    """A number, a text, an array, or what a table says.
+
+    **Arguments:** `name`: of the argument.
+
+    **Raises:** `StudyError` that says where.
+    """
     if isinstance(value, Mapping):
         if name in ("game", "learner"):
             return _constructed(value, where, name)

@@ -314,15 +314,18 @@ def set_game(game: Game, values: Mapping[str, Any]) -> Game:
 
 
 def set_players(
-    methods: Mapping[str, Sequence[Learner]], roles: Sequence[Sequence[str]], values: Mapping[str, Any]
+    methods: Mapping[str, Sequence[Learner]], game: Game, values: Mapping[str, Any], needed: bool = True
 ) -> dict[str, tuple[Learner, ...]]:
-    """Methods with those of the values that aren't the game's; of a value each method takes what it has a place for.
+    """Methods with those of the values that aren't the game's; each takes the values that it has a place for.
 
-    **Arguments:** `methods`: name -> one learner a player; `roles`: the names of each player in paths, as
-    `roles_in_paths` gives them; `values`: `{"leader.step": 0.1}`.
+    **Arguments:** `methods`: name -> one learner a player of the `game`; `values`: `{"leader.step": 0.1}`; `needed`:
+    whether some method must have a place for each.
 
-    **Raises:** as `replaced`, with the path in place of the argument; `PathError` if no method has a place.
+    **Raises:** as `replaced`, with the path in place of the argument.
     """
+    players = len(game.spaces)
+    roles = [[f"player {i}"] for i in range(players)]
+    roles = [[role, *names] for role, names in zip(_ROLES, roles, strict=True)] if players == 2 else roles
     made = {name: list(learners) for name, learners in methods.items()}
     for path in _by_depth(values):
         head = path.partition(".")[0]
@@ -339,15 +342,22 @@ def set_players(
                     learners[at] = replaced(learners[at], path, values[path])
             except PathError as error:
                 missing.append(error)
-        if missing and len(missing) == len(made):
+        if needed and missing and len(missing) == len(made):
             raise next((error for error in missing if "did you mean" in str(error)), missing[0])
     return {name: tuple(learners) for name, learners in made.items()}
 
 
-def roles_in_paths(players: int) -> list[list[str]]:
-    """What paths call each of so many players."""
-    names = [[f"player {i}"] for i in range(players)]
-    return [[role, *name] for role, name in zip(_ROLES, names, strict=True)] if players == 2 else names
+def set_sides(
+    leaders: Mapping[str, Learner], followers: Mapping[str, Learner], game: Game, values: Mapping[str, Any]
+) -> tuple[dict[str, Learner], dict[str, Learner]]:
+    """As `set_players`, of leaders each of whom meets every follower."""
+    sides: dict[str, tuple[Any, Any]] = {f"leader {name}": (one, None) for name, one in leaders.items()}
+    sides |= {f"follower {name}": (None, one) for name, one in followers.items()}
+    made = set_players(sides, game, values)
+    return (
+        {name: made[f"leader {name}"][0] for name in leaders},
+        {name: made[f"follower {name}"][1] for name in followers},
+    )
 
 
 def _by_depth(values: Mapping[str, Any]) -> list[str]:
