@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stackjax.cli import _how
-from stackjax.cli._common import nearest, plain
+from stackjax.cli._common import nearest, plain, refused, values_of
 
 if TYPE_CHECKING:
     from stackjax.catalogue import MarkovEntry
@@ -25,6 +25,7 @@ def compare_leaders(
     leaders: Sequence[str],
     switches: Sequence[str],
     *,
+    sets: Sequence[str] = (),
     replicates: int | None,
     rounds: int | None,
     seed: int,
@@ -46,8 +47,13 @@ def compare_leaders(
         )
     }
     from stackjax import experiments
+    from stackjax.experiments.settings import set_game
 
-    made = entry.make()
+    put = values_of(sets)
+    if own := [name for name in put if not name.startswith("game.")]:
+        raise click.BadParameter(f"expected game.ARGUMENT with --oracle, got {own[0]!r}", param_hint="'--set'")
+    with refused("--set"):
+        made = set_game(entry.make(), put)
     methods: dict[str, Leading] = {}
     many: dict[str, int] = {}
     pairs, skipped = _pairs(entry, made, chosen["oracle"], chosen["leader"])
@@ -65,6 +71,7 @@ def compare_leaders(
     words += [f"--{switch}" for switch in switches]
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += ["--replicates", str(number), "--seed", str(seed)]
+    words += [word for one in sets for word in ("--set", one)]
     driver = functools.partial(
         experiments.lead,
         made,

@@ -138,13 +138,11 @@ def made_game(part: Any, where: str, rounds: int, batches: bool = False) -> Game
     return _called(make, rest, where, (*takes, "noise", "sigma"))
 
 
-def game_entry(text: str, rounds: int = 10_000) -> catalogue.GameEntry:
+def game_entry(text: str) -> catalogue.GameEntry:
     """A game as it is compared: the catalogue's or another package's by its name, `module:Class`, or a class.
 
     `duopoly`, `mypackage.games:Auction(bidders=3)`, `Quadratic.random(seed=1, dims=[2, 3])`; of what is no `GameEntry`
     the methods are left to be said.
-
-    **Arguments:** `rounds`: for bandits that depend on the horizon.
 
     **Raises:** `StudyError`, a `ValueError`, with the nearest name.
     """
@@ -156,9 +154,9 @@ def game_entry(text: str, rounds: int = 10_000) -> catalogue.GameEntry:
         return entry
     if name in constructors("game"):
         table["class"] = table.pop("name")
-    elif ":" not in name and name not in [*catalogue.INSTANCES, *known]:
+    elif ":" not in name and name not in known:
         raise StudyError(nearest("game", name, known))
-    game = made_game(table, name, rounds)
+    game = made_game(table, name, 1)
     roles = [f"player {i}" for i in range(len(game.spaces))] if len(game.spaces) != 2 else ["leader", "follower"]
     about = (inspect.getdoc(type(game)) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
     about = "" if about.startswith(f"{type(game).__name__}(") else about  # a dataclass's own

@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 
@@ -20,6 +20,7 @@ from stackjax.experiments.over import Over
 from stackjax.experiments.progress import named
 from stackjax.protocols import Game, Learner
 
+_Game = TypeVar("_Game", bound=Game)
 #: Fields of modules that wrap another one: a path goes through them where they aren't named.
 _WRAPPED = ("game", "learner")
 #: Names of `sweep`'s own arguments that can be swept.
@@ -301,7 +302,7 @@ def arguments_of(root: Any) -> list[str]:
     return [name for name in dict.fromkeys([*parameters(type(root))[0], *inner]) if name not in _WRAPPED]
 
 
-def set_game(game: Game, values: Mapping[str, Any]) -> Game:
+def set_game(game: _Game, values: Mapping[str, Any]) -> _Game:
     """A game with those of the values that are its own: `{"game.demand": 80}`.
 
     **Raises:** as `replaced`, with the path in place of the argument.
