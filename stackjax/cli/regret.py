@@ -117,8 +117,8 @@ def command(
     """Both players' regrets in INSTANCE over the horizon: a table with slopes, a figure and a NetCDF file.
 
     Learners are tuned to each horizon (but for epsilon-greedy and epsilon-best-response, whose epsilon is 0.05); all
-    pairs meet equal noise. stackjax list shows instances and learners; module:Class is one of one's own. If no pair is asked for they are etc/etc,
-    etucb/etc and ucb/ucb.
+    pairs meet equal noise. stackjax list shows instances and learners; module:Class is one of one's own. If no pair is
+    asked for they are etc/etc, etucb/etc and ucb/ucb.
     """
     instance = plain(instance)
     entry = instance_entry(instance)

@@ -377,6 +377,21 @@ def _said_as(path: str) -> Iterator[None]:
         raise
 
 
+def values_in(root: Any, above: str) -> dict[str, Any]:
+    """Path -> value of every argument that a module was made from, those of the modules that it wraps among them.
+
+    **Arguments:** `above`: what the paths begin with, "game".
+    """
+    values = {}
+    for name in arguments_of(root):
+        holder = root
+        while (at := _holder(holder, name)) != name:
+            holder = getattr(holder, str(at))
+        if hasattr(holder, name):
+            values[f"{above}.{name}"] = getattr(holder, name)
+    return values
+
+
 def rebuilt(module: Any, argument: str, value: Any, name: str) -> Any:
     """A module made by its constructor from what it was made from, but for one argument.
 
