@@ -22,8 +22,8 @@ def command(kind: str | None, as_json: bool) -> None:
     kinds: dict[str, tuple[Callable[[], Any], Callable[[Any, Any], None]]] = {
         "games": (_games, _print_games),
         "methods": (_methods, _print_methods),
-        "learners": (_learners, _print_learners),
         "studies": (_studies, _print_studies),
+        "learners": (_learners, _print_learners),
     }
     chosen = kinds if kind is None else {kind: kinds[kind]}
     found = {name: collect() for name, (collect, _) in chosen.items()}

@@ -104,7 +104,8 @@ def _configuration(
     names = usual if methods is None else split(methods, ",")
     if rounds is None:
         if entry is None:
-            raise click.UsageError("--rounds: expected how many, or of a bandit the horizon, as the game says none")
+            why = "the horizon, as the game is a bandit" if ":" not in game else "how many, as the game doesn't say"
+            raise click.UsageError(f"--rounds: expected {why}")
         rounds = entry.rounds
     over = {name: _values(values) for name, values in named_values(swept, "over", "VALUES", "swept").items()}
     put = {name: _value(value) for name, value in named_values(sets).items()}
