@@ -67,7 +67,7 @@ class Command(click.Command):
         for parameter in self.get_params(ctx):
             if (record := parameter.get_help_record(ctx)) is not None:
                 groups.setdefault(getattr(parameter, "group", "Options"), []).append(record)
-        for title in sorted(groups, key=lambda title: title == "Options"):  # help itself comes last
+        for title in sorted(groups, key=lambda title: title != "Options"):
             with formatter.section(title):
                 formatter.write_dl(groups[title])
 
@@ -134,7 +134,8 @@ class MethodNames(Name):
     def known(self, ctx: click.Context) -> Iterable[str]:
         """Its methods."""
         try:
-            return game_entry(str(ctx.params.get("game"))).methods
+            game = ctx.params.get("game") or "".join(ctx.args[:1])  # the latter if the option has no value yet
+            return game_entry(game).methods
         except click.BadParameter:
             return ()
 

@@ -8,7 +8,7 @@ functions that make games, learners, starts or equilibria.
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -250,7 +250,19 @@ def _swept(root: Any, name: str, values: Mapping[str, Any]) -> Any:
 
 
 class PathError(ValueError):
-    """Nothing can be put where a path leads."""
+    """Nothing can be put where a path leads.
+
+    **Attributes:** `unknown`: of a name that isn't there what stands before it, itself, and what there is.
+    """
+
+    unknown: tuple[str, str, list[str]] | None = None
+
+
+def _no_such(above: str, head: str, names: Iterable[str]) -> PathError:
+    names = list(names)
+    error = PathError(nearest("name", head, names, above))
+    error.unknown = above, head, names
+    return error
 
 
 def replaced(root: Any, name: str, value: Any) -> Any:
@@ -269,7 +281,7 @@ def _replaced(root: Any, parts: Sequence[str], value: Any, name: str) -> Any:
     if isinstance(root, eqx.Module):
         at = _holder(root, head)
         if at is None:
-            raise PathError(nearest("name", head, arguments_of(root), above))
+            raise _no_such(above, head, arguments_of(root))
         rest = rest if at == head else parts
         return rebuilt(root, at, _replaced(getattr(root, at, None), rest, value, name), name)
     if isinstance(root, tuple | list):
@@ -279,7 +291,7 @@ def _replaced(root: Any, parts: Sequence[str], value: Any, name: str) -> Any:
         return type(root)(*entries) if hasattr(root, "_fields") else type(root)(entries)
     if isinstance(root, Mapping):
         if head not in root:
-            raise PathError(nearest("name", head, map(str, root), above))
+            raise _no_such(above, head, map(str, root))
         return {**root, head: _replaced(root[head], rest, value, name)}
     raise PathError(f"{name!r}: there is nothing below a {type(root).__name__}, {root!r}, so no {head!r}")
 
@@ -344,7 +356,12 @@ def set_players(
             except PathError as error:
                 missing.append(error)
         if needed and missing and len(missing) == len(made):
-            raise next((error for error in missing if "did you mean" in str(error)), missing[0])
+            unknown = [error.unknown for error in missing if error.unknown is not None]
+            if not unknown:
+                raise missing[0]
+            above, name, _ = max(unknown, key=lambda one: len(one[0]))  # some method has what stands before it
+            names = [known for place, _, each in unknown if place == above for known in each]
+            raise _no_such(above, name, dict.fromkeys(names))
     return {name: tuple(learners) for name, learners in made.items()}
 
 
