@@ -150,12 +150,13 @@ def perform(
 
 
 def _deliver(dataset: "xarray.Dataset", out: Path, how: How, heading: str | None, notes: Sequence[str]) -> None:
-    """The figure beside the result, and the table with the first notes."""
-    from stackjax import plots
-
+    """The figure beside the result, unless it is there, and the table with the first notes."""
     figure = out.with_suffix(".png")
     try:
-        save_figure(plots.plot_result(dataset), figure)
+        if not _is_of(figure, out):
+            from stackjax import plots  # here, as it takes long to import
+
+            save_figure(plots.plot_result(dataset), figure)
         message = f"figure {figure}"
     except (OSError, ValueError) as error:  # too many panels, say: the data are there
         message = f"no figure: {error}"
@@ -175,6 +176,11 @@ def _deliver(dataset: "xarray.Dataset", out: Path, how: How, heading: str | None
     for note in [*notes[:_NOTES], *[f"{len(notes) - _NOTES} more like it"] * (len(notes) > _NOTES)]:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
     console.print(f"data   {out}\n{message}", highlight=False, soft_wrap=True)
+
+
+def _is_of(figure: Path, out: Path) -> bool:
+    """Whether a figure was drawn after the data were written."""
+    return figure.exists() and figure.stat().st_mtime >= out.stat().st_mtime
 
 
 def _show(estimate: "Estimate", as_json: bool) -> None:
