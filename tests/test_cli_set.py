@@ -314,6 +314,10 @@ def test_other_packages_register_theirs(mine, monkeypatch):
             ("regret", "aligned", "--pair", "mine:Gredy/ucb"),
             "'--pair': mine:Gredy: mine:Gredy: in mine: unknown name 'Gre",
         ),
+        (
+            ("regret", "aligned", "--pair", "mine:Greedy/ucb", "--horizons", "9"),
+            "mine:Greedy: the argument 'epsilon' is",
+        ),
         (("run", "hicc"), "'FILE': there is no file hicc; unknown study 'hicc'; did you mean 'hi-c'?"),
     ],
 )

@@ -13,6 +13,7 @@ from stackjax.catalogue.games import GAMES as GAMES
 from stackjax.catalogue.games import GameEntry as GameEntry
 from stackjax.catalogue.games import Method as Method
 from stackjax.catalogue.learners import LEARNERS as LEARNERS
+from stackjax.catalogue.learners import is_tuned as is_tuned
 from stackjax.catalogue.markov import MARKOV_GAMES as MARKOV_GAMES
 from stackjax.catalogue.markov import MARKOV_LEADERS as MARKOV_LEADERS
 from stackjax.catalogue.markov import ORACLES as ORACLES

@@ -5,22 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stackjax.catalogue.learners import LEARNERS, is_tuned
 from stackjax.games import StackelbergBandit, bandit_instances
-from stackjax.learners import (
-    EXP3,
-    UCB,
-    ActiveArmElimination,
-    BestResponse,
-    EpsilonBestResponse,
-    EpsilonGreedy,
-    ExploreThenCommit,
-    ExploreThenCommitThrowOut,
-    ExploreThenUCB,
-    LipschitzUCB,
-    PerArm,
-    PhasedUCB,
-    ThompsonSampling,
-)
+from stackjax.learners import BestResponse, EpsilonBestResponse, EpsilonGreedy, PerArm
 from stackjax.protocols import Learner
 
 Tuned = Callable[[StackelbergBandit, int], Learner]
@@ -96,21 +83,8 @@ FAMILIES: Mapping[str, str] = {
     "zero-sum": "what one gets the other doesn't: u_2 = 1 - u_1",
 }
 
-_EITHER: Mapping[str, Any] = {
-    "active-arm-elimination": ActiveArmElimination,
-    "exp3": EXP3,
-    "explore-then-commit": ExploreThenCommit,
-    "explore-then-ucb": ExploreThenUCB,
-    "thompson-sampling": ThompsonSampling,
-    "ucb": UCB,
-}
-#: The learners with a `tuned`; the last three only lead.
-TUNED: Mapping[str, Any] = {
-    **_EITHER,
-    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
-    "lipschitz-ucb": LipschitzUCB,
-    "phased-ucb": PhasedUCB,
-}
+#: The learners with a `tuned`.
+TUNED: Mapping[str, Any] = {name: kind for name, kind in LEARNERS.items() if is_tuned(kind)}
 
 
 def tuned(learner: Any, role: str, game: StackelbergBandit, horizon: int) -> Learner:
@@ -128,7 +102,7 @@ LEADERS: Mapping[str, Tuned] = {
 }
 #: Followers likewise; best responses know their payoffs, and the one that errs, against the leader, the whole game.
 FOLLOWERS: Mapping[str, Tuned] = {
-    **{name: functools.partial(tuned, each, "follower") for name, each in _EITHER.items()},
+    **{name: functools.partial(tuned, each, "follower") for name, each in TUNED.items() if each.follows},
     "best-response": lambda game, horizon: BestResponse(),
     "epsilon-best-response": lambda game, horizon: EpsilonBestResponse(_EPSILON, ties="against"),
     "epsilon-greedy": lambda game, horizon: PerArm(EpsilonGreedy(_EPSILON)),

@@ -241,7 +241,7 @@ def _tuned(table: Mapping[str, Any], role: str, where: str) -> Callable[[Stackel
         make = _plugged(name, where, f"tuned {role}", [*known, *aliases])
 
     def made(game: StackelbergBandit, horizon: int) -> Learner:
-        if not given and hasattr(make, "tuned"):
+        if not given and catalogue.is_tuned(make):
             return catalogue.tuned(make, role, game, horizon)
         arguments = {"horizon": horizon} if "horizon" in parameters(make)[0] else {}
         learner = _checked(_called(make, arguments | given, where), "learner", where)
