@@ -299,12 +299,18 @@ def test_other_packages_register_theirs(mine, monkeypatch):
             ("compare", "mine:Tug"),
             "'--methods': no method given; the game has none of its own; expected one such as grad",
         ),
-        (("compare", "mine:Tug", "--methods", "mine:Tug/fixed(action=0)"), "mine:Tug: expected a learner's class"),
+        (
+            ("compare", "mine:Tug", "--methods", "mine:Tug/fixed(action=0)"),
+            "methods, mine:Tug: expected a learner's class",
+        ),
         (
             ("compare", "mine:Tug", "--methods", "fixed(action=0)/fixd(action=0)"),
             "unknown learner 'fixd'; did you mean",
         ),
-        (("compare", "mine:Tug", "--methods", "fixed(action=0)/fixed"), "the argument 'action' is missing"),
+        (
+            ("compare", "mine:Tug", "--methods", "fixed(action=0)/fixed"),
+            "methods, fixed: the argument 'action' is missing",
+        ),
         (
             ("compare", "duopoly", "--methods", "hi-c/fixed/fixed"),
             "expected one learner a player, such as 'gradient-asc",
@@ -312,12 +318,13 @@ def test_other_packages_register_theirs(mine, monkeypatch):
         (("regret", "mine:Tug"), "'INSTANCE': mine:Tug: expected a StackelbergBandit, got a Tug"),
         (
             ("regret", "aligned", "--pair", "mine:Gredy/ucb"),
-            "'--pair': mine:Gredy: mine:Gredy: in mine: unknown name 'Gre",
+            "'--pair': mine:Gredy: in mine: unknown name 'Gredy'",
         ),
         (
             ("regret", "aligned", "--pair", "mine:Greedy/ucb", "--horizons", "9"),
             "mine:Greedy: the argument 'epsilon' is",
         ),
+        (("metagame", "aligned", "--leaders", "mine:Greedy"), "'--leaders': mine:Greedy: the argument 'epsilon' is"),
         (("run", "hicc"), "'FILE': there is no file hicc; unknown study 'hicc'; did you mean 'hi-c'?"),
     ],
 )
@@ -352,7 +359,7 @@ BASE = 'rounds = 10\nmethods = ["simultaneous"]\n[game]\nname = "duopoly"\n[over
         (BASE + "game.demand = [90.0]\n[set]\ngame.slope = -1.0", "set: game.slope: expected values in (0, inf)"),
         (
             BASE.replace('"simultaneous"', '"SignSPSAA(step=1)/ucb"') + "a = [1]",
-            "methods.name: unknown learner 'SignSPSAA'",
+            "methods, SignSPSAA(step=1): unknown learner 'SignSPSAA'",
         ),
     ],
 )

@@ -56,19 +56,17 @@ def imported(name: str, kind: str) -> Any:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
-            raise ValueError(f"{name}: there is no module {error.name!r}, here or installed") from None
-        raise ValueError(f"{name}: {module_name} can't be imported: {error}") from error
+            raise ValueError(f"there is no module {error.name!r}, here or installed") from None
+        raise ValueError(f"{module_name} can't be imported: {error}") from error
     except Exception as error:  # whatever the user's module raises
-        raise ValueError(f"{name}: {module_name} can't be imported: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{module_name} can't be imported: {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise ValueError(f"{name}: in {module_name}: {nearest('name', part, _public(found))}")
+            raise ValueError(f"in {module_name}: {nearest('name', part, _public(found))}")
         found = getattr(found, part)
     wanted = _KINDS[kind]
     if not (issubclass(found, wanted[0]) if isinstance(found, type) else callable(found) or isinstance(found, wanted)):
-        raise ValueError(
-            f"{name}: expected a {kind}'s class, a function that returns one, or one itself; got {found!r}"
-        )
+        raise ValueError(f"expected a {kind}'s class, a function that returns one, or one itself; got {found!r}")
     return found
 
 

@@ -17,6 +17,9 @@ _COMMANDS = (listing, show, compare, regret, metagame, run, sweep, certify, plot
 def main() -> None:
     """Learning in leader-follower (Stackelberg) games.
 
+    Games and learners of your own are module:Class wherever a name is expected; the current folder is looked into. For
+    completion of names: eval "$(_STACKJAX_COMPLETE=bash_source stackjax)", or zsh_source, fish_source.
+
     Compiled programs are kept in a folder of the user's cache (~/.cache/stackjax; it may be removed at any time) and
     are not compiled again by the next command. STACKJAX_CACHE names another folder, or "off" for none.
     """

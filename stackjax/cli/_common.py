@@ -65,7 +65,7 @@ class Command(click.Command):
         """Write the options, a section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
                 groups.setdefault(getattr(parameter, "group", "Options"), []).append(record)
         for title in sorted(groups, key=lambda title: title != "Options"):
             with formatter.section(title):
@@ -209,7 +209,7 @@ def instance_entry(name: str, *others: str) -> "InstanceEntry":
     from stackjax.games import StackelbergBandit
 
     def make(horizon: int, **rewards: Any) -> StackelbergBandit:
-        game = made_game(called_table(name, name), name, horizon)
+        game = made_game(called_table(name, name), "game", horizon)
         if not isinstance(game, StackelbergBandit):
             raise ValueError(f"{name}: expected a StackelbergBandit, got a {type(game).__name__}")
         return set_game(game, {f"game.{key}": value for key, value in rewards.items()})

@@ -155,5 +155,7 @@ def _learners(entry: "GameEntry", game: "Game", methods: str | None, rounds: int
         if name not in entry.methods and "/" not in name:
             raise click.BadParameter(nearest("method", name, entry.methods), param_hint="'--methods'")
         with refused("--methods"):
-            learners[name] = entry.methods[name]() if name in entry.methods else made_players(name, name, game, rounds)
+            learners[name] = (
+                entry.methods[name]() if name in entry.methods else made_players(name, "methods", game, rounds)
+            )
     return learners

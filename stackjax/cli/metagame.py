@@ -141,10 +141,10 @@ def command(
     resample = ("instances" if number > 1 else "replicates") if resample is None else resample
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = {
-            role: {called: tuned_by_name(name, role[:-1], name)(game, horizon) for called, name in chosen.items()}
-            for role, chosen in names.items()
-        }
+        made: dict[str, dict[str, Any]] = {}
+        for role, chosen in names.items():
+            with refused(f"--{role}"):
+                made[role] = {c: tuned_by_name(name, role[:-1], name)(game, horizon) for c, name in chosen.items()}
     with refused("--set"):
         leading, following = set_sides(made["leaders"], made["followers"], game, put)
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))

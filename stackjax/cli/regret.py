@@ -205,13 +205,14 @@ def _make(
         for T, game in games.items():
             with refused("--set"):
                 games[T] = game = set_game(game, put)
-            chosen = {
-                called: tuple(
-                    tuned_by_name(name, role, name)(game, T)
-                    for role, name in zip(("leader", "follower"), names, strict=True)
-                )
-                for called, names in pairs.items()
-            }
+            with refused("--pair"):
+                chosen = {
+                    called: tuple(
+                        tuned_by_name(name, role, name)(game, T)
+                        for role, name in zip(("leader", "follower"), names, strict=True)
+                    )
+                    for called, names in pairs.items()
+                }
             with refused("--set"):
                 for called, players in set_players(chosen, game, put).items():
                     made[called][T] = players

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from stackjax import catalogue, games, learners, schedules
 from stackjax.checks import nearest
+from stackjax.experiments.run import roles_of
 from stackjax.experiments.settings import parameters, set_game, set_players
 from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.protocols import Game, Learner, Signal
@@ -157,7 +158,7 @@ def game_entry(text: str) -> catalogue.GameEntry:
     elif ":" not in name and name not in known:
         raise StudyError(nearest("game", name, known))
     game = made_game(table, name, 1)
-    roles = [f"player {i}" for i in range(len(game.spaces))] if len(game.spaces) != 2 else ["leader", "follower"]
+    roles = roles_of(game)
     about = (inspect.getdoc(type(game)) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
     about = "" if about.startswith(f"{type(game).__name__}(") else about  # a dataclass's own
     return catalogue.GameEntry(
@@ -179,7 +180,7 @@ def entry_called(name: Any) -> catalogue.GameEntry | None:
     try:
         found = isinstance(name, str) and (catalogue.GAMES.get(name) or catalogue.plugged(name, "game"))
     except ValueError as error:
-        raise StudyError(str(error)) from error
+        raise StudyError(f"{name}: {error}") from error
     return found if isinstance(found, catalogue.GameEntry) else None
 
 
@@ -210,10 +211,10 @@ def _named_players(text: str, where: str, game: Game, rounds: int) -> tuple[Lear
     if len(parts) != players:
         example = "/".join(["ucb" if isinstance(game, StackelbergBandit) else "gradient-ascent(step=0.1)"] * players)
         raise StudyError(f"{where}: expected one learner a player, such as {example!r}, got {text!r}")
-    pairs = list(zip(parts, ("leader", *["follower"] * (players - 1)), strict=True))
     if isinstance(game, StackelbergBandit):
-        return tuple(tuned_by_name(part, role, where)(game, rounds) for part, role in pairs)
-    return tuple(made_learner(called_table(part, where), where, role, game, rounds) for part, role in pairs)
+        roles = ("leader", *["follower"] * (players - 1))
+        return tuple(tuned_by_name(part, role, where)(game, rounds) for part, role in zip(parts, roles, strict=True))
+    return tuple(_one_learner(called_table(part, where), f"{where}, {part}") for part in parts)
 
 
 def tuned_by_name(text: str, role: str, where: str) -> Callable[[StackelbergBandit, int], Learner]:
@@ -274,7 +275,7 @@ def _constructed(table: Mapping[str, Any], where: str, kind: str) -> Any:
     """What a table with `class` says; of learners also one with `name`."""
     rest = {key: value for key, value in table.items() if key not in ("class", "name")}
     if kind == "learner" and "name" in table and "class" not in table:
-        return _checked(_called(_learner_called(table["name"], f"{where}.name"), rest, where), kind, where)
+        return _one_learner(table, where, ".name")
     if "class" not in table or "name" in table:
         raise StudyError(f"{where}: expected a table with either a class or a name, got the keys {list(table)}")
     name, known = table["class"], constructors(kind)
@@ -283,6 +284,13 @@ def _constructed(table: Mapping[str, Any], where: str, kind: str) -> Any:
     else:
         make = (isinstance(name, str) and known.get(name)) or _plugged(name, f"{where}.class", kind, known)
     return _checked(_called(make, rest, where), kind, where)
+
+
+def _one_learner(table: Mapping[str, Any], where: str, key: str = "") -> Learner:
+    """The learner of a table with a name, which stands in `key`."""
+    make = _learner_called(table["name"], f"{where}{key}")
+    made = _called(make, {name: value for name, value in table.items() if name != "name"}, where)
+    return _checked(made, "learner", where)
 
 
 def _learner_called(name: Any, where: str) -> Callable[..., Any]:
