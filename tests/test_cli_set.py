@@ -357,6 +357,7 @@ BASE = 'rounds = 10\nmethods = ["simultaneous"]\n[game]\nname = "duopoly"\n[over
             "set: unknown name 'game.slop'; did you mean 'game.slope'?",
         ),
         (BASE + "game.demand = [90.0]\n[set]\ngame.slope = -1.0", "set: game.slope: expected values in (0, inf)"),
+        (BASE + "game.slope = [1.0]\n[set]\ngame.slope = 2.0", "set: 'game.slope' is swept, too; expected one of both"),
         (
             BASE.replace('"simultaneous"', '"SignSPSAA(step=1)/ucb"') + "a = [1]",
             "methods, SignSPSAA(step=1): unknown learner 'SignSPSAA'",
@@ -423,7 +424,7 @@ def test_certificates_as_json():
     result = run("certify", "duopoly", "--set", "game.demand=80", "--at", "36,21", "--json")
     said = json.loads(result.stdout)
     assert [point["kind"] for point in said["points"]] == ["Stackelberg"]
-    assert json.loads(said["configuration"]) == {"game": "duopoly", "set": {"game.demand": 80}}
+    assert said["configuration"] == {"game": "duopoly", "set": {"game.demand": 80}}
 
 
 def test_tables_of_other_results_as_json(tmp_path):

@@ -173,6 +173,7 @@ def _document(certificates: "Iterable[Certificate]", asked: dict[str, Any], seed
 
     about = provenance(asked, seed=seed, command=None, device=jnp.zeros(()).device)
     points = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
+    about["configuration"] = json.loads(about["configuration"])
     return json.dumps(plain(about | {"points": points}), indent=1)
 
 

@@ -205,6 +205,8 @@ def parsed(text: str) -> Study:
     over = _over(configuration)
     _check_references(configuration, over, kind)
     put = _set(configuration)
+    if both := [name for name in put if name in over.names]:
+        raise StudyError(f"set: {both[0]!r} is swept, too; expected one of both")
     game, entry = _game(configuration["game"], rounds, put)
     methods, first, learners = _methods(configuration["methods"], entry, game, rounds, over, put)
     options: dict[str, Any] = dict(plain)
