@@ -169,6 +169,19 @@ def test_regret_and_metagame_take_them_too(monkeypatch, tmp_path, mine):
     assert float(asked["game"].sigma) == 2.0 and list(asked["leaders"]) == ["ucb", "mine:Greedy(epsilon=0.1)"]
 
 
+def test_leaders_of_markov_games_take_them_too(monkeypatch, mine):
+    asked = {}
+    monkeypatch.setattr(experiments, "lead", lambda game, methods, **options: asked.update(methods, game=game) or 1 / 0)
+    leaders = ("--leader", "mine:Climber(step=0.5)", "--leader", "policy-gradient-exact")
+    run("compare", "corridor", "--oracle", "contextual-exact", *leaders, "--set", "game.horizon=6")
+    assert asked["game"].horizon == 6
+    method = asked["mine:Climber(step=0.5)/contextual-exact"]
+    assert type(method.leader).__name__ == "Climber" and float(method.leader.step(0)) == 0.5
+    text = 'kind = "leading"\nmethods = ["mine:Climber(step=0.5)/contextual-exact"]\n[game]\nname = "corridor"'
+    (method,) = parsed(text).methods.values()
+    assert type(method.leader).__name__ == "Climber"
+
+
 # Games and learners of one's own.
 
 
@@ -325,6 +338,14 @@ def test_other_packages_register_theirs(mine, monkeypatch):
             "mine:Greedy: the argument 'epsilon' is",
         ),
         (("metagame", "aligned", "--leaders", "mine:Greedy"), "'--leaders': mine:Greedy: the argument 'epsilon' is"),
+        (
+            ("compare", "corridor", "--oracle", "contextual", "--leader", "mine:Clmber(step=1)"),
+            "mine:Clmber(step=1): in mine",
+        ),
+        (
+            ("compare", "corridor", "--oracle", "contextual", "--set", "leader.step=1"),
+            "expected game.ARGUMENT with --oracle",
+        ),
         (("run", "hicc"), "'FILE': there is no file hicc; unknown study 'hicc'; did you mean 'hi-c'?"),
     ],
 )

@@ -165,15 +165,16 @@ MARKOV_LEADERS: Mapping[str, LeaderEntry] = {
 }
 
 
-def leading(entry: MarkovEntry, game: MarkovGame, leader: str, oracle: str, *switches: str) -> "Leading":
+def leading(entry: MarkovEntry, game: MarkovGame, leader: str | LeaderEntry, oracle: str, *switches: str) -> "Leading":
     """A leader and its oracle, by their names.
 
-    **Arguments:** `switches`: of "hidden" (queries that are no part of the leader's gradient), "rewarded" (queries that
-    pay it) and "recognisable" (queries that it can tell from play).
+    **Arguments:** `leader`: its name, or an entry of one's own; `switches`: of "hidden" (queries that are no part of
+    the leader's gradient), "rewarded" (queries that pay it) and "recognisable" (queries that it can tell from play).
     """
     from stackjax.experiments import Leading  # here, as it takes long to import
 
-    leads, follows = MARKOV_LEADERS[leader], ORACLES[oracle]
+    leads = leader if isinstance(leader, LeaderEntry) else MARKOV_LEADERS[leader]
+    follows = ORACLES[oracle]
     follower = follows.make if follows.trained else follows.make(game)
     options: dict[str, Any] = {}
     if "hidden" in switches:

@@ -76,7 +76,7 @@ def _switches(command: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME",
     cls=Option,
     group=_MARKOV,
-    help="With --oracle, a leader; each meets every oracle that it goes with.",
+    help="With --oracle, a leader, or a learner with its arguments; each meets every oracle that it goes with.",
 )
 @_switches
 @_how.options("results/GAME", "comparison")

@@ -217,6 +217,19 @@ def _named_players(text: str, where: str, game: Game, rounds: int) -> tuple[Lear
     return tuple(_one_learner(called_table(part, where), f"{where}, {part}") for part in parts)
 
 
+def leader_entry(text: str, where: str) -> catalogue.LeaderEntry:
+    """A leader of a Markov game: the catalogue's, or any learner, `module:Class(step=0.1)`, for 1000 rounds.
+
+    **Raises:** `StudyError` that says where.
+    """
+    if text in catalogue.MARKOV_LEADERS:
+        return catalogue.MARKOV_LEADERS[text]
+    if not set(text) & set(":("):
+        raise StudyError(f"{where}: {nearest('leader', text, catalogue.MARKOV_LEADERS)}")
+    learner = _one_learner(called_table(text, where), where)
+    return catalogue.LeaderEntry(lambda: learner, "a learner of one's own", 1000)
+
+
 def tuned_by_name(text: str, role: str, where: str) -> Callable[[StackelbergBandit, int], Learner]:
     """A function of a bandit and a horizon that makes a leader or a follower.
 

@@ -21,6 +21,7 @@ from stackjax.experiments.constructed import (
     StudyError,
     check_keys,
     entry_called,
+    leader_entry,
     made_game,
     made_learner,
     made_players,
@@ -301,19 +302,19 @@ def _leading(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple
     for name, one in _by_name(configuration["methods"], "methods").items():
         where = f"methods.{name}" if one != name else "methods"
         if isinstance(one, str):
-            leader, slash, oracle = one.partition("/")
+            leader, slash, oracle = one.rpartition("/")
             if not slash:
                 raise StudyError(f"{where}: expected LEADER/ORACLE, such as 'policy-gradient/q-learning', got {one!r}")
             one = {"leader": leader, "oracle": oracle}
         one = dict(_of_type(one, dict, where, "a text, or a table with leader and oracle"))
         switches = ("hidden", "rewarded", "recognisable")
         check_keys(one, ("leader", "oracle", *switches), where, required=("leader", "oracle"))
-        for key, known in (("leader", catalogue.MARKOV_LEADERS), ("oracle", catalogue.ORACLES)):
-            if one[key] not in known:
-                raise StudyError(f"{where}.{key}: {nearest(key, str(one[key]), known)}")
+        leads = leader_entry(str(one["leader"]), f"{where}.leader")
+        if one["oracle"] not in catalogue.ORACLES:
+            raise StudyError(f"{where}.oracle: {nearest('oracle', str(one['oracle']), catalogue.ORACLES)}")
         asked = [key for key in switches if _of_type(one.get(key, False), bool, f"{where}.{key}", "true or false")]
-        methods[name] = catalogue.leading(entry, game, one["leader"], one["oracle"], *asked)
-        rounds[name] = catalogue.MARKOV_LEADERS[one["leader"]].rounds
+        methods[name] = catalogue.leading(entry, game, leads, one["oracle"], *asked)
+        rounds[name] = leads.rounds
     own = {"title": entry.title, "states": entry.states, "actions": entry.actions, "rounds": rounds}
     return game, methods, own | {"replicates": entry.replicates} | options
 
