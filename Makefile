@@ -5,13 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Another one: with the CUDA plugin in it JAX would look for GPUs in every other target, too.
 H200 := .venv-h200
-ENVIRONMENTS := $(VENV) $(H200)
+# And one that needs nothing of the others: pages and docstrings are read, not run.
+DOCS := .venv-docs
+ENVIRONMENTS := $(VENV) $(H200) $(DOCS)
 PIP := bin/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-slow lint format bench h200 test-h200 clean
+.PHONY: help demo test test-slow lint format bench docs test-docs h200 test-h200 clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
@@ -42,6 +44,12 @@ format: $(VENV)/.dev  ## Format the code and apply the safe fixes
 bench: $(VENV)/.bench $(VENV)/.package  ## Measure speed against the peers
 	$(BIN)/python -m benchmarks.speed
 
+docs: $(DOCS)/.docs  ## Build the documentation into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+test-docs: docs  ## Check the built documentation: links, the search index, nothing from elsewhere
+	$(DOCS)/bin/python tests/built_site.py build/site
+
 h200: $(H200)/.h200 $(H200)/.package  ## Compile for an NVIDIA H200, which needs none, and report
 	$(H200)/bin/python -m benchmarks.h200
 
@@ -70,6 +78,10 @@ $(ENVIRONMENTS:=/.dev): %/.dev: requirements/dev.txt %/.run
 	@touch $@
 
 $(VENV)/.bench: requirements/bench.txt $(VENV)/.dev
+	$(@D)/$(PIP) install -r $<
+	@touch $@
+
+$(DOCS)/.docs: requirements/docs.txt $(DOCS)/.python
 	$(@D)/$(PIP) install -r $<
 	@touch $@
 

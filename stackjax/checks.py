@@ -49,7 +49,14 @@ def as_number(value: Any) -> Any:
 
 
 def number(
-    value: Any, name: str, low: float, *, open_low: bool = True, high: float = float("inf"), whole: bool = False
+    value: Any,
+    name: str,
+    low: float,
+    *,
+    open_low: bool = True,
+    high: float = float("inf"),
+    open_high: bool = True,
+    whole: bool = False,
 ) -> None:
     """Every entry of a concrete value lies in the interval (and is whole)."""
     if not eqx.is_array_like(value) or jnp.result_type(value) == jnp.bool_:
@@ -59,10 +66,10 @@ def number(
     if not concrete(value):
         return
     x = np.asarray(value)  # NumPy: inside jit, JAX would make a traced value of a constant
-    inside = ((x > low) if open_low else (x >= low)) & (x < high)
+    inside = ((x > low) if open_low else (x >= low)) & ((x < high) if open_high else (x <= high))
     if not np.all(inside):
-        left = "(" if open_low else "["
-        raise ValueError(f"{name}: expected values in {left}{low:g}, {high:g}), got {value}")
+        left, right = "(" if open_low else "[", ")" if open_high else "]"
+        raise ValueError(f"{name}: expected values in {left}{low:g}, {high:g}{right}, got {value}")
 
 
 def whole(name: str, value: Any, low: int = 1) -> int:

@@ -6,7 +6,8 @@ one replicate and in pure functions; the loop owns the batch axis, the random ke
 """
 
 import enum
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import equinox as eqx
@@ -72,13 +73,25 @@ class Dynamics(NamedTuple):
     clocked: tuple[bool, ...]
 
 
+def one_leader(players: int) -> tuple[tuple[int, ...], ...]:
+    """One leader, and all the others together in the level below."""
+    return ((0,), tuple(range(1, players))) if players > 1 else ((0,),)
+
+
 class Game(eqx.Module):
     """Payoffs, to be maximised, of players who move in levels.
 
-    Give `spaces` (one a player, in order of play) and `levels` (who moves together: `((0,), (1,))` is a leader and a
-    follower, `((0,), (1, 2))` a leader with two followers who move together, `((0,), (1,), (2,))` a chain), as class
-    attributes, fields or properties, and `payoffs`. A game that samples its payoffs also gives `draw` and `realise`.
+    Give `spaces`, one a player, in order of play, as a class attribute, a field or a property, and `payoffs`; likewise
+    `levels`, who moves together, where it isn't one leader and all others in the level below: `((0,), (1,))` is a
+    leader and a follower, `((0,), (1, 2))` a leader with two followers who move together, `((0,), (1,), (2,))` a chain.
+    A game that samples its payoffs also gives `draw` and `realise`.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        said = [kind for kind in cls.__mro__ if "levels" in {*vars(kind), *inspect.get_annotations(kind)}]
+        if said in ([], [Game]):
+            cls.levels = property(lambda game: one_leader(len(game.spaces)))  # type: ignore[assignment]
 
     if TYPE_CHECKING:  # type checkers take an abstract variable for a field, which a property can't stand for
 
@@ -339,6 +352,13 @@ class Learner(eqx.Module):
         message of a condition that doesn't hold in every replicate.
         """
         return {}
+
+    def advice(self, player: int, game: Game, learners: Sequence["Learner"]) -> list[str]:
+        """What speaks against playing as `player` beside these learners, although it can be done.
+
+        `play` warns of it (`UserWarning`). Whatever isn't concrete can't be judged.
+        """
+        return []
 
     def init(self, view: View, key: PRNGKeyArray) -> State:
         """The state before the first round: finite, as numbers that aren't end a replicate."""

@@ -225,6 +225,8 @@ class Box(Space):
     shape: Shape = eqx.field(static=True, default=())
 
     def __check_init__(self) -> None:
+        if isinstance(self.low, tuple | list):
+            raise TypeError(f"low: expected a number or an array, got {self.low!r}; the order is Box(low, high, shape)")
         _check_shape(self.shape)
         if not all(eqx.is_array_like(bound) for bound in (self.low, self.high)):
             if any(isinstance(bound, str) for bound in (self.low, self.high)):  # JAX may put other things in a pytree

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from stackjax._core import loop
-from stackjax.protocols import Calls
+from stackjax.protocols import Calls, Game
 
 if TYPE_CHECKING:
     import xarray
@@ -105,7 +105,8 @@ class Trace(eqx.Module):
     - `rounds [K]`: completed rounds at each record point.
     - `initial`: strategies before the first round, one entry a player, each a pytree `[replicates, ...]`.
     - `strategies`, `actions`: reported strategies and last played actions, one entry a player, `[replicates, K, ...]`.
-    - `payoffs [replicates, K, players]`: means over the rounds since the last record point (a payoff that isn't
+    - `payoffs [replicates, K, players]`: means over the rounds since the last record point, with `Record.final` over
+      all of them; `payoffs_of_strategies` are those of the strategies (a payoff that isn't
       finite shows, and ends a replicate only with the state of a learner that uses it); NaN once a replicate
       failed. In float32 at least, whatever the type of the run.
     - `metrics`: what `Record(metrics=...)` returned, `[replicates, K, ...]`.
@@ -159,6 +160,22 @@ class Trace(eqx.Module):
         xp, kind = (jnp, jnp.int32) if isinstance(self.block_visits, jax.core.Tracer) else (np, np.int64)
         total = xp.cumsum(xp.asarray(self.block_visits).astype(kind), axis=axis)
         return total if self.visits_before is None else total + xp.expand_dims(xp.asarray(self.visits_before), axis)
+
+    def payoffs_of_strategies(self, game: Game, *, in_axes: Any = None) -> Array:
+        """The exact payoffs of the strategies at the record points, `[replicates, K, players]`.
+
+        `payoffs` are means over rounds, of what was played; these are what the players would be paid now.
+
+        **Arguments:** `game`, as it was played; `in_axes`: as its entry in `play`'s.
+        """
+
+        def of_one(game: Game, *strategies: Any) -> Array:
+            return jnp.stack([jnp.asarray(paid) for paid in game.payoffs(*strategies)])
+
+        each = jax.vmap(of_one, (None, *(0 for _ in self.strategies)))
+        if self.batched:
+            each = jax.vmap(each, (in_axes, *(0 for _ in self.strategies)))
+        return each(game, *self.strategies)
 
     def raise_if_failed(self) -> "Trace":
         """The trace itself; a `FailedReplicatesError` if any replicate failed."""

@@ -54,3 +54,45 @@ def pytest_collection_modifyitems(items):
         shared = fixtures and any(found[-1].scope == "module" for found in fixtures.name2fixturedefs.values())
         if shared and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
+@pytest.fixture
+def page_folder(monkeypatch, tmp_path):
+    """Where the Python of a page runs: no windows, and files in a temporary folder."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """A function that starts a `stackjax` command, up to where it would compute; an `AssertionError` if it can't."""
+    from click.testing import CliRunner
+
+    from stackjax import cli, equilibria
+
+    class Reached(Exception):
+        pass
+
+    def reached(*arguments, **options):
+        raise Reached
+
+    for name in ("compare", "sweep", "regret", "metagame", "lead"):
+        monkeypatch.setattr(sys.modules[f"stackjax.experiments.{name}"], "run", reached)
+    for owner, name in (
+        (equilibria, "find"),
+        (equilibria, "certify"),
+        (experiments, "load"),
+        (experiments.Study, "play"),
+    ):
+        monkeypatch.setattr(owner, name, reached)
+    monkeypatch.chdir(pathlib.Path(__file__).parents[1])
+
+    def started(arguments):
+        result = CliRunner().invoke(cli.main, arguments)
+        done = isinstance(result.exception, Reached) or result.exit_code == 0
+        assert done, f"stackjax {' '.join(arguments)}: {result.output or result.exception!r}"
+
+    return started

@@ -21,9 +21,10 @@ from benchmarks.papers.bandit_runs import (
     tuned,
     waits_for_elimination,
 )
+from stackjax import catalogue
 from stackjax.equilibria import self_tolerant_benchmarks, tolerant_benchmarks
 from stackjax.equilibria.benchmarks import stackelberg_benchmarks
-from stackjax.games import bandit_instances
+from stackjax.games import StackelbergBandit, bandit_instances
 from stackjax.learners import (
     EXP3,
     UCB,
@@ -104,3 +105,29 @@ def test_aligned_players_pay_the_square_root_of_the_horizon():
     """The worst of five gaps; a leader at the wrong arm would have 16."""
     pair = lambda T: (LipschitzUCB(1.0, T, 1.0, B, 1.0), elimination(T))  # noqa: E731  (used once, in the next line)
     assert measured(shared_payoffs(), pair, (10_000,), stackelberg_benchmarks, 100).k12[0] < 1.3
+
+
+@pytest.mark.optimized
+def test_a_radius_for_too_small_an_alignment_constant_is_linear_for_ever():
+    """u_2 = .4 + u_1 / 8 is aligned with the constant 8: with it the share of rounds lost falls, with 1 it doesn't.
+
+    Regret over T at T = 1e6. A replicate with L = 1 plays the wrong arm all the time.
+    """
+    u1 = np.array([[0.9, 0.1], [0.6, 0.6]])
+    game = StackelbergBandit(u1, 0.4 + u1 / 8, "bernoulli")
+    T = 1_000_000
+
+    def lost(leader):
+        found = measured(always(game), lambda T: (leader, elimination(T)), (T,), stackelberg_benchmarks, 8)
+        return found.regret[0, 0, 0] / T
+
+    right = catalogue.LEADERS["lipschitz-ucb"](game, T)
+    assert right.lipschitz == pytest.approx(8.0, rel=1e-5)
+    assert lost(right) < 0.06
+    assert lost(LipschitzUCB.tuned(T, 2, 2, "leader", noise="bernoulli", lipschitz=1.0)) > 0.25
+
+
+def test_without_alignment_the_catalogue_makes_no_aligned_learner():
+    game = StackelbergBandit([[0.9, 0.1], [0.6, 0.6]], [[0.5, 0.5], [0.4, 0.6]], "bernoulli")
+    with pytest.raises(ValueError, match=r"^lipschitz-ucb: expected aligned utilities"):
+        catalogue.LEADERS["lipschitz-ucb"](game, 100)

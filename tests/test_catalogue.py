@@ -61,7 +61,7 @@ def test_the_duopoly_has_the_papers_schedules():
     leader, follower = entry.methods["hi-c"]()
     np.testing.assert_allclose([leader.step(5), leader.perturbation(63), follower.step(9)], [0.1, 5.0, 0.25])
     # Eq. 28 at n = 63: 2 (ln 5 - ln 100 - ln 64) / ln(1/2) = 20.6...
-    assert int(leader.commitment(63)) == 21
+    assert int(leader.commitment(63, leader.perturbation)) == 21
     assert entry.methods["hi-c-no-baseline"]()[0].baseline is None
     assert entry.methods["hi-c-pairs"]()[0].measurements == 2
 

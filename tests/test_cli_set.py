@@ -270,7 +270,7 @@ def test_other_packages_register_theirs(mine, monkeypatch):
         ),
         (("compare", "duopoly", "--set", "leader.baselin=1"), "'leader.baselin'; did you mean 'leader.baseline'?"),
         (
-            ("compare", "duopoly", "--set", "leader.step=-1"),
+            ("compare", "duopoly", "--methods", "simultaneous", "--set", "leader.step=-1"),
             "step: expected a positive step (in the method 'simultaneous')",
         ),
         (("compare", "duopoly", "--set", "boss.step=1"), "'--set': unknown name 'boss.step'; "),

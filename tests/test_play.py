@@ -210,7 +210,7 @@ def quadratics(n, dims=(1, 2)):
 
 def run_quadratic(game, step, ids, in_axes=None, start=None):
     return play(
-        game, HierarchicalAscent(step, noise_variance=0.1), GradientAscent(PowerLaw(0.3, 0.5), noise_variance=0.1),
+        game, HierarchicalAscent(step, noise_variance=0.1), GradientAscent(0.2, noise_variance=0.1),
         key=KEY, rounds=6, replicates=ids, in_axes=in_axes, start=start, record=Record.every(3),
     )  # fmt: skip
 

@@ -178,7 +178,7 @@ def test_games_check_their_numbers(make, name):
         (lambda: HiC(0.1, 1.0, 2, baseline=1.0), "^baseline: "),
         (lambda: HiC(0.1, 1.0, 2, baseline=-0.1), "^baseline: "),
         (lambda: HiC(0.1, 1.0, 2, measurements=3), "^measurements: "),
-        (lambda: HiC(0.1, 1.0, commitment_times(1.0, 1.0, 1.0, 1.0)), "^rate: "),
+        (lambda: HiC(0.1, 1.0, commitment_times(1.0, 1.5, 1.0, 1.0)), "^rate: "),
         (lambda: Every(0, LEARNERS[0]), "^k: "),
         (lambda: Every(-2, LEARNERS[0]), "^k: "),
         (lambda: Every(2.5, LEARNERS[0]), "^k: "),

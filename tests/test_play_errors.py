@@ -123,9 +123,9 @@ def test_nothing_is_broadcast_by_luck():
         ("all", "^in_axes: "),
         ({"game": 0}, "^in_axes: expected a prefix"),
         ((None, (0, None), None), "^in_axes: expected a prefix"),
-        ((None, 1, None), r"^in_axes: learner 0\.step\.value .*3 replicates on axis 1.*\(3,\)"),
-        ((None, None, 0), r"^in_axes: learner 1\.step\.scale .*3 replicates on axis 0.*\(2,\)"),
-        ((0, None, None), r"^in_axes: game\.costs\[1\] .*3 replicates on axis 0.*\(4,\)"),
+        ((None, 1, None), r"^in_axes: learner 0\.step\.value.* the 3 replicates on axis 1, got \(3,\)"),
+        ((None, None, 0), r"^in_axes: learner 1\.step\.scale.* the 3 replicates on axis 0, got \(2,\)"),
+        ((0, None, None), r"^in_axes: game\.costs\[1\].* the 3 replicates on axis 0, got \(4,\)"),
     ],
     ids=str,
 )

@@ -2,12 +2,17 @@
 
 import warnings
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from stackjax.schedules import Constant, PowerLaw, check_spsa, commitment_times
+from stackjax import Record, games, play
+from stackjax._core.entry import check_players
+from stackjax.learners import BestResponse, GradientAscent, HiC, HierarchicalAscent
+from stackjax.schedules import Constant, PowerLaw, check_spsa, check_timescales, commitment_times
 
 COUNTERS = [0, 1, 2, 10, 1000]
 
@@ -98,15 +103,63 @@ def test_commitment_times_are_integers_and_sweep():
     assert got.tolist() == [eq_28(1.0, float(r), 10.0, 1.0, 4) for r in rates]
 
 
-def test_a_follower_has_answered_when_the_commitment_ends():
-    """What Eq. 28 is for: after k_n rounds the distance B (1 - rate)^k is at most delta_n / (n + 1)^p."""
-    rate, bound, exponent, delta = 0.3, 50.0, 1.0, PowerLaw(2.0, 1 / 6)
-    times = commitment_times(delta, rate, bound, exponent)
+@pytest.mark.parametrize("sharp", [False, True])
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_a_follower_has_answered_when_the_commitment_ends(rate, sharp):
+    """What Eq. 28 is for: after the k_n - 1 updates that the leader's last round shows, the distance B (1 - rate)^(k_n
+    - 1) is at most delta_n / (n + 1)^p."""
+    bound, exponent, delta = 50.0, 1.0, PowerLaw(2.0, 1 / 6)
+    times = commitment_times(delta, rate, bound, exponent, sharp=sharp)
     for n in COUNTERS:
-        assert bound * (1 - rate) ** int(times(n)) <= float(delta(n)) / (n + 1) ** exponent
+        k, most = int(times(n)), float(delta(n)) / (n + 1) ** exponent
+        assert bound * (1 - rate) ** (k - 1) <= most
+        if sharp:  # and not a round earlier
+            assert k == 2 or bound * (1 - rate) ** (k - 2) > most
+        if rate == 1.0:
+            assert k == 2
 
 
-@pytest.mark.parametrize("rate", [0.0, 1.0, 1.5, -0.2, np.nan, jnp.array([0.5, 1.0])], ids=str)
+def test_sharp_times_are_about_half_as_long():
+    printed, sharp = (commitment_times(1.0, 0.1, 10.0, 1.0, sharp=sharp) for sharp in (False, True))
+    for n in (10, 1000, 100_000):
+        assert abs(int(sharp(n)) - 1 - int(printed(n)) / 2) <= 1
+
+
+def test_commitments_go_by_the_learner_s_perturbation(x64):
+    """Whether they were made with it, with an equal one or with none; a sweep of it changes them too."""
+    delta = PowerLaw(4.0, 1 / 6)
+    for given in (delta, PowerLaw(4.0, 1 / 6), None):
+        times = commitment_times(given, rate=0.5, bound=10.0, exponent=1.0)
+        leader = HiC(PowerLaw(1e-3, 1.0), delta, times, baseline=None)  # which moves at the end of each interval
+        smaller = eqx.tree_at(lambda one: one.perturbation.scale, leader, 0.125)
+        for learner, scale in ((leader, 4.0), (smaller, 0.125)):
+            trace = play(
+                games.CournotDuopoly(),
+                learner,
+                GradientAscent(0.1),
+                key=jax.random.key(0),
+                rounds=40,
+                start=(50.0, 20.0),
+                record=Record.every(1),
+            )
+            moved = np.flatnonzero(np.diff(np.asarray(trace.strategies[0]))) + 2  # rounds after which the centre moved
+            ends = np.cumsum([eq_28(scale / (n + 1) ** (1 / 6), 0.5, 10.0, 1.0, n) for n in range(40)])
+            np.testing.assert_array_equal(moved, ends[(ends > 1) & (ends <= 40)])
+
+
+def test_commitments_for_another_perturbation_are_refused():
+    times = commitment_times(PowerLaw(2.0, 1 / 6), 0.5, 10.0, 1.0)
+    with pytest.raises(ValueError, match=r"^commitment: its times are for the perturbation PowerLaw"):
+        HiC(PowerLaw(1.0, 1.0), PowerLaw(4.0, 1 / 6), times)
+    with pytest.raises(TypeError, match=r"^perturbation: "):
+        commitment_times(None, 0.5, 10.0, 1.0)(3)
+    with pytest.raises(TypeError, match=r"^rate: "):
+        commitment_times(PowerLaw(2.0, 1 / 6))
+    with pytest.raises(TypeError, match=r"^sharp: "):
+        commitment_times(None, 0.5, 10.0, 1.0, sharp=2)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.5, -0.2, np.nan, jnp.array([0.5, 1.1])], ids=str)
 def test_a_contraction_rate_is_between_0_and_1(rate):
     with pytest.raises(ValueError, match=r"^rate"):
         commitment_times(1.0, rate, 10.0, 1.0)
@@ -158,3 +211,67 @@ def test_violations_are_listed_and_warned_of(step, perturbation, named):
 def test_a_sweep_violates_it_if_one_value_does():
     with pytest.warns(UserWarning, match="step"):
         assert len(check_spsa(PowerLaw(1.0, jnp.array([1.0, 0.6])), PowerLaw(1.0, 1 / 6))) == 1
+
+
+# Two timescales
+
+
+def test_steps_on_two_timescales_pass_in_silence():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert check_timescales(PowerLaw(1.0, 1.0), PowerLaw(1.0, 2 / 3)) == []
+
+
+@pytest.mark.parametrize(
+    ("leader", "follower", "named"),
+    [
+        (PowerLaw(1.0, 2 / 3), PowerLaw(1.0, 1.0), ["leader_step, follower_step"]),
+        (PowerLaw(1.0, 1.0), PowerLaw(1.0, 1.0), ["leader_step, follower_step"]),
+        (0.1, 0.2, ["leader_step, follower_step", "leader_step", "follower_step"]),
+        (PowerLaw(1.0, 1.2), PowerLaw(1.0, 0.5), ["leader_step", "follower_step"]),
+        (PowerLaw(1.0, 1.0), lambda n: 0.1, ["follower_step"]),
+    ],
+    ids=["reversed", "a fixed ratio", "constants", "summable, and not in squares", "unknown"],
+)
+def test_steps_that_are_not_on_two_timescales_are_warned_of(leader, follower, named):
+    with pytest.warns(UserWarning, match="two timescales") as caught:
+        found = check_timescales(leader, follower)
+    assert [text.split(":")[0] for text in found] == named
+    assert len(caught) == len(found) and {warning.filename for warning in caught} == {__file__}
+
+
+GAME = games.CournotDuopoly()
+
+
+@pytest.mark.parametrize("follower", [PowerLaw(0.1, 1.0), PowerLaw(0.1, jnp.array(0.8))])
+@pytest.mark.parametrize("leader", [0.1, PowerLaw(0.1, 2 / 3)])
+def test_a_hierarchical_leader_that_outruns_its_follower_is_warned_of(leader, follower):
+    pair = HierarchicalAscent(leader), GradientAscent(follower)
+    with pytest.warns(UserWarning, match=r"^player 0, HierarchicalAscent: step: divided by the step of player 1"):
+        check_players(GAME, pair)
+
+
+@pytest.mark.parametrize(("leader", "follower"), [(0.1, 0.2), (PowerLaw(0.1, 1.0), 0.2), (0.1, optax.sgd(0.1))])
+def test_leaders_that_are_not_outrunning_are_left_in_peace(leader, follower):
+    how = {"optimizer": follower} if isinstance(follower, optax.GradientTransformation) else {"step": follower}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_players(GAME, (HierarchicalAscent(leader), GradientAscent(**how)))
+        check_players(GAME, (GradientAscent(0.1), GradientAscent(PowerLaw(0.1, 1.0))))
+        check_players(GAME, (HierarchicalAscent(leader), BestResponse()))
+
+
+def test_commitments_of_a_single_round_are_warned_of_where_the_follower_learns():
+    leader = HiC(0.1, 1.0, jnp.array([1, 4]))
+    with pytest.warns(UserWarning, match=r"^player 0, HiC: commitment: in an interval of one round player 1 hasn't"):
+        check_players(GAME, (leader, GradientAscent(0.1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_players(GAME, (leader, BestResponse()))
+        check_players(GAME, (HiC(0.1, 1.0, 2), GradientAscent(0.1)))
+
+
+def test_advice_comes_before_anything_is_played():
+    with pytest.warns(UserWarning, match="^player 0, HiC: commitment: ") as caught:
+        play(GAME, HiC(0.1, 1.0, 1), GradientAscent(0.1), key=jax.random.key(0), rounds=2, record=Record.final())
+    assert [warning.filename for warning in caught] == [__file__]

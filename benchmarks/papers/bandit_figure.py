@@ -54,7 +54,10 @@ def draw(content: dict[str, Any]) -> "Figure":
     figure.text(
         0.12 / width, 1 - 0.12 / height, "Two bandits that learn from each other", fontsize=15, color=INK, va="top"
     )
-    text = "larger of both players' mean regrets; a run for each horizon, to which learners are tuned; 2 × 2 arms"
+    text = (
+        "larger of both players' mean regrets ± 2 standard errors, and the slope of its logarithm over that of T; "
+        "a run for each horizon, to which learners are tuned; 2 × 2 arms"
+    )
     figure.text(0.12 / width, 1 - 0.46 / height, text, fontsize=10.5, color=FAINT, va="top")
     return figure
 
@@ -62,16 +65,20 @@ def draw(content: dict[str, Any]) -> "Figure":
 def _draw(ax: "Axes", title: str, subtitle: str, curves: dict[str, Any]) -> None:
     below = []
     for j, (label, curve) in enumerate(curves.items()):
-        regret = np.max(curve["regret"], axis=1)
+        both, horizons = np.asarray(curve["regret"]), np.asarray(curve["horizons"], float)
+        larger, at = both.argmax(1), np.arange(len(both))
+        regret, error = both[at, larger], np.asarray(curve["standard_error"])[at, larger]
         if np.any(regret <= 0):
             below.append(label)
             continue
+        slope = np.polyfit(np.log(horizons), np.log(regret), 1)[0]
         wide = 2.8 if j == 0 else 1.6  # what is covered shows at its edges
-        ax.plot(curve["horizons"], regret, "o-", color=COLOURS[j], linewidth=wide, markersize=wide + 2.6, label=label)
+        style = {"color": COLOURS[j], "linewidth": wide, "markersize": wide + 2.6, "label": f"{label}: {slope:.2f}"}
+        ax.errorbar(horizons, regret, 2 * error, fmt="o-", elinewidth=1.2, capsize=3, **style)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(0.8e3, 1.25e6)
-    ax.set_ylim(1e1, 3e6)
+    ax.set_ylim(1e1, 2e7)
     horizons = np.array([1e3, 1e6])
     for power, label in _GUIDES:
         values = 14.0 * (horizons / horizons[0]) ** power

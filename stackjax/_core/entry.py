@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -37,7 +38,10 @@ def check_levels(game: Any) -> None:
 
 
 def check_players(game: Any, learners: tuple[Any, ...]) -> None:
-    """Is it a game that passes `check_levels`, and a learner for each of its players?"""
+    """Is it a game that passes `check_levels`, and a learner for each of its players?
+
+    What they advise against is warned of.
+    """
     check_levels(game)
     players = len(game.spaces)
     for i, learner in enumerate(learners):
@@ -47,6 +51,9 @@ def check_players(game: Any, learners: tuple[Any, ...]) -> None:
             raise TypeError(f"learner {i}: {type(learner).__name__}.wants: expected Signals, got {learner.wants!r}")
     if len(learners) != players:
         raise ValueError(f"learners: {type(game).__name__} has {players} players, got {len(learners)} learners")
+    for i, learner in enumerate(learners):
+        for text in learner.advice(i, game, learners):
+            warnings.warn(f"player {i}, {type(learner).__name__}: {text}", stacklevel=4)
 
 
 def check_record(record: Any) -> None:
@@ -167,9 +174,8 @@ def lay_out(
             shared.append(array)
         else:
             if not -array.ndim <= axis < array.ndim or array.shape[axis] != replicates:
-                raise ValueError(
-                    f"in_axes: {where(path)} has {replicates} replicates on axis {axis}, so not the shape {array.shape}"
-                )
+                wanted = "replicates" if replicates is None else f"one entry for each of the {replicates} replicates"
+                raise ValueError(f"in_axes: {where(path)}: expected {wanted} on axis {axis}, got {array.shape}")
             kinds.append(MAPPED)
             mapped.append(jnp.moveaxis(array, axis, 0))
     starts = _start(game, start, dtype, replicates)

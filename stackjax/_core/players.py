@@ -96,7 +96,21 @@ class Players:
 
     def strategies(self, states: tuple[Any, ...]) -> tuple[Any, ...]:
         """What every learner reports as its strategy, later levels seeing earlier strategies."""
-        return self.in_order("strategy", lambda i, seen: self.learners[i].strategy(self.views[i], states[i], seen), ())
+        return self.in_order("strategy", lambda i, seen: self._strategy(i, states[i], seen), ())
+
+    def _strategy(self, i: int, state: Any, seen: Seen) -> Any:
+        learner = self.learners[i]
+        try:
+            return learner.strategy(self.views[i], state, seen)
+        except Exception as error:
+            kind = type(learner)
+            if kind.strategy is not Learner.strategy or kind.draw is Learner.draw:
+                raise
+            raise TypeError(
+                f"player {i}, {kind.__name__}: what it would report at a record point is by default act without noise, "
+                f"(), and its act needs its noise ({type(error).__name__}: {error}); define strategy(self, view, "
+                "state, seen), such as the action that noise is added to"
+            ) from error
 
     def reports(self, states: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
         """Every learner's diagnostics."""
@@ -165,6 +179,7 @@ class Players:
             got = f"shapes {shapes}" if shapes is not None else f"{paid!r}"
             raise ValueError(
                 f"payoffs: expected a tuple of {len(self.players)} scalars, one for each player, got {got}"
+                + _arrays_of(self.game)
             )
         return tuple(jnp.asarray(p).astype(self.dtype) for p in paid)
 
@@ -222,12 +237,12 @@ def check_payoffs(players: Players, replicate: Array, exact: bool) -> None:
         players.scalars(game, actions)
 
 
-def _arrays_of(learner: Learner) -> str:
-    """A hint at the likeliest reason why a state changes its shape."""
-    arrays = [(path, x) for path, x in jax.tree_util.tree_flatten_with_path(learner)[0] if getattr(x, "ndim", 0)]
+def _arrays_of(module: Learner | Game) -> str:
+    """A hint at the likeliest reason why a state or a payoff has another shape."""
+    arrays = [(path, x) for path, x in jax.tree_util.tree_flatten_with_path(module)[0] if getattr(x, "ndim", 0)]
     if not arrays:
         return ""
-    found = ", ".join(f"{type(learner).__name__}{jax.tree_util.keystr(path)} {x.shape}" for path, x in arrays)
+    found = ", ".join(f"{type(module).__name__}{jax.tree_util.keystr(path)} {x.shape}" for path, x in arrays)
     return f"; if the axis of {found} is one entry a replicate, name it in in_axes and give replicates"
 
 

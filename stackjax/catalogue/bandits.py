@@ -1,13 +1,14 @@
 """Stackelberg bandits by their names, and the learners that are tuned to one and a horizon."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from stackjax.catalogue.learners import LEARNERS, is_tuned
 from stackjax.games import StackelbergBandit, bandit_instances
-from stackjax.learners import BestResponse, EpsilonBestResponse, EpsilonGreedy, PerArm
+from stackjax.learners import BestResponse, EpsilonBestResponse, EpsilonGreedy, LipschitzUCB, PerArm
 from stackjax.protocols import Learner
 
 Tuned = Callable[[StackelbergBandit, int], Learner]
@@ -90,7 +91,17 @@ TUNED: Mapping[str, Any] = {name: kind for name, kind in LEARNERS.items() if is_
 def tuned(learner: Any, role: str, game: StackelbergBandit, horizon: int) -> Learner:
     """A leader or follower of a class with a `tuned`, for a bandit and a horizon."""
     arms = [space.n for space in game.spaces]
-    return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma))
+    own: dict[str, float] = {}
+    if learner is LipschitzUCB:  # of a batch what serves all of its instances
+        from stackjax.equilibria import alignment_constant  # here, as it takes long to import
+
+        own["lipschitz"] = float(alignment_constant(game.leader_means, game.follower_means).max())
+        if math.isinf(own["lipschitz"]):
+            raise ValueError(
+                "lipschitz-ucb: expected aligned utilities; here one player is indifferent between outcomes that "
+                "differ for the other, so that no radius covers the follower's errors"
+            )
+    return learner.tuned(horizon, *arms, role, noise=game.noise, sigma=float(game.sigma), **own)
 
 
 _EPSILON = 0.05  # greedy ones explore so often, best responses err so much: the instances' usual gamma

@@ -32,3 +32,6 @@ from stackjax.equilibria.leaders import myopic_leader as myopic_leader
 from stackjax.equilibria.regret import pseudo_regret as pseudo_regret
 from stackjax.equilibria.search import Found as Found
 from stackjax.equilibria.search import find as find
+from stackjax.equilibria.short_commitments import ShortCommitment as ShortCommitment
+from stackjax.equilibria.short_commitments import commitment_for as commitment_for
+from stackjax.equilibria.short_commitments import short_commitment_point as short_commitment_point

@@ -1,6 +1,7 @@
 """`compare`: several methods in one game, from the same starts and under the same noise."""
 
 import contextlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -16,7 +17,8 @@ from stackjax.experiments.memory import check_fits, record_bytes
 from stackjax.experiments.progress import named
 from stackjax.experiments.run import Experiment, How, replicate_count, replicate_ids, roles_of, run, run_key
 from stackjax.experiments.settings import Setting
-from stackjax.protocols import Action, Game, Learner
+from stackjax.games import Noisy
+from stackjax.protocols import Action, Game, Learner, Signal
 from stackjax.trace import Record
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def compare(
     xarray's own.)
 
     **Raises:** `ValueError` or `TypeError` that names the argument, with a note that names the method; before
-    anything is played also if the recorded data would take more than half of the machine's memory.
+    anything is played also if the recorded data would take more than half of the machine's memory. It warns
+    (`UserWarning`) where a player reads noisy payoffs in one method and has exact gradients in another.
     """
     if not isinstance(methods, Mapping) or not methods:
         raise ValueError(f"methods: expected at least one name with its learners, got {methods!r}")
@@ -94,6 +97,7 @@ def compare(
     for name, learners in chosen.items():
         with named(f"the method {name!r}"):
             entry.check_players(game, learners)
+    _warn_of_exact_gradients(game, chosen)
     rounds = checks.whole("rounds", rounds)
     record = RECORD if record is None else record
     entry.check_record(record)
@@ -146,6 +150,26 @@ def compare(
         ),
         how,
     )
+
+
+def _warn_of_exact_gradients(game: Game, methods: Mapping[str, tuple[Learner, ...]]) -> None:
+    """`Noisy` is noise on payoffs: a player who reads payoffs in one method may have exact gradients in another."""
+    if not isinstance(game, Noisy) or not checks.concrete(game.payoff_variance) or not np.any(game.payoff_variance):
+        return
+    for i in range(len(game.spaces)):
+        wants = {name: learners[i].wants for name, learners in methods.items()}
+        reads = [name for name, signals in wants.items() if Signal.PAYOFF in signals]
+        exact = [
+            name
+            for name, signals in wants.items()
+            if signals & (Signal.GRADIENT | Signal.GAME) and getattr(methods[name][i], "noise_variance", 0.0) is None
+        ]
+        if reads and exact:
+            warnings.warn(
+                f"methods: the payoffs that player {i} reads in {reads[0]!r} are noisy, its gradients in {exact[0]!r} "
+                "are exact: Noisy doesn't reach gradients; for noisy ones give the learner a noise_variance",
+                stacklevel=3,
+            )
 
 
 def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:

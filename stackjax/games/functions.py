@@ -6,8 +6,7 @@ from typing import Any
 import equinox as eqx
 from jaxtyping import Scalar
 
-from stackjax.games.quadratic import one_leader
-from stackjax.protocols import Action, Game
+from stackjax.protocols import Action, Game, one_leader
 from stackjax.spaces import Space
 
 #: A function of the joint action that returns a scalar, an array, or a tuple of them.

@@ -14,8 +14,7 @@ from stackjax._calculus import markov, rollouts
 from stackjax._calculus.distributions import are_rows
 from stackjax.games import _tables as tables
 from stackjax.games.iterated import IteratedMatrixGame
-from stackjax.games.quadratic import one_leader
-from stackjax.protocols import Action, Dynamics, Game, Noise
+from stackjax.protocols import Action, Dynamics, Game, Noise, one_leader
 from stackjax.spaces import Euclidean, Simplex
 
 _SIGNS = {"optimistic": 1, "pessimistic": -1}

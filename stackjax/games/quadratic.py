@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, Scalar
 
 from stackjax.checks import as_number, concrete
-from stackjax.protocols import Action, Game
+from stackjax.protocols import Action, Game, one_leader
 from stackjax.spaces import Euclidean
 
 _UNROLLED = 8  # coordinates up to which payoffs are spelled out; the program grows with their square
@@ -218,8 +218,3 @@ def _random_zero_sum(
 
 def _symmetric(q: Array) -> Array:
     return (q + jnp.swapaxes(q, -1, -2)) / 2
-
-
-def one_leader(players: int) -> tuple[tuple[int, ...], ...]:
-    """One leader, and all the others together in the level below."""
-    return ((0,), tuple(range(1, players))) if players > 1 else ((0,),)

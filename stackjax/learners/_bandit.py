@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from stackjax.checks import number
 from stackjax.learners._exploration import check_counts, explore_fraction
 from stackjax.learners.per_arm import PerArm
 from stackjax.phases import LONGEST
@@ -96,11 +97,14 @@ class Bandit(Learner):
         *,
         noise: Literal["gaussian", "bernoulli"] = "gaussian",
         sigma: float = 1.0,
+        lipschitz: float | None = None,
     ) -> Learner:
         """The parameters for which its regret bound is shown, as functions of the horizon and the numbers of arms.
 
         **Arguments:** `horizon` T, rounds; `leader_arms` A, `follower_arms` B; `role`: "leader", or "follower", for
-        which the learner comes wrapped in `PerArm`; `noise`, `sigma`: of the game's rewards, for the confidence widths.
+        which the learner comes wrapped in `PerArm`; `noise`, `sigma`: of the game's rewards, for the confidence widths;
+        `lipschitz`: how far utilities are aligned, at least the instance's `equilibria.alignment_constant`.
+        `LipschitzUCB` can't do without it, the others don't use it.
 
         **Raises:** `ValueError` that names the argument. It warns (`UserWarning`) if `explore_fraction` is above 1/2; a
         learner whose schedule is longer than the horizon just keeps exploring.
@@ -110,7 +114,10 @@ class Bandit(Learner):
             raise ValueError(f'role: expected "leader" or "follower", got {role!r}')
         if noise not in ("gaussian", "bernoulli"):
             raise ValueError(f'noise: expected "gaussian" or "bernoulli", got {noise!r}')
-        problem = Problem(horizon, leader_arms, follower_arms, role, 1.0 if noise == "bernoulli" else 2.0 * sigma)
+        if lipschitz is not None:
+            number(lipschitz, "lipschitz", 0.0)
+        width = 1.0 if noise == "bernoulli" else 2.0 * sigma
+        problem = Problem(horizon, leader_arms, follower_arms, role, width, lipschitz)
         learner = cls._tuned(problem, noise, sigma)
         share = explore_fraction(learner, problem.arms, 1 if role == "leader" else leader_arms, horizon)
         if share > 0.5:
@@ -141,6 +148,7 @@ class Problem(NamedTuple):
     follower_arms: int
     role: str
     width: float
+    lipschitz: float | None
 
     @property
     def arms(self) -> int:

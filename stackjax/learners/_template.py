@@ -76,7 +76,8 @@ class SignAscent(Learner):
         return SignAscentState(view.space.project(moved), state.n + 1, step, signals.payoff)
 
     # Scalars worth reading at record points; optional. `strategy` is only needed if what it would report differs from
-    # what it plays, `calls` only if it uses more or less than one call of each signal in a round.
+    # what it plays, or if `act` uses noise, which reports have none of; `calls` only if it uses more or less than one
+    # call of each signal in a round.
     def report(self, view: View, state: SignAscentState) -> dict[str, Any]:
         """The step."""
         return {"step": state.step}

@@ -1,15 +1,17 @@
 """Hi-C: hierarchical learning with commitments, the uncoupled leader."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree, Scalar
 
-from stackjax.checks import as_number, number
-from stackjax.protocols import Action, Calls, Learner, Noise, Seen, Signal, Signals, View, tree_where
-from stackjax.schedules import PowerLaw, Schedule, as_schedule, check_spsa
+from stackjax.checks import as_number, concrete, number
+from stackjax.protocols import Action, Calls, Game, Learner, Noise, Seen, Signal, Signals, View, level_of, tree_where
+from stackjax.schedules import CommitmentTimes, Constant, PowerLaw, Schedule, as_schedule, check_spsa
 
 
 class HiCState(NamedTuple):
@@ -40,14 +42,16 @@ class HiC(Learner):
 
     - `step`: alpha_n; `perturbation`: delta_n > 0, in the units of the action; numbers or schedules of the counter n of
       the leader's updates. Power laws that violate Assumption 4.4 warn (`stackjax.schedules.check_spsa`).
-    - `commitment`: k_n >= 1 rounds; an integer or a schedule such as `stackjax.schedules.commitment_times`.
+    - `commitment`: k_n >= 1 rounds; an integer or a schedule such as `stackjax.schedules.commitment_times`,
+      which goes by this learner's perturbation. A fixed one leads beside the Stackelberg equilibrium:
+      `stackjax.equilibria.short_commitment_point` says where to, `commitment_for` how long it has to be.
     - `baseline`: the decay of the running mean, in [0, 1), or None for none.
     - `measurements`: 1, or 2 for an antithetic pair: `x + delta Delta` and then `x - delta Delta`, each for `k_n`
       rounds, and `x_{n+1} = x_n + alpha_n (s+ - s-) / (2 delta_n Delta_n)`; n counts pairs, and no baseline is needed
       or used.
 
     **Raises:** `ValueError` at construction for values out of range; from `play` if `delta_0` exceeds half of a box's
-    width or isn't positive, and on a `Simplex`.
+    width or isn't positive, and on a `Simplex`. `play` warns (`UserWarning`) of commitments of one round.
     """
 
     step: Schedule
@@ -62,6 +66,8 @@ class HiC(Learner):
         self.perturbation = as_schedule(perturbation, "perturbation")
         if not callable(commitment):
             number(commitment, "commitment", 1, open_low=False, whole=True)
+        if isinstance(commitment, CommitmentTimes):
+            commitment = commitment.shared(self.perturbation)
         self.commitment = as_schedule(commitment, "commitment")
         if baseline is not None:
             number(baseline, "baseline", 0.0, open_low=False, high=1.0)
@@ -79,12 +85,27 @@ class HiC(Learner):
         return {
             "step: expected a positive step": jnp.asarray(self.step(zero)) > 0,
             "perturbation: expected a positive perturbation": delta > 0,
-            "commitment: expected at least 1 round": jnp.asarray(self.commitment(zero)) >= 1,
+            "commitment: expected at least 1 round": self._rounds(zero) >= 1,
             "perturbation: delta_0 is wider than half of the box": view.space.fits(delta),
         }
 
+    def advice(self, player: int, game: Game, learners: Sequence[Learner]) -> list[str]:
+        """Against commitments of one round, in which followers that learn don't yet answer."""
+        below = [j for level in game.levels[level_of(game, player) + 1 :] for j in level]
+        learns = Signal.PAYOFF | Signal.GRADIENT | Signal.GAME
+        learn = [j for j in below if learners[j].wants & learns and Signal.COMMITMENT not in learners[j].wants]
+        k = self.commitment.value if isinstance(self.commitment, Constant) else None
+        if not learn or k is None or not concrete(k) or not bool(np.any(np.asarray(k) < 2)):
+            return []
+        return [
+            f"commitment: in an interval of one round player {learn[0]} hasn't answered what is tried, so that this "
+            "goes where simultaneous learning goes; expected 2 rounds or more (stackjax.schedules.commitment_times)"
+        ]
+
     def _rounds(self, n: Int[Array, ""]) -> Int[Array, ""]:
-        return jnp.asarray(self.commitment(n)).astype(jnp.int32)
+        times = self.commitment
+        rounds = times(n, self.perturbation) if isinstance(times, CommitmentTimes) else times(n)
+        return jnp.asarray(rounds).astype(jnp.int32)
 
     def _bits(self, view: View, key: PRNGKeyArray) -> PyTree:
         leaves, structure = jax.tree.flatten(view.space.struct(view.dtype))

@@ -1,20 +1,23 @@
 """The hierarchical gradient: ascent on the leader's payoff along the followers' response."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Int, PRNGKeyArray, Scalar
 
 from stackjax._calculus.implicit import Answered, followers, total_derivative, unknowns, weakly_active
 from stackjax._calculus.linear import Past
 from stackjax._constraints import Constraints, of_game
-from stackjax.checks import as_number, number
+from stackjax.checks import as_number, concrete, number
 from stackjax.learners._ascent import AscentState
 from stackjax.learners._coupled import Coupled, constraints_of
-from stackjax.protocols import Action, Calls, Game, Noise, Signals, View, level_of
+from stackjax.protocols import Action, Calls, Game, Learner, Noise, Signals, View, level_of
+from stackjax.schedules import exponent_of
 from stackjax.solvers import Dense, Iterative, Solver, check_solver, chosen
 
 
@@ -85,7 +88,8 @@ class HierarchicalAscent(Coupled):
     finite, and the replicate ends with that status.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; from `play` a `ValueError` for `CG` where several
-    followers make a system that isn't symmetric.
+    followers make a system that isn't symmetric. `play` warns (`UserWarning`) of a step that falls more slowly than a
+    follower's: their Sec. 3 has the leader on the slower timescale (`stackjax.schedules.check_timescales`).
     """
 
     solver: Solver | None
@@ -177,6 +181,21 @@ class HierarchicalAscent(Coupled):
         """A solver for this hierarchy's system, spaces with a tangent, and a positive first step."""
         found = super().requires(view)
         self._iterative(view.game, view.player)
+        return found
+
+    def advice(self, player: int, game: Game, learners: Sequence[Learner]) -> list[str]:
+        """Against a step that falls more slowly than a follower's, which then learns on the slower timescale."""
+        leads = None if self.step is None else exponent_of(self.step)
+        found = []
+        for j in followers(game, player):
+            step = getattr(learners[j], "step", None)
+            follows = exponent_of(step) if callable(step) else None
+            if leads is not None and follows is not None and concrete(leads, follows) and bool(np.any(leads < follows)):
+                found.append(
+                    f"step: divided by the step of player {j} it tends to infinity, so that the follower is left "
+                    "behind and its answer isn't what the gradient reckons with; expected the leader's step to fall "
+                    "faster (stackjax.schedules.check_timescales)"
+                )
         return found
 
     def calls(self, view: View, before: Any, after: Any) -> Calls:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +24,8 @@ class PerArm(Phased):
     Its clock counts the rounds in which that arm was played; its horizon is the game's. With several earlier players
     there is one for each of their joint arms.
 
-    **Arguments:** `learner`: any learner of arms whose state is made of scalars and of arrays `[arms]`.
+    **Arguments:** `learner`: any learner of arms whose state is made of scalars and of arrays `[arms]`. One that reads
+    and writes them by the verbs of `stackjax.arms` touches an entry a round; any other costs a whole row.
     """
 
     learner: Learner
@@ -70,16 +72,16 @@ class PerArm(Phased):
 
     def act(self, view: View, state: Any, noise: Noise, seen: Seen) -> Array:
         """What the learner of the leader's arm plays."""
-        return self.learner.act(view, self._memory(view, state, _context(view, seen.actions)), noise, seen)
+        return self._with_memory(view, state, seen, lambda memory: self.learner.act(view, memory, noise, seen))
 
     def strategy(self, view: View, state: Any, seen: Seen) -> Array:
         """What the learner of the leader's arm would report."""
-        return self.learner.strategy(view, self._memory(view, state, _context(view, seen.actions)), seen)
+        return self._with_memory(view, state, seen, lambda memory: self.learner.strategy(view, memory, seen))
 
     def update(self, view: View, state: Any, noise: Noise, signals: Signals) -> Any:
         """The update of the learner of the leader's arm."""
         context = _context(view, signals.actions)
-        new = self.learner.update(view, self._memory(view, state, context), noise, signals)
+        new = self._with_memory(view, state, signals, lambda memory: self.learner.update(view, memory, noise, signals))
 
         def keep(x: Any, table: Array) -> Array:
             return x.table if is_row(x) else write_row(table, context, jnp.asarray(x).astype(table.dtype))
@@ -118,11 +120,23 @@ class PerArm(Phased):
         """The learner's."""
         return self.learner.calls(view, before, after)
 
-    def _memory(self, view: View, state: Any, context: Int[Array, ""]) -> Any:
+    def _with_memory(self, view: View, state: Any, seen: Seen | Signals, use: Callable[[Any], Any]) -> Any:
+        """What the learner of the leader's arm makes of its memory.
+
+        Its arrays are views of rows, which the verbs of `stackjax.arms` take. A learner that does something else with
+        them fails on those, in whatever way, and is given the rows themselves; an error of its own comes again then.
+        """
+        context = _context(view, seen.actions)
+        try:
+            return use(self._memory(view, state, context, Row))
+        except Exception:
+            return use(self._memory(view, state, context, lambda *row: Row(*row)[:]))
+
+    def _memory(self, view: View, state: Any, context: Int[Array, ""], row: Callable[..., Any]) -> Any:
         shapes = jax.eval_shape(lambda: self.learner.init(view, jax.random.key(0)))
 
         def one(table: Array, shape: Any) -> Any:
-            return Row(table, context, shape.shape[0]) if shape.ndim else read(table, context)
+            return row(table, context, shape.shape[0]) if shape.ndim else read(table, context)
 
         return jax.tree.map(one, state, shapes)
 

@@ -134,6 +134,9 @@ class LipschitzUCB(UCB):
 
     **Arguments:** `width`, `horizon` as in `UCB`; `lipschitz` L >= 0; `slots` B, the follower's arms; `constant` C of
     the follower's bound (default 1).
+
+    L must be at least the instance's `equilibria.alignment_constant`. With a smaller one the radius doesn't cover the
+    follower's errors, and regret can be linear in the horizon; nothing that the learner sees would tell.
     """
 
     lipschitz: Any = eqx.field(converter=as_number)
@@ -157,4 +160,9 @@ class LipschitzUCB(UCB):
 
     @classmethod
     def _tuned(cls, problem: Problem, noise: str, sigma: float) -> Learner:
-        return cls(problem.width, problem.horizon, 1.0, problem.follower_arms)
+        if problem.lipschitz is None:
+            raise ValueError(
+                "lipschitz: LipschitzUCB has no radius without it; expected at least the alignment constant of the "
+                "game's means, stackjax.equilibria.alignment_constant(leader_means, follower_means)"
+            )
+        return cls(problem.width, problem.horizon, problem.lipschitz, problem.follower_arms)

@@ -1,11 +1,13 @@
 """The figure of a comparison: strategies, distances and payoffs over the rounds."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stackjax.checks import choice
 from stackjax.experiments.reductions import check_comparison, left_out, over_replicates
 from stackjax.plots._style import COLOURS, INK, below_a_head, gridded, head_height, name_beside, write_head
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 _DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)))
 _EQUILIBRIA = {"nash": ("Nash", (0, (1, 1.6))), "stackelberg": ("Stackelberg", (0, (6, 2.5)))}
 _LEGEND_COLUMNS = 6  # how many methods in a row
-_WINDOW = 0.2  # decades of rounds
 _COLUMNS = 4  # more players than that take another row
 
 
@@ -31,7 +32,19 @@ class _Panel:
     log: bool = False
 
 
-def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
+#: The kinds of panels, from above.
+PANELS = ("strategies", "distances", "payoffs")
+
+
+def plot_comparison(
+    dataset: "xarray.Dataset",
+    *,
+    methods: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    panels: Sequence[str] = PANELS,
+    axes: Any = None,
+    size: tuple[float, float] | None = None,
+) -> "Figure":
     """A comparison's strategies, distances and payoffs over the completed rounds; the equilibria drawn in.
 
     Every line is a median over the replicates that didn't fail, in a band from the lower to the upper
@@ -42,32 +55,50 @@ def plot_comparison(dataset: "xarray.Dataset") -> "Figure":
     are known, as medians over replicates that end at different ones say little. Values that aren't finite are
     left out; the head counts them.
 
-    Into the median a replicate enters with a weighted mean over its records within a fifth of a decade of
-    rounds: a follower of a perturbed leader is, in any one round, on one side of the equilibrium or on the
-    other, and the median of that would jump between the two. The bands are those of the single records. The
-    ranges show how methods end: what lies far outside in the first rounds is cut off.
+    The ranges show how methods end: what lies far outside in the first rounds is cut off.
 
-    **Arguments:** `dataset`: what `stackjax.experiments.compare` or `load` returned.
+    **Arguments:**
 
-    **Returns:** a Matplotlib figure; `figure.savefig(path)` writes it.
+    - `dataset`: what `stackjax.experiments.compare` or `load` returned.
+    - `methods`: which of them, in this order; default all.
+    - `labels`: method -> what it is called; default its name.
+    - `panels`: of "strategies", "distances" and "payoffs" those that are drawn; distances that stand in for strategies
+      count as distances.
+    - `axes`: Matplotlib axes to draw into, one a panel, row by row; no head is drawn then, and `ax.legend()` names the
+      methods. Default a new figure.
+    - `size`: of a new figure, width and height in inches; default by the number of panels.
 
-    **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a comparison.
+    **Returns:** the Matplotlib figure; `figure.savefig(path)` writes it.
+
+    **Raises:** `TypeError` if it isn't a dataset, `ValueError` if it isn't a comparison, or that names the argument.
     """
     check_comparison(dataset)
-    rows = _panels(dataset)
-    columns = max(len(row) for row in rows)
-    names = [str(name) for name in dataset["methods"].values]
-    head = head_height(len(names), _LEGEND_COLUMNS)
-    figure = below_a_head(1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows), head)
-    axes = figure.subplots(len(rows), columns, squeeze=False, sharex=True)
+    played = [str(name) for name in dataset["methods"].values]
+    for argument, given, kind, known in (
+        ("panels", panels, "panel", PANELS),
+        ("methods", methods or (), "method", played),
+        ("labels", labels or {}, "method", played),
+    ):
+        for name in given:
+            choice(argument, name, known, kind)
+    if methods is not None:
+        dataset = dataset.sel(methods=list(methods))
+    rows = _panels(dataset, panels)
+    names = [(labels or {}).get(str(name), str(name)) for name in dataset["methods"].values]
     rounds = dataset["rounds"].values
-    for row_axes, row in zip(axes, rows, strict=True):
+    if axes is not None:
+        return _drawn_into(axes, [panel for row in rows for panel in row if panel is not None], rounds, names)
+    columns = max(len(row) for row in rows)
+    head = head_height(len(names), _LEGEND_COLUMNS)
+    figure = below_a_head(*(size or (1.2 + 4.7 * max(columns, 2), head + 0.4 + 2.9 * len(rows))), head)
+    grid = figure.subplots(len(rows), columns, squeeze=False, sharex=True)
+    for row_axes, row in zip(grid, rows, strict=True):
         for ax, panel in itertools.zip_longest(row_axes, row):
             if panel is None:
                 ax.remove()
             else:
-                _draw(ax, panel, rounds)
-    for column in axes.T:
+                _draw(ax, panel, rounds, names)
+    for column in grid.T:
         if drawn := [ax for ax in column if ax.figure is not None]:
             drawn[-1].set_xlabel("completed rounds", color=INK)
             drawn[-1].tick_params(labelbottom=True)
@@ -80,7 +111,19 @@ def _is_scalar(dataset: "xarray.Dataset", player: int) -> bool:
     return name in dataset and dataset[name].ndim == 3
 
 
-def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
+def _drawn_into(axes: Any, panels: list[_Panel], rounds: np.ndarray, names: list[str]) -> "Figure":
+    """The figure of given axes."""
+    given = list(np.ravel(np.asarray(axes, object)))
+    if len(given) != len(panels):
+        shown = ", ".join(panel.label for panel in panels)
+        raise ValueError(f"axes: expected {len(panels)}, one for each of the panels ({shown}), got {len(given)}")
+    for ax, panel in zip(given, panels, strict=True):
+        _draw(ax, panel, rounds, names)
+        ax.set_xlabel("completed rounds", color=INK)
+    return given[0].figure
+
+
+def _panels(dataset: "xarray.Dataset", asked: Sequence[str]) -> list[list[_Panel | None]]:
     """Rows of one panel a player, None where there is nothing to show."""
     players = range(dataset.sizes["player"])
     known = [name for name in _EQUILIBRIA if f"{name}_payoffs" in dataset or f"distance_to_{name}" in dataset]
@@ -96,49 +139,38 @@ def _panels(dataset: "xarray.Dataset") -> list[list[_Panel | None]]:
         return {e: np.ravel(array[..., at[0]] if at else array).tolist() for e, array in values.items()}
 
     kinds: list[list[_Panel | None]] = [[None] * len(players)]
-    for equilibrium in measured:
+    for equilibrium in measured if "distances" in asked else ():
         distances = _quantiles(dataset, f"distance_to_{equilibrium}")
         labels = [f"{player}'s distance to {_EQUILIBRIA[equilibrium][0]}" for player in dataset["player"].values]
         kinds.append([_Panel(labels[i], distances[..., i], log=True) for i in players])
-    if len(measured) == 2:
+    if len(kinds) == 3:
         del kinds[0]  # the distances to Nash stand in for strategies
-    for i in scalars:
+    for i in scalars if "strategies" in asked else ():
         name = f"strategy_{i}"
         label = dataset[name].attrs.get("long_name", name)
         kinds[0][i] = _Panel(label, _quantiles(dataset, name), lines(f"{{}}_{i}"))
-    if "payoffs" in dataset:
+    if "payoffs" in dataset and "payoffs" in asked:
         payoffs = _quantiles(dataset, "payoffs")
         labels = [str(label) for label in dataset["payoff_label"].values]
         kinds.append([_Panel(labels[i], payoffs[..., i], lines("{}_payoffs", i)) for i in players])
     rows = [panels[i : i + _COLUMNS] for panels in kinds for i in range(0, len(panels), _COLUMNS)]
     rows = [row for row in rows if any(row)]
     if not rows:
-        raise ValueError("dataset: it has neither scalar strategies, nor distances to an equilibrium, nor payoffs")
+        raise ValueError("dataset: it has nothing to show of what was asked for")
     return rows
 
 
 def _quantiles(dataset: "xarray.Dataset", name: str) -> np.ndarray:
-    """Lower quartile, median of weighted means and upper quartile: `[methods, 3, rounds, ...]`."""
-    values = dataset[name].transpose("rounds", ...)
-    logs = np.log10(dataset["rounds"].values)
-    weights = np.maximum(1 - np.abs(logs[:, None] - logs) / _WINDOW, 0)
-    finite = np.isfinite(values.values)  # zero weights times what isn't are no zeros
-    means = np.tensordot(weights / weights.sum(1, keepdims=True), np.where(finite, values.values, 0.0), 1)
-    if not finite.all():
-        share = np.tensordot(weights / weights.sum(1, keepdims=True), finite.astype(np.float64), 1)
-        means = np.where(share > 0, means / np.where(share > 0, share, 1.0), np.nan)
-    smooth = dataset[["status"]].assign({name: values.copy(data=means)})
-    parts = [over_replicates(dataset, name, (0.25, 0.75)), over_replicates(smooth, name, (0.5,))]
-    (low, high), (middle,) = (part.transpose("quantile", "methods", "rounds", ...).values for part in parts)
-    return np.stack([low, middle, high], axis=1)
+    """Lower quartile, median and upper quartile of each record: `[methods, 3, rounds, ...]`."""
+    return over_replicates(dataset, name, (0.25, 0.5, 0.75)).transpose("methods", "quantile", "rounds", ...).values
 
 
-def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray) -> None:
-    for j, values in enumerate(panel.values):
+def _draw(ax: "Axes", panel: _Panel, rounds: np.ndarray, names: list[str]) -> None:
+    for j, (name, values) in enumerate(zip(names, panel.values, strict=True)):
         colour, dash = _style(j)
         ax.fill_between(rounds, values[0], values[2], color=colour, alpha=0.2, linewidth=0)
         marker = "o" if rounds.size == 1 else None
-        ax.plot(rounds, values[1], color=colour, linestyle=dash, marker=marker, linewidth=1.8, zorder=3)
+        ax.plot(rounds, values[1], color=colour, linestyle=dash, marker=marker, linewidth=1.8, zorder=3, label=name)
     ax.set_xscale("log")
     if rounds.size > 1:
         ax.set_xlim(rounds[0], rounds[-1])

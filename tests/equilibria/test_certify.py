@@ -329,6 +329,18 @@ def test_nash_equilibrium_and_stability_of_simultaneous_ascent_are_different_thi
     assert certificate.simultaneous.at_rest and certificate.simultaneous.stable and not certificate.is_nash
 
 
+def test_a_stable_point_of_a_zero_sum_game_whose_leader_is_at_a_minimum_need_be_no_equilibrium(x64):
+    """Proposition 2 of Fiez et al. (2019) as printed is false: it asks for the curvature of either player.
+
+    f = x^2 + 2 x y + y^2 / 2 is the leader's cost and the follower's payoff. Simultaneous play rests at 0 and is stable
+    (trace 1, determinant 2), the leader's block is 2; but the follower is at a minimum of its payoff.
+    """
+    cost = np.array([[2.0, 2.0], [2.0, 1.0]])
+    certificate = certify(Quadratic((cost, -cost), np.zeros((2, 2)), (1, 1)), np.zeros(1), np.zeros(1))
+    assert certificate.simultaneous.at_rest and certificate.simultaneous.stable
+    assert certificate.kind == "neither" and not certificate.hierarchical.stable
+
+
 def test_actions_on_simplices(x64):
     """Derivatives along the simplex: two degrees of freedom for three weights, in any orthonormal basis of them."""
     rng = np.random.default_rng(3)

@@ -176,11 +176,11 @@ def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
         (PhasedUCB, "follower"): expected.phases[0] * B * A * B,
     }
 
-    def tuned(cls, role="leader"):
+    def tuned(cls, role="leader", **own):
         share = min(1.0, explored.get((cls, role), 0) / T)
         warns = pytest.warns(UserWarning, match=rf"^horizon: {cls.__name__} \({role}\) .* {100 * share:.0f} % of {T} ")
         with warns if share > 0.5 else contextlib.nullcontext():
-            learner = cls.tuned(T, A, B, role, noise=noise, sigma=0.7)
+            learner = cls.tuned(T, A, B, role, noise=noise, sigma=0.7, **own)
         players = (A, 1) if role == "leader" else (B, A)
         assert explore_fraction(learner, *players, T) == pytest.approx(share, rel=1e-12)
         assert isinstance(learner, PerArm if role == "follower" else cls)
@@ -193,7 +193,7 @@ def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
     assert tuned(ExploreThenUCB).explore == expected.explore_ucb
     for role in ("leader", "follower"):
         for cls in (UCB, ExploreThenUCB, LipschitzUCB, PhasedUCB, ActiveArmElimination):
-            learner = tuned(cls, role)
+            learner = tuned(cls, role, **({"lipschitz": 3.0} if cls is LipschitzUCB else {}))
             assert (learner.width, learner.horizon) == (expected.width, T), cls
         for cls in (PhasedUCB, ActiveArmElimination):
             phases = tuple(tuned(cls, role).phases.tolist())
@@ -203,8 +203,8 @@ def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
         sampling = tuned(ThompsonSampling, role)
         assert (sampling.noise, sampling.sigma) == (noise, 0.7)
     assert tuned(PhasedUCB).slots == B
-    lipschitz = tuned(LipschitzUCB)
-    assert (lipschitz.lipschitz, lipschitz.slots, lipschitz.constant) == (1.0, B, 1.0)
+    lipschitz = tuned(LipschitzUCB, lipschitz=3.0)
+    assert (lipschitz.lipschitz, lipschitz.slots, lipschitz.constant) == (3.0, B, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -217,12 +217,19 @@ def test_tuned_parameters_are_those_of_the_table(T, A, B, noise):
         ({"follower_arms": -1}, "^follower_arms: "),
         ({"role": "boss"}, "^role: "),
         ({"noise": "cauchy"}, "^noise: "),
+        ({"lipschitz": 0.0}, "^lipschitz: "),
+        ({"lipschitz": np.inf}, "^lipschitz: "),
     ],
 )
 def test_tuned_names_the_wrong_argument(wrong, match):
     right = {"horizon": 100, "leader_arms": 2, "follower_arms": 2, "role": "leader"}
     with pytest.raises(ValueError, match=match):
         UCB.tuned(**{**right, **wrong})
+
+
+def test_without_the_alignment_there_is_no_radius():
+    with pytest.raises(ValueError, match=r"^lipschitz: LipschitzUCB has no radius without it"):
+        LipschitzUCB.tuned(100, 2, 2, "leader")
 
 
 def test_epsilon_greedy_has_no_tuned_parameters():

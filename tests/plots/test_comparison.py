@@ -1,6 +1,7 @@
 """The figure of a comparison shows its numbers."""
 
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray
@@ -50,11 +51,55 @@ def test_actions_and_payoffs_with_the_equilibria(duopoly):
     np.testing.assert_array_equal(ascent.get_xdata(), duopoly["rounds"])
     np.testing.assert_allclose(fixed.get_ydata(), 46.0)
     assert abs(ascent.get_ydata()[-1] - 92 / 3) < 0.1
-    # The first two rounds are further apart than a window: the first median is that of its records.
-    np.testing.assert_allclose(ascent.get_ydata()[0], np.median(duopoly["strategy_0"][0, :, 0]), rtol=1e-5)
     ascent, fixed = figure.axes[3].lines
     np.testing.assert_allclose(ascent.get_ydata()[-1], 101 / 3 - 26, atol=0.1)
     np.testing.assert_allclose(fixed.get_ydata(), 0.0, atol=1e-4)
+
+
+def test_lines_are_medians_and_bands_quartiles_of_each_round(duopoly):
+    figure = plot_comparison(duopoly)
+    names = ["distance_to_stackelberg"] * 2 + ["payoffs"] * 2
+    for ax, name, player in zip(figure.axes[2:], names, [0, 1] * 2, strict=True):
+        low, middle, high = np.quantile(duopoly[name].values[0, ..., player].astype(float), [0.25, 0.5, 0.75], axis=0)
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), middle, rtol=1e-12)
+        band = ax.collections[0].get_paths()[0].vertices[:, 1]
+        np.testing.assert_allclose(sorted(set(band.tolist())), sorted(set([*low, *high])), rtol=1e-12)
+
+
+def test_methods_panels_and_labels_are_chosen(duopoly):
+    figure = plot_comparison(
+        duopoly, methods=["fixed", "ascent"], labels={"fixed": "commits"}, panels=["payoffs"], size=(5, 3)
+    )
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["payoff of leader", "payoff of follower"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["commits", "ascent"]
+    np.testing.assert_allclose(figure.get_size_inches(), [5, 3])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), 1058.0, rtol=1e-5)
+
+
+def test_a_comparison_is_drawn_into_axes_that_are_given(duopoly):
+    figure, axes = plt.subplots(1, 2)
+    assert plot_comparison(duopoly, panels=["distances"], axes=axes) is figure
+    assert [ax.get_title(loc="left") for ax in axes] == [
+        f"{p}'s distance to Stackelberg" for p in ("leader", "follower")
+    ]
+    assert axes[0].get_legend_handles_labels()[1] == ["ascent", "fixed"] and not figure.legends
+    with pytest.raises(ValueError, match=r"^axes: expected 2, one for each of the panels \(leader's distance"):
+        plot_comparison(duopoly, panels=["distances"], axes=axes[0])
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"panels": ["payoff"]}, "^panels: unknown panel 'payoff'; did you mean 'payoffs'"),
+        ({"methods": ["ascend"]}, "^methods: unknown method 'ascend'; did you mean 'ascent'"),
+        ({"labels": {"fix": "f"}}, "^labels: unknown method 'fix'"),
+        ({"panels": []}, "^dataset: it has nothing to show"),
+    ],
+)
+def test_wrong_choices_are_named(duopoly, wrong, match):
+    with pytest.raises(ValueError, match=match):
+        plot_comparison(duopoly, **wrong)
 
 
 def test_nash_is_measured_where_no_stackelberg_is_known(duopoly):
