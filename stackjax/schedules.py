@@ -196,11 +196,11 @@ def check_timescales(leader_step: Schedule | float, follower_step: Schedule | fl
     return _violations({"leader_step": leader_step, "follower_step": follower_step}, rules, "two timescales")
 
 
-def exponent_of(schedule: Schedule) -> Array | None:
+def exponent_of(schedule: Schedule) -> Any:
     """The exponent of a power law, 0 of a constant, None of what can't be decided."""
     if isinstance(schedule, PowerLaw):
-        return jnp.asarray(schedule.exponent)
-    return jnp.asarray(0.0) if isinstance(schedule, Constant) else None
+        return schedule.exponent
+    return 0.0 if isinstance(schedule, Constant) else None
 
 
 def _violations(schedules: Mapping[str, Any], rules: Callable[..., Rules], source: str) -> list[str]:
