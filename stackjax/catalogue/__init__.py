@@ -8,12 +8,10 @@ from stackjax.catalogue.bandits import LEADERS as LEADERS
 from stackjax.catalogue.bandits import PAIRS as PAIRS
 from stackjax.catalogue.bandits import TUNED as TUNED
 from stackjax.catalogue.bandits import InstanceEntry as InstanceEntry
-from stackjax.catalogue.bandits import tuned as tuned
 from stackjax.catalogue.games import GAMES as GAMES
 from stackjax.catalogue.games import GameEntry as GameEntry
 from stackjax.catalogue.games import Method as Method
 from stackjax.catalogue.learners import LEARNERS as LEARNERS
-from stackjax.catalogue.learners import is_tuned as is_tuned
 from stackjax.catalogue.markov import MARKOV_GAMES as MARKOV_GAMES
 from stackjax.catalogue.markov import MARKOV_LEADERS as MARKOV_LEADERS
 from stackjax.catalogue.markov import ORACLES as ORACLES
@@ -21,5 +19,3 @@ from stackjax.catalogue.markov import LeaderEntry as LeaderEntry
 from stackjax.catalogue.markov import MarkovEntry as MarkovEntry
 from stackjax.catalogue.markov import OracleEntry as OracleEntry
 from stackjax.catalogue.markov import leading as leading
-from stackjax.catalogue.plugins import plugged as plugged
-from stackjax.catalogue.plugins import registered as registered

@@ -198,11 +198,12 @@ def refused(option: str) -> Iterator[None]:
 def instance_entry(name: str, *others: str) -> "InstanceEntry":
     """The bandit of a name or `module:Class`, or a `BadParameter` with the nearest name, of the `others`, too."""
     from stackjax import catalogue
+    from stackjax.catalogue import plugins
 
     if name in catalogue.INSTANCES:
         return catalogue.INSTANCES[name]
     known = [*catalogue.INSTANCES, *others]
-    if not set(name) & set(":(") and name not in catalogue.registered("game"):
+    if not set(name) & set(":(") and name not in plugins.registered("game"):
         raise click.BadParameter(nearest("instance", name, known), param_hint="'INSTANCE'")
     from stackjax.experiments.constructed import called_table, made_game
     from stackjax.experiments.settings import set_game
@@ -273,8 +274,9 @@ def plain(name: str) -> str:
 def learner_named(role: str, name: str, known: Mapping[str, Any], option: str) -> str:
     """The learner's name in the catalogue, or `module:Class` or a name with arguments if there is such a learner."""
     from stackjax import catalogue
+    from stackjax.catalogue import plugins
 
-    if set(name) & set(":(") or name.strip() in catalogue.registered("learner"):
+    if set(name) & set(":(") or name.strip() in plugins.registered("learner"):
         from stackjax.experiments.constructed import tuned_by_name
 
         with refused(option):

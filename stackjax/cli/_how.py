@@ -161,13 +161,13 @@ def _deliver(dataset: "xarray.Dataset", out: Path, how: How, heading: str | None
     except (OSError, ValueError) as error:  # too many panels, say: the data are there
         message = f"no figure: {error}"
     from stackjax import experiments
-    from stackjax.experiments.records import plain
+    from stackjax.experiments.records import plain, records
 
     if how.as_json:
         written = {"data": str(out), "figure": str(figure) if message.startswith("figure") else None}
         said = {name: plain(value) for name, value in dataset.attrs.items()}
         said["configuration"] = json.loads(said["configuration"])
-        click.echo(json.dumps(said | written | {"notes": list(notes), "tables": experiments.records(dataset)}))
+        click.echo(json.dumps(said | written | {"notes": list(notes), "tables": records(dataset)}))
     if how.as_json or how.quiet:
         return
     console = terminal()

@@ -38,6 +38,7 @@ def command(kind: str | None, as_json: bool) -> None:
 
 def _games() -> dict[str, Any]:
     from stackjax import catalogue
+    from stackjax.catalogue import plugins
 
     about = ("title", "summary")
     rooms: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -49,7 +50,7 @@ def _games() -> dict[str, Any]:
         room: {name: {key: getattr(entry, key) for key in keys} for name, entry in entries.items()}
         for room, (entries, keys) in rooms.items()
     }
-    return found | {"families": dict(catalogue.FAMILIES), "registered": dict(catalogue.registered("game"))}
+    return found | {"families": dict(catalogue.FAMILIES), "registered": dict(plugins.registered("game"))}
 
 
 def _print_games(console: Any, found: dict[str, Any]) -> None:
@@ -106,13 +107,14 @@ def _print_methods(console: Any, found: dict[str, Any]) -> None:
 
 def _learners() -> dict[str, Any]:
     from stackjax import catalogue
+    from stackjax.catalogue import plugins
 
     return {
         "learners": {
             name: dict(zip(("class", "sees", "kind"), (learner.__name__, *sees(learner)), strict=True))
             for name, learner in catalogue.LEARNERS.items()
         },
-        "registered": dict(catalogue.registered("learner")),
+        "registered": dict(plugins.registered("learner")),
         "aliases": dict(catalogue.ALIASES),
     }
 

@@ -87,10 +87,11 @@ def _configuration(
 ) -> str:
     """The options as a configuration file."""
     from stackjax import catalogue
+    from stackjax.catalogue import plugins
     from stackjax.experiments.constructed import called_table, entry_called, split
 
     table = called_table(game, "'GAME'")
-    known = [*catalogue.GAMES, *catalogue.registered("game"), *catalogue.INSTANCES]
+    known = [*catalogue.GAMES, *plugins.registered("game"), *catalogue.INSTANCES]
     if table["name"] not in known and ":" not in game:
         raise click.BadParameter(nearest("game", game, known), param_hint="'GAME'")
     with refused("GAME"):

@@ -14,7 +14,6 @@ from stackjax.experiments.over import Over as Over
 from stackjax.experiments.over import grid as grid
 from stackjax.experiments.over import log_uniform as log_uniform
 from stackjax.experiments.over import zipped as zipped
-from stackjax.experiments.records import records as records
 from stackjax.experiments.reductions import concat as concat
 from stackjax.experiments.reductions import summary as summary
 from stackjax.experiments.reductions import to_dataframe as to_dataframe

@@ -21,6 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from stackjax import catalogue, games, learners, schedules
+from stackjax.catalogue import plugins
+from stackjax.catalogue.bandits import tuned as tuned_learner
+from stackjax.catalogue.learners import is_tuned
 from stackjax.checks import nearest
 from stackjax.experiments.run import roles_of
 from stackjax.experiments.settings import parameters, set_game, set_players
@@ -149,7 +152,7 @@ def game_entry(text: str) -> catalogue.GameEntry:
     """
     table = called_table(text, "game")
     name = table["name"]
-    known = [*catalogue.GAMES, *catalogue.registered("game")]
+    known = [*catalogue.GAMES, *plugins.registered("game")]
     entry = entry_called(name)
     if entry is not None and len(table) == 1:
         return entry
@@ -178,7 +181,7 @@ def entry_called(name: Any) -> catalogue.GameEntry | None:
     **Raises:** `StudyError` for a `module:NAME` that isn't there.
     """
     try:
-        found = isinstance(name, str) and (catalogue.GAMES.get(name) or catalogue.plugged(name, "game"))
+        found = isinstance(name, str) and (catalogue.GAMES.get(name) or plugins.plugged(name, "game"))
     except ValueError as error:
         raise StudyError(f"{name}: {error}") from error
     return found if isinstance(found, catalogue.GameEntry) else None
@@ -255,8 +258,8 @@ def _tuned(table: Mapping[str, Any], role: str, where: str) -> Callable[[Stackel
         make = _plugged(name, where, f"tuned {role}", [*known, *aliases])
 
     def made(game: StackelbergBandit, horizon: int) -> Learner:
-        if not given and catalogue.is_tuned(make):
-            return catalogue.tuned(make, role, game, horizon)
+        if not given and is_tuned(make):
+            return tuned_learner(make, role, game, horizon)
         arguments = {"horizon": horizon} if "horizon" in parameters(make)[0] else {}
         learner = _checked(_called(make, arguments | given, where), "learner", where)
         alone = role == "follower" and Signal.COMMITMENT not in learner.wants
@@ -317,7 +320,7 @@ def _plugged(name: Any, where: str, kind: str, known: Iterable[str]) -> Callable
     """What makes the thing that `module:Class` or a registered name stands for."""
     sort = kind.rpartition(" ")[2]
     try:
-        found = catalogue.plugged(str(name), sort if sort in ("game", "schedule") else "learner")
+        found = plugins.plugged(str(name), sort if sort in ("game", "schedule") else "learner")
     except ValueError as error:
         raise StudyError(f"{where}: {error}") from error
     if found is None:
