@@ -9,12 +9,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+#: So many names are listed; of more only the nearest ones.
+_LISTED = 24
 
-def nearest(kind: str, name: str, names: Iterable[str]) -> str:
-    """What to say of a name that isn't known: the nearest one, or all."""
-    names = list(names)
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.4)
-    return f"unknown {kind} {name!r}" + (f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}")
+
+def nearest(kind: str, name: str, names: Iterable[str], prefix: str = "") -> str:
+    """What to say of a name that isn't known: the nearest one, or all; `prefix` stands before each of them."""
+    written = {known.lower(): f"{prefix}{known}" for known in names}  # capitals make no difference
+    close = difflib.get_close_matches(name.lower(), written, n=1, cutoff=0.4)
+    said = f"unknown {kind} {prefix + name!r}"
+    if close:
+        return f"{said}; did you mean {written[close[0]]!r}?"
+    if len(written) > _LISTED:
+        near = difflib.get_close_matches(name.lower(), written, n=3, cutoff=0.0)
+        return f"{said}; the nearest ones: {', '.join(written[key] for key in near)}"
+    return f"{said}; known: {', '.join(written.values())}"
 
 
 def choice(name: str, value: Any, known: Iterable[str], kind: str | None = None) -> str:

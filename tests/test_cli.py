@@ -227,7 +227,7 @@ def portraits(monkeypatch):
 
 
 def test_certify_prints_a_table_and_a_certificate_of_each_equilibrium(tmp_path, portraits):
-    files = {"--portrait": tmp_path / "new" / "torus.png", "--json": tmp_path / "torus.json"}
+    files = {"--portrait": tmp_path / "new" / "torus.png", "--out": tmp_path / "torus.json"}
     options = [x for pair in files.items() for x in pair]
     result = run("certify", "torus", "--starts", 96, "--timescale", 2, *options)
     assert result.exit_code == 0, result.output
@@ -238,9 +238,9 @@ def test_certify_prints_a_table_and_a_certificate_of_each_equilibrium(tmp_path, 
     verdicts = sorted(verdict.strip() for _, verdict in heads)
     nash, stackelberg = "a differential Nash equilibrium", "a differential Stackelberg equilibrium"
     assert verdicts == [f"{nash}, not a Stackelberg equilibrium"] * 2 + [f"{stackelberg}, not a Nash equilibrium"] * 2
-    assert certificates[4].split() == ["certificates", str(files["--json"]), "portrait", str(files["--portrait"])]
+    assert certificates[4].split() == ["certificates", str(files["--out"]), "portrait", str(files["--portrait"])]
 
-    data = json.loads(files["--json"].read_text())
+    data = json.loads(files["--out"].read_text())
     assert sorted(point["kind"] for point in data["points"]) == ["Nash"] * 2 + ["Stackelberg"] * 2 + ["neither"] * 4
     assert {point["timescale"] for point in data["points"]} == {2.0} and data["seed"] == 0
     best = next(point for point in data["points"] if point["kind"] == "Stackelberg")
@@ -310,7 +310,7 @@ def test_help_and_version():
         (("certify", "duopoly", "--starts", 0), "'--starts': 0 is not in the range"),
         (("certify", "quadratic", "--portrait", "{tmp}/a.png"), "'--portrait': game: a phase portrait has one-dimensi"),
         (("certify", "duopoly", "--portrait", "a.txt"), "'--portrait': expected a name in .png, .pdf or .svg, got a.t"),
-        (("certify", "duopoly", "--json", "{file}/below/a"), "'--json': can't write in the folder {file}/below"),
+        (("certify", "duopoly", "--out", "{file}/below/a"), "'--out': can't write in the folder {file}/below"),
         (("regret", "etc_failur"), "'INSTANCE': unknown instance 'etc-failur'; did you mean 'etc-failure'?"),
         (("regret", "etc-failure", "--leader", "ucb1", "--follower", "ucb"), "'--leader': unknown leader 'ucb1'; did"),
         (("regret", "etc-failure", "--leader", "best-response", "--follower", "ucb"), "'--leader': unknown leader"),

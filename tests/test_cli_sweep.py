@@ -61,12 +61,14 @@ def test_texts_and_bandits(monkeypatch):
     """Texts are quoted; of a bandit gamma is swept, and pairs are tuned."""
     told = []
     monkeypatch.setattr(cli.sweep._how, "perform", lambda *given, **more: told.append(given))
-    result = run("sweep", "etc-failure", "--over", "gamma=0,0.1", "--over", "leader.a=x, y z,true", "--rounds", "1e3")
+    result = run(
+        "sweep", "etc-failure", "--over", "gamma=0,0.1", "--over", "game.noise=gaussian, bernoulli", "--rounds", "1e3"
+    )
     assert result.exit_code == 0, result.output
     play, command, _, out = told[0]
     study = play.__self__
-    assert study.options["over"].at((1, 1)) == {"gamma": 0.1, "leader.a": "y z"}
-    assert study.options["over"].at((0, 2)) == {"gamma": 0, "leader.a": True}
+    assert study.options["over"].at((1, 1)) == {"gamma": 0.1, "game.noise": "bernoulli"}
+    assert cli.sweep._values("x, y z,true,[1, 2]") == '["x", "y z", true, [1, 2]]'
     assert list(study.methods) == ["etc/etc", "etucb/etc", "ucb/ucb"]
     assert str(out.path) == "results/sweep_etc-failure.nc" and "--rounds 1000" in " ".join(command)
 

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Scalar
 
@@ -27,6 +26,8 @@ def best_reply(
     `1 / sum_k |H_jk|`, H the Hessian, and in other spaces the smallest of these; where the payoff is nearly linear
     it is as long as a thousand times the action.
     """
+    import optimistix  # here, as it takes long to import
+
     first, unravel = ravel_pytree(guess)
 
     def cost(y: Float[Array, " d"], _: Any = None) -> Float[Array, ""]:

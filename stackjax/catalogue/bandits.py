@@ -6,23 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stackjax.equilibria import alignment_constant
+from stackjax.catalogue.learners import LEARNERS, is_tuned
 from stackjax.games import StackelbergBandit, bandit_instances
-from stackjax.learners import (
-    EXP3,
-    UCB,
-    ActiveArmElimination,
-    BestResponse,
-    EpsilonBestResponse,
-    EpsilonGreedy,
-    ExploreThenCommit,
-    ExploreThenCommitThrowOut,
-    ExploreThenUCB,
-    LipschitzUCB,
-    PerArm,
-    PhasedUCB,
-    ThompsonSampling,
-)
+from stackjax.learners import BestResponse, EpsilonBestResponse, EpsilonGreedy, LipschitzUCB, PerArm
 from stackjax.protocols import Learner
 
 Tuned = Callable[[StackelbergBandit, int], Learner]
@@ -98,27 +84,17 @@ FAMILIES: Mapping[str, str] = {
     "zero-sum": "what one gets the other doesn't: u_2 = 1 - u_1",
 }
 
-_EITHER: Mapping[str, Any] = {
-    "active-arm-elimination": ActiveArmElimination,
-    "exp3": EXP3,
-    "explore-then-commit": ExploreThenCommit,
-    "explore-then-ucb": ExploreThenUCB,
-    "thompson-sampling": ThompsonSampling,
-    "ucb": UCB,
-}
-#: The learners with a `tuned`; the last three only lead.
-TUNED: Mapping[str, Any] = {
-    **_EITHER,
-    "explore-then-commit-throw-out": ExploreThenCommitThrowOut,
-    "lipschitz-ucb": LipschitzUCB,
-    "phased-ucb": PhasedUCB,
-}
+#: The learners with a `tuned`.
+TUNED: Mapping[str, Any] = {name: kind for name, kind in LEARNERS.items() if is_tuned(kind)}
 
 
-def _tuned(learner: Any, role: Literal["leader", "follower"], game: StackelbergBandit, horizon: int) -> Learner:
+def tuned(learner: Any, role: str, game: StackelbergBandit, horizon: int) -> Learner:
+    """A leader or follower of a class with a `tuned`, for a bandit and a horizon."""
     arms = [space.n for space in game.spaces]
     own: dict[str, float] = {}
     if learner is LipschitzUCB:  # of a batch what serves all of its instances
+        from stackjax.equilibria import alignment_constant  # here, as it takes long to import
+
         own["lipschitz"] = float(alignment_constant(game.leader_means, game.follower_means).max())
         if math.isinf(own["lipschitz"]):
             raise ValueError(
@@ -132,12 +108,12 @@ _EPSILON = 0.05  # greedy ones explore so often, best responses err so much: the
 
 #: Leaders of a Stackelberg bandit: functions of the game and the horizon. Epsilon-greedy ones aren't tuned.
 LEADERS: Mapping[str, Tuned] = {
-    **{name: functools.partial(_tuned, each, "leader") for name, each in TUNED.items()},
+    **{name: functools.partial(tuned, each, "leader") for name, each in TUNED.items()},
     "epsilon-greedy": lambda game, horizon: EpsilonGreedy(_EPSILON),
 }
 #: Followers likewise; best responses know their payoffs, and the one that errs, against the leader, the whole game.
 FOLLOWERS: Mapping[str, Tuned] = {
-    **{name: functools.partial(_tuned, each, "follower") for name, each in _EITHER.items()},
+    **{name: functools.partial(tuned, each, "follower") for name, each in TUNED.items() if each.follows},
     "best-response": lambda game, horizon: BestResponse(),
     "epsilon-best-response": lambda game, horizon: EpsilonBestResponse(_EPSILON, ties="against"),
     "epsilon-greedy": lambda game, horizon: PerArm(EpsilonGreedy(_EPSILON)),

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from stackjax.experiments.lead import Leading
 from stackjax.games import IteratedMatrixGame, MarkovGame, incentives
 from stackjax.learners import (
     ContextualFollower,
@@ -19,6 +18,9 @@ from stackjax.learners import (
 )
 from stackjax.protocols import Learner
 from stackjax.schedules import PowerLaw
+
+if TYPE_CHECKING:
+    from stackjax.experiments import Leading
 
 
 @dataclass(frozen=True)
@@ -163,13 +165,16 @@ MARKOV_LEADERS: Mapping[str, LeaderEntry] = {
 }
 
 
-def leading(entry: MarkovEntry, game: MarkovGame, leader: str, oracle: str, *switches: str) -> Leading:
+def leading(entry: MarkovEntry, game: MarkovGame, leader: str | LeaderEntry, oracle: str, *switches: str) -> "Leading":
     """A leader and its oracle, by their names.
 
-    **Arguments:** `switches`: of "hidden" (queries that are no part of the leader's gradient), "rewarded" (queries that
-    pay it) and "recognisable" (queries that it can tell from play).
+    **Arguments:** `leader`: its name, or an entry of one's own; `switches`: of "hidden" (queries that are no part of
+    the leader's gradient), "rewarded" (queries that pay it) and "recognisable" (queries that it can tell from play).
     """
-    leads, follows = MARKOV_LEADERS[leader], ORACLES[oracle]
+    from stackjax.experiments import Leading  # here, as it takes long to import
+
+    leads = leader if isinstance(leader, LeaderEntry) else MARKOV_LEADERS[leader]
+    follows = ORACLES[oracle]
     follower = follows.make if follows.trained else follows.make(game)
     options: dict[str, Any] = {}
     if "hidden" in switches:

@@ -1,6 +1,7 @@
 """How commands play experiments: the options that they share, and what becomes of a result or an error."""
 
 import functools
+import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from stackjax.cli._common import Real, Whole, save_figure, terminal
+from stackjax.cli._common import Option, Real, Whole, save_figure, terminal
 
 if TYPE_CHECKING:
     import xarray
@@ -27,6 +28,10 @@ class How(NamedTuple):
     budget: float | None
     checkpoint: int | None
     quiet: bool
+    as_json: bool
+
+
+_option = functools.partial(click.option, cls=Option, group="The result, and how it is played")
 
 
 def options(default: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -41,22 +46,23 @@ def options(default: str, name: str | None = None) -> Callable[[Callable[..., No
             f"in .nc, which isn't.  [default: {default}]"
         )
     given = (
-        click.option("--out", type=click.Path(path_type=Path), help=where),
-        click.option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing."),
-        click.option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
-        click.option(
+        _option("--out", type=click.Path(path_type=Path), help=where),
+        _option("--dry-run", is_flag=True, help="Say what would be done, how long and how large, and do nothing."),
+        _option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
+        _option(
             "--budget",
             type=Real(0.0, min_open=True),
             help="GiB that what is played at once may take, on each device.  "
             "[default: 1/4 of a CPU's memory, 4/5 of an accelerator's]",
         ),
-        click.option(
+        _option(
             "--checkpoint",
             type=Whole(1, 2**31 - 1),
             metavar="ROUNDS",
             help="Of long runs, keep also segments of so many rounds.  [default: whole runs]",
         ),
-        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+        _option("--quiet", is_flag=True, help="Print nothing but errors."),
+        _option("--json", "as_json", is_flag=True, help="Print what the table says as JSON, and nothing else."),
     )
 
     def added(function: Callable[..., None]) -> Callable[..., None]:
@@ -115,7 +121,7 @@ def perform(
     budget = None if how.budget is None else max(int(how.budget * 2**30), 1)
     try:
         if how.dry_run:
-            _show(estimated(*planned(driver, budget=budget)))
+            _show(estimated(*planned(driver, budget=budget)), how.as_json)
             return
         words = ["stackjax", *words] + ([] if out.folder else ["--out", str(out.path)])
         words += [] if how.checkpoint is None else ["--checkpoint", str(how.checkpoint)]
@@ -140,23 +146,30 @@ def perform(
     import jax
 
     if jax.process_index() == 0:
-        _deliver(dataset, out.path, how.quiet, heading, notes)
+        _deliver(dataset, out.path, how, heading, notes)
 
 
-def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | None, notes: Sequence[str]) -> None:
-    """The figure beside the result, and the table with the first notes."""
-    from stackjax import plots
-
+def _deliver(dataset: "xarray.Dataset", out: Path, how: How, heading: str | None, notes: Sequence[str]) -> None:
+    """The figure beside the result, unless it is there, and the table with the first notes."""
     figure = out.with_suffix(".png")
     try:
-        save_figure(plots.plot_result(dataset), figure)
+        if not _is_of(figure, out):
+            from stackjax import plots  # here, as it takes long to import
+
+            save_figure(plots.plot_result(dataset), figure)
         message = f"figure {figure}"
     except (OSError, ValueError) as error:  # too many panels, say: the data are there
         message = f"no figure: {error}"
-    if quiet:
-        return
     from stackjax import experiments
+    from stackjax.experiments.records import plain, records
 
+    if how.as_json:
+        written = {"data": str(out), "figure": str(figure) if message.startswith("figure") else None}
+        said = {name: plain(value) for name, value in dataset.attrs.items()}
+        said["configuration"] = json.loads(said["configuration"])
+        click.echo(json.dumps(said | written | {"notes": list(notes), "tables": records(dataset)}))
+    if how.as_json or how.quiet:
+        return
     console = terminal()
     console.print(f"\n[bold]{dataset.attrs['title']}[/bold]" if heading is None else f"\n{heading}")
     console.print(experiments.table(dataset, console.width))
@@ -165,8 +178,16 @@ def _deliver(dataset: "xarray.Dataset", out: Path, quiet: bool, heading: str | N
     console.print(f"data   {out}\n{message}", highlight=False, soft_wrap=True)
 
 
-def _show(estimate: "Estimate") -> None:
+def _is_of(figure: Path, out: Path) -> bool:
+    """Whether a figure was drawn after the data were written."""
+    return figure.exists() and figure.stat().st_mtime >= out.stat().st_mtime
+
+
+def _show(estimate: "Estimate", as_json: bool) -> None:
     """What a run would do."""
+    if as_json:
+        click.echo(json.dumps(estimate._asdict(), default=str))
+        return
     from stackjax.experiments.memory import size_text
 
     axes = " x ".join(f"{size} {name}" for name, size in estimate.axes.items()) or "1 setting"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stackjax.cli import _how
-from stackjax.cli._common import nearest, plain
+from stackjax.cli._common import nearest, plain, refused, values_of
 
 if TYPE_CHECKING:
-    from stackjax.catalogue import MarkovEntry
+    from stackjax.catalogue import LeaderEntry, MarkovEntry
     from stackjax.experiments import Leading
     from stackjax.games import MarkovGame
 
@@ -25,6 +25,7 @@ def compare_leaders(
     leaders: Sequence[str],
     switches: Sequence[str],
     *,
+    sets: Sequence[str] = (),
     replicates: int | None,
     rounds: int | None,
     seed: int,
@@ -46,15 +47,20 @@ def compare_leaders(
         )
     }
     from stackjax import experiments
+    from stackjax.experiments.settings import set_game
 
-    made = entry.make()
+    put = values_of(sets)
+    if own := [name for name in put if not name.startswith("game.")]:
+        raise click.BadParameter(f"expected game.ARGUMENT with --oracle, got {own[0]!r}", param_hint="'--set'")
+    with refused("--set"):
+        made = set_game(entry.make(), put)
     methods: dict[str, Leading] = {}
     many: dict[str, int] = {}
     pairs, skipped = _pairs(entry, made, chosen["oracle"], chosen["leader"])
     for leader, oracle in pairs:
         for name, method in _methods(entry, made, leader, oracle, switches).items():
             methods[name] = method
-            many[name] = catalogue.MARKOV_LEADERS[leader].rounds if rounds is None else rounds
+            many[name] = _leader(leader).rounds if rounds is None else rounds
     if switches and not any(method.ascends for method in methods.values()):
         raise click.UsageError(f"--{switches[0]}: expected a --leader who follows a gradient, got none")
     number = entry.replicates if replicates is None else replicates
@@ -65,6 +71,7 @@ def compare_leaders(
     words += [f"--{switch}" for switch in switches]
     words += [] if rounds is None else ["--rounds", str(rounds)]
     words += ["--replicates", str(number), "--seed", str(seed)]
+    words += [word for one in sets for word in ("--set", one)]
     driver = functools.partial(
         experiments.lead,
         made,
@@ -94,9 +101,18 @@ def _entry(game: str) -> "MarkovEntry":
 
 
 def _known(option: str, name: str, known: Any) -> str:
-    if name not in known:
+    if option == "leader" and set(name) & set(":("):
+        _leader(name)
+    elif name not in known:
         raise click.BadParameter(nearest(option, name, known), param_hint=f"'--{option}'")
     return name
+
+
+def _leader(name: str) -> "LeaderEntry":
+    from stackjax.experiments.constructed import leader_entry
+
+    with refused("--leader"):
+        return leader_entry(name, name)
 
 
 def _pairs(
@@ -111,7 +127,7 @@ def _pairs(
     if not leaders:
         return [(_fitting(entry, game, oracle), oracle) for oracle in oracles], []
     every = [(leader, oracle) for oracle in oracles for leader in leaders]
-    complaints = {pair: _complaint(leading(entry, game, *pair)) for pair in every}
+    complaints = {(one, oracle): _complaint(leading(entry, game, _leader(one), oracle)) for one, oracle in every}
     good = [pair for pair in every if complaints[pair] is None]
     bad = [pair for pair in every if pair not in good]
     partnered = {name for pair in good for name in pair}
@@ -142,7 +158,8 @@ def _methods(
     """The method that keeps the reduction's conditions; if it follows a gradient, others that violate one each."""
     from stackjax.catalogue import leading
 
-    plain = leading(entry, game, leader, oracle)
+    leads = _leader(leader)
+    plain = leading(entry, game, leads, oracle)
     name = f"{leader}/{oracle}"
     varied = switches if plain.ascends else ()
-    return {name: plain} | {f"{name}, {switch}": leading(entry, game, leader, oracle, switch) for switch in varied}
+    return {name: plain} | {f"{name}, {switch}": leading(entry, game, leads, oracle, switch) for switch in varied}

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stackjax.cli._common import Real, Whole, figure_name, game_entry, save_figure, seed_option, writable
+from stackjax.cli._common import (
+    Command,
+    Name,
+    Real,
+    Whole,
+    figure_name,
+    game_entry,
+    json_option,
+    refused,
+    save_figure,
+    seed_option,
+    set_option,
+    values_of,
+    writable,
+)
 
 if TYPE_CHECKING:
     from stackjax.catalogue import GameEntry
@@ -15,8 +29,9 @@ if TYPE_CHECKING:
     from stackjax.protocols import Game
 
 
-@click.command("certify")
-@click.argument("game")
+@click.command("certify", cls=Command)
+@click.argument("game", type=Name("GAMES"))
+@set_option
 @click.option(
     "--at",
     metavar="NUMBERS",
@@ -37,9 +52,18 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw both dynamics of two one-dimensional players, as a .png, .pdf or .svg.",
 )
-@click.option("--json", "data", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificates as JSON.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificates into it as JSON.")
+@json_option
 def command(
-    game: str, at: str | None, starts: int, seed: int, timescale: float, portrait: Path | None, data: Path | None
+    game: str,
+    sets: tuple[str, ...],
+    at: str | None,
+    starts: int,
+    seed: int,
+    timescale: float,
+    portrait: Path | None,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Find the equilibria of GAME: a table of its critical points, and a certificate of each equilibrium.
 
@@ -47,9 +71,15 @@ def command(
     the simultaneous and of the hierarchical dynamics.
     """
     entry = game_entry(game)
-    exact = _exact(entry.make())
+    put = values_of(sets)
+    if own := [name for name in put if not name.startswith("game.")]:
+        raise click.BadParameter(f"expected game.ARGUMENT, as nobody learns, got {own[0]!r}", param_hint="'--set'")
+    from stackjax.experiments.settings import set_game
+
+    with refused("--set"):
+        exact = _exact(set_game(entry.make(), put))
     point = None if at is None else _joint_action(exact, at)
-    for file, option in ((portrait, "--portrait"), (data, "--json")):
+    for file, option in ((portrait, "--portrait"), (out, "--out")):
         if file is not None:
             if option == "--portrait":
                 figure_name(file, option)
@@ -58,28 +88,32 @@ def command(
     import jax
 
     from stackjax import equilibria
+    from stackjax.experiments.results import replacing
 
     marked: Any
     if point is None:
         result = equilibria.find(exact, jax.random.key(seed), starts, limits=entry.limits, timescale=timescale)
         certificates, marked = result.critical, result
-        click.echo("\n\n".join(map(str, (result, *result.equilibria))))
+        said = [result, *result.equilibria]
     else:
         certificates = (equilibria.certify(exact, *point, key=jax.random.key(seed), timescale=timescale),)
         known = [(z, "Nash") for z in exact.nash_equilibria()] + [
             (z, "Stackelberg") for z in exact.stackelberg_equilibria()
         ]
         marked = [*certificates, *known]
-        click.echo(certificates[0])
-    if portrait or data:
+        said = [certificates[0]]
+    document = _document(certificates, {"game": game, "set": put} if put else {"game": game}, seed)
+    click.echo(document if as_json else "\n\n".join(map(str, said)))
+    if (portrait or out) and not as_json:
         click.echo()
     try:
-        if data is not None:
-            _save_certificates(certificates, data, game, seed)
-            click.echo(f"certificates {data}")
+        if out is not None:
+            with replacing(out) as part:
+                part.write_text(document)
+            click.echo(f"certificates {out}", err=as_json)
         if portrait is not None:
-            _save_portrait(entry, certificates, marked, timescale, portrait)
-            click.echo(f"portrait     {portrait}")
+            _save_portrait(entry, exact, certificates, marked, timescale, portrait)
+            click.echo(f"portrait     {portrait}", err=as_json)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -130,19 +164,21 @@ def _drawable(game: "Game") -> None:
         raise click.BadParameter(str(error), param_hint="'--portrait'") from None
 
 
-def _save_certificates(certificates: "Iterable[Certificate]", path: Path, game: str, seed: int) -> None:
+def _document(certificates: "Iterable[Certificate]", asked: dict[str, Any], seed: int) -> str:
+    """The certificates as JSON, with what they are of."""
     import jax.numpy as jnp
 
-    from stackjax.experiments.results import describe, provenance, replacing
+    from stackjax.experiments.records import plain
+    from stackjax.experiments.results import describe, provenance
 
-    about = provenance({"game": game}, seed=seed, command=None, device=jnp.zeros(()).device)
+    about = provenance(asked, seed=seed, command=None, device=jnp.zeros(()).device)
     points = [{"kind": certificate.kind} | describe(certificate) for certificate in certificates]
-    with replacing(path) as part:
-        part.write_text(json.dumps(about | {"points": points}, indent=1, default=lambda z: [z.real, z.imag]))
+    about["configuration"] = json.loads(about["configuration"])
+    return json.dumps(plain(about | {"points": points}), indent=1)
 
 
 def _save_portrait(
-    entry: "GameEntry", certificates: "tuple[Certificate, ...]", marked: Any, timescale: float, path: Path
+    entry: "GameEntry", game: "Game", certificates: "tuple[Certificate, ...]", marked: Any, timescale: float, path: Path
 ) -> None:
     """Both dynamics in steps that are a tenth of what their fastest motion at an equilibrium allows."""
     import numpy as np
@@ -159,7 +195,6 @@ def _save_portrait(
         "simultaneous": (GradientAscent(step), follower),
         "hierarchical": (HierarchicalAscent(step), follower),
     }
-    game = _exact(entry.make())
     limits = None if entry.limits is None else (entry.limits, entry.limits)
     figure = plot_portrait(
         game, pairs, limits=limits, equilibria=marked, rounds=3000, title=entry.title, action_labels=entry.actions

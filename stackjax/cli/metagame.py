@@ -10,15 +10,22 @@ import click
 
 from stackjax.cli import _how
 from stackjax.cli._common import (
+    Command,
+    Name,
+    Option,
     Real,
     Whole,
+    file_name,
+    instance_entry,
     learner_named,
-    nearest,
     noise_option,
     noted_already,
     plain,
+    refused,
     seed_option,
+    set_option,
     sigma_option,
+    values_of,
 )
 
 if TYPE_CHECKING:
@@ -45,18 +52,31 @@ class Arms(click.ParamType):
         return "x".join(parts)
 
 
-@click.command("metagame")
-@click.argument("instance")
-@click.option("--leaders", default=_LEADERS, show_default=True, metavar="NAMES", help="Separated by commas.")
-@click.option("--followers", default=_FOLLOWERS, show_default=True, metavar="NAMES", help="Separated by commas.")
-@click.option("--instances", type=Whole(1, 10**6), help=f"How many of a random family.  [default: {_INSTANCES}]")
+_of_family = functools.partial(click.option, cls=Option, group="Of random families")
+
+
+@click.command("metagame", cls=Command)
+@click.argument("instance", type=Name("INSTANCES", "FAMILIES"))
 @click.option(
-    "--arms", type=Arms(), metavar="AxB", help=f"Of a random family: leader's x follower's.  [default: {_ARMS}]"
+    "--leaders",
+    type=Name("LEADERS", "ALIASES", several=True),
+    default=_LEADERS,
+    show_default=True,
+    metavar="NAMES",
+    help="Separated by commas.",
 )
-@click.option("--alignment", type=Real(1.0), help=f"L* of random-aligned.  [default: {_OWN['alignment'][1]:g}]")
 @click.option(
-    "--factor", type=Real(0.0, min_open=True), help=f"Of scaled-gaps' gaps.  [default: {_OWN['factor'][1]:g}]"
+    "--followers",
+    type=Name("FOLLOWERS", "ALIASES", several=True),
+    default=_FOLLOWERS,
+    show_default=True,
+    metavar="NAMES",
+    help="Separated by commas.",
 )
+@_of_family("--instances", type=Whole(1, 10**6), help=f"How many.  [default: {_INSTANCES}]")
+@_of_family("--arms", type=Arms(), metavar="AxB", help=f"Leader's x follower's.  [default: {_ARMS}]")
+@_of_family("--alignment", type=Real(1.0), help=f"L* of random-aligned.  [default: {_OWN['alignment'][1]:g}]")
+@_of_family("--factor", type=Real(0.0, min_open=True), help=f"Of scaled-gaps' gaps.  [default: {_OWN['factor'][1]:g}]")
 @click.option("--horizon", type=Whole(1, 2**31 - 1), default=10_000, show_default=True, help="Rounds T.")
 @click.option(
     "--replicates",
@@ -71,6 +91,7 @@ class Arms(click.ParamType):
 @click.option("--resamples", type=Whole(1, 10**6), default=1000, show_default=True, help="Of the bootstrap.")
 @noise_option
 @sigma_option
+@set_option
 @seed_option
 @_how.options("results/metagame-INSTANCE", "metagame")
 def command(
@@ -87,17 +108,21 @@ def command(
     resamples: int,
     noise: str | None,
     sigma: float | None,
+    sets: tuple[str, ...],
     seed: int,
     how: _how.How,
 ) -> None:
     """Leader against follower algorithms in INSTANCE, and the equilibria of choosing one: a table, a figure, the data.
 
-    INSTANCE is a bandit of stackjax list, or a random family: uniform, zero-sum, random-aligned or scaled-gaps.
+    INSTANCE is a bandit of stackjax list, module:Class, or a random family: uniform, zero-sum, random-aligned or
+    scaled-gaps.
     Learners are tuned to the horizon; all pairs meet equal noise. Pure and mixed Nash equilibria, Stackelberg
     equilibria, dominated algorithms, and in how many bootstrap resamples they are the same.
     """
     instance = plain(instance)
     from stackjax import catalogue, experiments
+    from stackjax.experiments.constructed import tuned_by_name
+    from stackjax.experiments.settings import set_game, set_sides
 
     names = {
         "leaders": _names("leader", leaders, catalogue.LEADERS),
@@ -107,26 +132,32 @@ def command(
     given = {"instances": instances, "arms": arms, "alignment": alignment, "factor": factor}
     family = {name: value for name, value in given.items() if value is not None}
     title, game = _game(instance, family, horizon, rewards, seed)
+    put = values_of(sets)
+    with refused("--set"):
+        game = set_game(game, put)
     batched = game.leader_means.ndim == 3
     number = len(game.leader_means) if batched else 1
     replicates = _RUNS[batched] if replicates is None else replicates
     resample = ("instances" if number > 1 else "replicates") if resample is None else resample
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        made = {
-            role: {called: known[name](game, horizon) for called, name in names[role].items()}
-            for role, known in (("leaders", catalogue.LEADERS), ("followers", catalogue.FOLLOWERS))
-        }
+        made: dict[str, dict[str, Any]] = {}
+        for role, chosen in names.items():
+            with refused(f"--{role}"):
+                made[role] = {c: tuned_by_name(name, role[:-1], name)(game, horizon) for c, name in chosen.items()}
+    with refused("--set"):
+        leading, following = set_sides(made["leaders"], made["followers"], game, put)
     notes = list(dict.fromkeys(str(warning.message) for warning in caught))
     words = ["metagame", instance, *(word for k, v in names.items() for word in (f"--{k}", ",".join(v)))]
     words += [str(word) for k, v in family.items() for word in (f"--{k}", v)]
     words += ["--horizon", str(horizon), "--replicates", str(replicates)]
     words += ["--resample", resample, "--resamples", str(resamples)]
-    words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)] + ["--seed", str(seed)]
+    words += [str(word) for k, v in rewards.items() for word in (f"--{k}", v)]
+    words += [*(word for one in sets for word in ("--set", one)), "--seed", str(seed)]
     driver = functools.partial(
         experiments.metagame,
-        made["leaders"],
-        made["followers"],
+        leading,
+        following,
         game,
         horizon=horizon,
         replicates=replicates,
@@ -135,16 +166,18 @@ def command(
         resamples=resamples,
         title=title,
     )
-    out = _how.target(how, Path("results", f"metagame-{instance}"), "metagame")
+    out = _how.target(how, Path("results", f"metagame-{file_name(instance)}"), "metagame")
     with noted_already():
         _how.perform(driver, words, how, out, f"[bold]{title}[/bold]", notes)
 
 
 def _names(role: str, given: str, known: Mapping[str, Any]) -> dict[str, str]:
     """What an algorithm is called -> its name in the catalogue; each once."""
+    from stackjax.experiments.constructed import split
+
     option = f"--{role}s"
     labels: dict[str, str] = {}
-    for name in filter(None, map(plain, given.split(","))):
+    for name in map(plain, split(given, ",")):
         labels.setdefault(learner_named(role, name, known, option), name)
     if not labels:
         raise click.BadParameter(f"no {role} given", param_hint=f"'{option}'")
@@ -158,18 +191,14 @@ def _game(
     from stackjax import catalogue
 
     random = name in catalogue.FAMILIES
-    if not random and name not in catalogue.INSTANCES:
-        raise click.BadParameter(
-            nearest("instance", name, [*catalogue.INSTANCES, *catalogue.FAMILIES]), param_hint="'INSTANCE'"
-        )
+    entry = None if random else instance_entry(name, *catalogue.FAMILIES)
     for option in family:
         own = option in _OWN
         if not random or (own and name != _OWN[option][0]):
             which = _OWN[option][0] if own else "random families"
             raise click.UsageError(f"--{option} is for {which}; {name} has no such number to choose")
-    if random:
+    if entry is None:
         return _drawn(name, family, horizon, rewards, seed)
-    entry = catalogue.INSTANCES[name]
     try:
         return entry.title, entry.make(horizon, **rewards)
     except ValueError as error:  # means that are no probabilities

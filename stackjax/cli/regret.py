@@ -11,15 +11,21 @@ import click
 
 from stackjax.cli import _how
 from stackjax.cli._common import (
+    Command,
+    Name,
     Real,
     Whole,
+    file_name,
+    instance_entry,
     learner_named,
-    nearest,
     noise_option,
     noted_already,
     plain,
+    refused,
     seed_option,
+    set_option,
     sigma_option,
+    values_of,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +52,24 @@ class Horizons(click.ParamType):
         return numbers, ends
 
 
-@click.command("regret")
-@click.argument("instance")
-@click.option("--leader", "leaders", multiple=True, metavar="NAME", help="A leader; each plays with every --follower.")
-@click.option("--follower", "followers", multiple=True, metavar="NAME", help="A follower.")
+@click.command("regret", cls=Command)
+@click.argument("instance", type=Name("INSTANCES"))
+@click.option(
+    "--leader",
+    "leaders",
+    type=Name("LEADERS", "ALIASES"),
+    multiple=True,
+    metavar="NAME",
+    help="A leader; each plays with every --follower. Untuned, with its arguments: epsilon-greedy(epsilon=0.1).",
+)
+@click.option(
+    "--follower",
+    "followers",
+    type=Name("FOLLOWERS", "ALIASES"),
+    multiple=True,
+    metavar="NAME",
+    help="A follower, likewise.",
+)
 @click.option("--pair", "pairs", multiple=True, metavar="LEADER/FOLLOWER", help="One more pair.")
 @click.option(
     "--horizons",
@@ -73,6 +93,7 @@ class Horizons(click.ParamType):
 )
 @noise_option
 @sigma_option
+@set_option
 @click.option("--skip-phases", is_flag=True, help="Jump over rounds that nobody learns from, for pairs that allow it.")
 @seed_option
 @_how.options("results/INSTANCE", "regret")
@@ -88,6 +109,7 @@ def command(
     benchmark: str,
     noise: str | None,
     sigma: float | None,
+    sets: tuple[str, ...],
     skip_phases: bool,
     seed: int,
     how: _how.How,
@@ -95,21 +117,22 @@ def command(
     """Both players' regrets in INSTANCE over the horizon: a table with slopes, a figure and a NetCDF file.
 
     Learners are tuned to each horizon (but for epsilon-greedy and epsilon-best-response, whose epsilon is 0.05); all
-    pairs meet equal noise. stackjax list shows instances and learners. If no pair is asked for they are etc/etc,
-    etucb/etc and ucb/ucb.
+    pairs meet equal noise. stackjax list shows instances and learners; module:Class is one of one's own. If no pair is
+    asked for they are etc/etc, etucb/etc and ucb/ucb.
     """
     instance = plain(instance)
-    entry = _instance_entry(instance)
+    entry = instance_entry(instance)
     chosen = _pairs(leaders, followers, pairs)
     rounds = _spaced(horizons[0], points) if horizons[1] else horizons[0]
     from stackjax import experiments
 
     rewards = {name: value for name, value in (("noise", noise), ("sigma", sigma)) if value is not None}
-    games, made, notes = _make(entry, rewards, chosen, rounds)
+    games, made, notes = _make(entry, rewards, chosen, rounds, values_of(sets))
     gamma = entry.gamma if gamma is None else gamma
     words = ["regret", instance, *(word for name in chosen for word in ("--pair", name))]
     words += ["--horizons", ",".join(map(str, rounds)), "--replicates", str(replicates), "--gamma", str(gamma)]
     words += ["--benchmark", benchmark, *(str(word) for k, v in rewards.items() for word in (f"--{k}", v))]
+    words += [word for one in sets for word in ("--set", one)]
     words += ["--skip-phases"] * skip_phases + ["--seed", str(seed)]
     driver = functools.partial(
         experiments.regret,
@@ -123,29 +146,22 @@ def command(
         skip_phases=skip_phases,
         title=entry.title,
     )
-    out = _how.target(how, Path("results", instance), "regret")
+    out = _how.target(how, Path("results", file_name(instance)), "regret")
     with noted_already():
         _how.perform(driver, words, how, out, f"[bold]{entry.title}[/bold]: {entry.summary}", notes)
-
-
-def _instance_entry(name: str) -> "InstanceEntry":
-    from stackjax import catalogue
-
-    if name not in catalogue.INSTANCES:
-        raise click.BadParameter(nearest("instance", name, catalogue.INSTANCES), param_hint="'INSTANCE'")
-    return catalogue.INSTANCES[name]
 
 
 def _pairs(leaders: Sequence[str], followers: Sequence[str], pairs: Sequence[str]) -> dict[str, tuple[str, str]]:
     """What a pair is called -> the leader's and the follower's names in the catalogue; each pair once."""
     from stackjax import catalogue
+    from stackjax.experiments.constructed import split
 
     if bool(leaders) != bool(followers):
         given, missing = ("--leader", "--follower") if leaders else ("--follower", "--leader")
         raise click.UsageError(f"{given}: expected a {missing}, too; each leader plays with each follower")
     asked = [(*names, "--leader", "--follower") for names in itertools.product(leaders, followers)]
     for pair in pairs:
-        parts = pair.split("/")
+        parts = split(pair, "/")
         if len(parts) != 2:
             raise click.BadParameter(f"expected LEADER/FOLLOWER, got {pair!r}", param_hint="'--pair'")
         asked.append((parts[0], parts[1], "--pair", "--pair"))
@@ -169,10 +185,15 @@ def _spaced(ends: list[int], points: int) -> list[int]:
 
 
 def _make(
-    entry: "InstanceEntry", rewards: Mapping[str, Any], pairs: Mapping[str, tuple[str, str]], horizons: Sequence[int]
+    entry: "InstanceEntry",
+    rewards: Mapping[str, Any],
+    pairs: Mapping[str, tuple[str, str]],
+    horizons: Sequence[int],
+    put: Mapping[str, Any],
 ) -> tuple[dict[int, "StackelbergBandit"], dict[str, dict[int, tuple["Learner", "Learner"]]], list[str]]:
     """Each horizon's game, each pair's and horizon's learners, and what was warned of meanwhile, each warning once."""
-    from stackjax import catalogue
+    from stackjax.experiments.constructed import tuned_by_name
+    from stackjax.experiments.settings import set_game, set_players
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -180,10 +201,19 @@ def _make(
             games = {horizon: entry.make(horizon, **rewards) for horizon in horizons}
         except ValueError as error:  # means that are no probabilities
             raise click.BadParameter(str(error), param_hint="'--noise'") from None
-        made = {
-            called: {
-                T: (catalogue.LEADERS[leader](g, T), catalogue.FOLLOWERS[follower](g, T)) for T, g in games.items()
-            }
-            for called, (leader, follower) in pairs.items()
-        }
+        made: dict[str, dict[int, Any]] = {called: {} for called in pairs}
+        for T, game in games.items():
+            with refused("--set"):
+                games[T] = game = set_game(game, put)
+            with refused("--pair"):
+                chosen = {
+                    called: tuple(
+                        tuned_by_name(name, role, name)(game, T)
+                        for role, name in zip(("leader", "follower"), names, strict=True)
+                    )
+                    for called, names in pairs.items()
+                }
+            with refused("--set"):
+                for called, players in set_players(chosen, game, put).items():
+                    made[called][T] = players
     return games, made, list(dict.fromkeys(str(warning.message) for warning in caught))

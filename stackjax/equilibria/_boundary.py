@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
+import scipy  # of whose parts only those that are used are imported, when they are
 
 from stackjax.equilibria import _conditions
 from stackjax.equilibria._conditions import Constraint

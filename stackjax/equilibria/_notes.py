@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
+import scipy  # of whose parts only those that are used are imported, when they are
 from jaxtyping import PRNGKeyArray
 
 from stackjax._constraints import is_constrained

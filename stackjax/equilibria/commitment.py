@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
+import scipy  # of whose parts only those that are used are imported, when they are
 from numpy.typing import NDArray
-from scipy.optimize import linprog
 
 from stackjax.checks import concrete
 from stackjax.games.bimatrix import payoff_matrices
@@ -390,7 +390,7 @@ def _solve(
         bounds += [(None, limit) for limit in limits]
         equal = np.block([[sums, np.zeros((1, len(rules)))], [rules, -np.eye(len(rules))]])
         given = {"A_eq": equal, "b_eq": np.append(total, np.zeros(len(rules)))}
-    solution = linprog(-c, **given, bounds=bounds, method="highs", options=options)
+    solution = scipy.optimize.linprog(-c, **given, bounds=bounds, method="highs", options=options)
     if solution.status not in (0, 2):
         raise RuntimeError(f"optimal_commitment: the solver failed on a linear programme: {solution.message}")
     if solution.status == 2:

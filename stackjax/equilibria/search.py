@@ -6,9 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax
 import numpy as np
-import optimistix
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from stackjax._constraints import has_constraints, violations
@@ -351,6 +349,9 @@ def _search(
     game: Game, starts: tuple[Any, ...], tolerance: Any, *, hierarchical: bool
 ) -> tuple[tuple[Any, ...], Bool[Array, " n"]]:
     """Where each start leads, and whether that is a critical point inside the spaces."""
+    import lineax  # here, as they take long to import
+    import optimistix
+
     # Singular Jacobians are met on the way, and at the end if critical points aren't isolated.
     solver = lineax.AutoLinearSolver(well_posed=False)
     newton: Any = optimistix.Newton(rtol=1e-13, atol=1e-13, linear_solver=solver)

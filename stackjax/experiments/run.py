@@ -229,7 +229,6 @@ class Runs:
             raise ValueError("replicates: settings with replicates of their own would have more than 2^32 ids")
         self._offsets = np.asarray([made.offset for made in settings], np.int64)
         self.groups = groups_of(self.settings, ids)
-        self.measures: list[Sequence[Measure]] = []
         self._compiling = [0.0] * len(self.groups)  # seconds, until a chunk has told them
         for group in self.groups:
             own = [self.settings[i] for i in group.members]
@@ -237,7 +236,14 @@ class Runs:
                 with own[0].named():
                     check_phases(own[0].game, own[0].learners)
             check_values(group, self.settings, ids, min(len(group.members) * ids, _CHECKED))
-            self.measures.append(experiment.measures(own))
+
+    @functools.cached_property
+    def measures(self) -> list[Sequence[Measure]]:
+        """What is measured of each group. Known equilibria take programs to find, which a finished result does without.
+
+        **Raises:** what `Experiment.measures` raises.
+        """
+        return [self.experiment.measures([self.settings[i] for i in group.members]) for group in self.groups]
 
     def kept(self, name: str) -> bool:
         """Whether a variable is kept."""
@@ -534,6 +540,7 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
         return relabelled(whole, attributes | ({} if title is None else {"title": title}), {}, target)
     runs = Runs(experiment, experiment.settings(), devices) if callable(experiment.settings) else made
     assert runs is not None
+    _ = runs.measures  # what is wrong with them is told before anything is played
     rounds = sum(made.rounds for made in runs.settings) * experiment.ids.size
     unit, scale = ("million rounds", 1e6) if rounds >= 1e7 else ("rounds", 1)
     cut = functools.partial(runs.cut, how.get("chunk"), how.get("budget"), how.get("checkpoint"))
@@ -600,7 +607,7 @@ def check_experiment(experiment: Experiment, how: How) -> None:
     """
     check_how(how)
     if not callable(experiment.settings):
-        Runs(experiment, experiment.settings, device_list(how.get("devices"), experiment.everywhere))
+        _ = Runs(experiment, experiment.settings, device_list(how.get("devices"), experiment.everywhere)).measures
 
 
 def check_how(how: Mapping[str, Any]) -> None:

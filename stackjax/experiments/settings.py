@@ -8,9 +8,9 @@ functions that make games, learners, starts or equilibria.
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 
@@ -20,6 +20,7 @@ from stackjax.experiments.over import Over
 from stackjax.experiments.progress import named
 from stackjax.protocols import Game, Learner
 
+_Game = TypeVar("_Game", bound=Game)
 #: Fields of modules that wrap another one: a path goes through them where they aren't named.
 _WRAPPED = ("game", "learner")
 #: Names of `sweep`'s own arguments that can be swept.
@@ -77,7 +78,7 @@ def materialise(
     """
     given = {"game": list(games.values()), "methods": list(methods.values()), "start": [start]}
     given |= {name: [value] for name, value in more.items()}
-    _check_used(over, [made for values in given.values() for made in values])
+    check_used(over, [made for values in given.values() for made in values])
     settings = []
     sampled: dict[int, tuple[Any, ...]] = {}  # for so many players; what settings share, they share by identity
     indices = [()] if not over.axes else _product(over.shape)
@@ -118,7 +119,7 @@ class _Made:
         takes, anything = parameters(given) if is_maker(given) else ([], False)
         self.takes = takes
         paths = [name for name in over.names if is_path(name) and own(name)]
-        self.paths = sorted(paths, key=lambda name: name.count("."))  # parts of what another one puts there come later
+        self.paths = _by_depth(dict.fromkeys(paths))
         used = {*self.paths, *takes}
         self.axes = [
             at
@@ -145,7 +146,7 @@ class _Games(_Made):
             if not isinstance(made, Game):
                 raise TypeError(f"game: expected a stackjax Game or a function that returns one, got {made!r}")
             for name in self.paths:
-                made = replaced(made, name, values[name])
+                made = _swept(made, name, values)
             self.made[key] = made
         return self.made[key]
 
@@ -175,7 +176,7 @@ class _Players(_Made):
         if new:
             for name in self.paths:
                 at = _player(name, game)
-                players[at] = replaced(players[at], name, values[name])
+                players[at] = _swept(players[at], name, values)
             self.made[key] = tuple(players)
         return self.made[key]
 
@@ -207,8 +208,11 @@ def _parameters(make: Callable[..., Any]) -> tuple[list[str], bool]:
 _of_class = functools.cache(_parameters)  # asked for in every setting
 
 
-def _check_used(over: Over, made: Sequence[Any]) -> None:
-    """Is every swept name a path, or an argument of something?"""
+def check_used(over: Over, made: Sequence[Any]) -> None:
+    """Is every swept name a path, or an argument of something?
+
+    **Raises:** `ValueError` with the nearest name.
+    """
     takes, anything = list(OWN), False
     for value in made:
         if is_maker(value):
@@ -238,10 +242,33 @@ def _player(name: str, game: Game) -> int:
     return roles[head]
 
 
+def _swept(root: Any, name: str, values: Mapping[str, Any]) -> Any:
+    try:
+        return replaced(root, name, values[name])
+    except PathError as error:
+        raise PathError(f"over: {error}") from None
+
+
+class PathError(ValueError):
+    """Nothing can be put where a path leads.
+
+    **Attributes:** `unknown`: of a name that isn't there what stands before it, itself, and what there is.
+    """
+
+    unknown: tuple[str, str, list[str]] | None = None
+
+
+def _no_such(above: str, head: str, names: Iterable[str]) -> PathError:
+    names = list(names)
+    error = PathError(nearest("name", head, names, above))
+    error.unknown = above, head, names
+    return error
+
+
 def replaced(root: Any, name: str, value: Any) -> Any:
     """A module with another value at a path, made by the constructors on the way.
 
-    **Raises:** `ValueError` or `TypeError` that names the path, or whatever a constructor raises.
+    **Raises:** `PathError`, a `ValueError`, with the nearest path; or whatever a constructor raises.
     """
     return _replaced(root, name.split(".")[1:], value, name)
 
@@ -250,22 +277,23 @@ def _replaced(root: Any, parts: Sequence[str], value: Any, name: str) -> Any:
     if not parts:
         return value
     head, rest = parts[0], parts[1:]
+    above = name[: len(name) - len(".".join(parts))]
     if isinstance(root, eqx.Module):
         at = _holder(root, head)
         if at is None:
-            raise ValueError(f"over: {name!r}: {type(root).__name__}: {nearest('argument', head, _arguments(root))}")
+            raise _no_such(above, head, arguments_of(root))
         rest = rest if at == head else parts
         return rebuilt(root, at, _replaced(getattr(root, at, None), rest, value, name), name)
     if isinstance(root, tuple | list):
         if not head.isdigit() or int(head) >= len(root):
-            raise ValueError(f"over: {name!r}: expected a number below {len(root)} for {head!r}")
+            raise PathError(f"{name!r}: expected a number below {len(root)} for {head!r}")
         entries = [_replaced(x, rest, value, name) if i == int(head) else x for i, x in enumerate(root)]
         return type(root)(*entries) if hasattr(root, "_fields") else type(root)(entries)
     if isinstance(root, Mapping):
         if head not in root:
-            raise ValueError(f"over: {name!r}: {nearest('key', head, map(str, root))}")
+            raise _no_such(above, head, map(str, root))
         return {**root, head: _replaced(root[head], rest, value, name)}
-    raise ValueError(f"over: {name!r}: there is nothing below a {type(root).__name__}, {root!r}, so no {head!r}")
+    raise PathError(f"{name!r}: there is nothing below a {type(root).__name__}, {root!r}, so no {head!r}")
 
 
 def _holder(root: Any, head: str) -> str | None:
@@ -279,11 +307,106 @@ def _holder(root: Any, head: str) -> str | None:
     return None
 
 
-def _arguments(root: Any) -> list[str]:
+def arguments_of(root: Any) -> list[str]:
     """The arguments of a module's constructor, and of those of the modules that it wraps."""
     held = [getattr(root, inner, None) for inner in _WRAPPED]
-    inner = [name for module in held if isinstance(module, eqx.Module) for name in _arguments(module)]
-    return list(dict.fromkeys([*parameters(type(root))[0], *inner]))
+    inner = [name for module in held if isinstance(module, eqx.Module) for name in arguments_of(module)]
+    return [name for name in dict.fromkeys([*parameters(type(root))[0], *inner]) if name not in _WRAPPED]
+
+
+def set_game(game: _Game, values: Mapping[str, Any]) -> _Game:
+    """A game with those of the values that are its own: `{"game.demand": 80}`.
+
+    **Raises:** as `replaced`, with the path in place of the argument.
+    """
+    for name in _by_depth(values):
+        if name.startswith("game."):
+            with _said_as(name):
+                game = replaced(game, name, values[name])
+    return game
+
+
+def set_players(
+    methods: Mapping[str, Sequence[Learner]], game: Game, values: Mapping[str, Any], needed: bool = True
+) -> dict[str, tuple[Learner, ...]]:
+    """Methods with those of the values that aren't the game's; each takes the values that it has a place for.
+
+    **Arguments:** `methods`: name -> one learner a player of the `game`; `values`: `{"leader.step": 0.1}`; `needed`:
+    whether some method must have a place for each.
+
+    **Raises:** as `replaced`, with the path in place of the argument.
+    """
+    players = len(game.spaces)
+    roles = [[f"player {i}"] for i in range(players)]
+    roles = [[role, *names] for role, names in zip(_ROLES, roles, strict=True)] if players == 2 else roles
+    made = {name: list(learners) for name, learners in methods.items()}
+    for path in _by_depth(values):
+        head = path.partition(".")[0]
+        if head == "game":
+            continue
+        known = [role for names in roles for role in names]
+        if head not in known or "." not in path:
+            raise PathError(f"{nearest('name', path, [f'{role}.ARGUMENT' for role in ('game', *known)])}")
+        at = next(i for i, names in enumerate(roles) if head in names)
+        missing: list[PathError] = []
+        for learners in made.values():
+            try:
+                with _said_as(path):
+                    learners[at] = replaced(learners[at], path, values[path])
+            except PathError as error:
+                missing.append(error)
+        if needed and missing and len(missing) == len(made):
+            unknown = [error.unknown for error in missing if error.unknown is not None]
+            if not unknown:
+                raise missing[0]
+            above, name, _ = max(unknown, key=lambda one: len(one[0]))  # some method has what stands before it
+            names = [known for place, _, each in unknown if place == above for known in each]
+            raise _no_such(above, name, dict.fromkeys(names))
+    return {name: tuple(learners) for name, learners in made.items()}
+
+
+def set_sides(
+    leaders: Mapping[str, Learner], followers: Mapping[str, Learner], game: Game, values: Mapping[str, Any]
+) -> tuple[dict[str, Learner], dict[str, Learner]]:
+    """As `set_players`, of leaders each of whom meets every follower."""
+    sides: dict[str, tuple[Any, Any]] = {f"leader {name}": (one, None) for name, one in leaders.items()}
+    sides |= {f"follower {name}": (None, one) for name, one in followers.items()}
+    made = set_players(sides, game, values)
+    return (
+        {name: made[f"leader {name}"][0] for name in leaders},
+        {name: made[f"follower {name}"][1] for name in followers},
+    )
+
+
+def _by_depth(values: Mapping[str, Any]) -> list[str]:
+    return sorted(values, key=lambda name: name.count("."))  # parts of what another one puts there come later
+
+
+@contextlib.contextmanager
+def _said_as(path: str) -> Iterator[None]:
+    """A constructor's complaint of its argument is one of what was typed."""
+    last = path.rpartition(".")[2]
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(f"{last}: "):
+            raise type(error)(path + str(error).removeprefix(last)) from error
+        raise
+
+
+def values_in(root: Any, above: str) -> dict[str, Any]:
+    """Path -> value of every argument that a module was made from, those of the modules that it wraps among them.
+
+    **Arguments:** `above`: what the paths begin with, "game".
+    """
+    values = {}
+    for name in arguments_of(root):
+        holder = root
+        while (at := _holder(holder, name)) != name:
+            holder = getattr(holder, str(at))
+        if hasattr(holder, name):
+            values[f"{above}.{name}"] = getattr(holder, name)
+    return values
 
 
 def rebuilt(module: Any, argument: str, value: Any, name: str) -> Any:
@@ -294,8 +417,8 @@ def rebuilt(module: Any, argument: str, value: Any, name: str) -> Any:
     takes, _ = parameters(type(module))
     lost = [parameter for parameter in takes if parameter != argument and not hasattr(module, parameter)]
     if lost:
-        raise ValueError(
-            f"over: {name!r}: {type(module).__name__} can't be made again: it doesn't keep {lost[0]!r}, which its "
+        raise PathError(
+            f"{name!r}: {type(module).__name__} can't be made again: it doesn't keep {lost[0]!r}, which its "
             "constructor takes; sweep an argument of a function instead"
         )
     return type(module)(**({p: getattr(module, p) for p in takes if p != argument} | {argument: value}))

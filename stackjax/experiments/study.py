@@ -20,8 +20,12 @@ from stackjax.experiments.constructed import (
     FromTable,
     StudyError,
     check_keys,
+    entry_called,
+    leader_entry,
     made_game,
     made_learner,
+    made_players,
+    made_value,
     references,
     tuned,
 )
@@ -31,7 +35,15 @@ from stackjax.experiments.metagame import metagame
 from stackjax.experiments.over import Over, grid, log_uniform, zipped
 from stackjax.experiments.regret import regret
 from stackjax.experiments.run import How, check_experiment, planned
-from stackjax.experiments.settings import called
+from stackjax.experiments.settings import (
+    PathError,
+    called,
+    check_used,
+    is_path,
+    set_game,
+    set_players,
+    set_sides,
+)
 from stackjax.experiments.sweep import check_units, sweep
 from stackjax.trace import Record
 
@@ -66,13 +78,13 @@ _ANY = ("kind", "title", "replicates", "seed", "game")
 _PLAYED = ("rounds", "methods", "record", "start", "nash", "stackelberg")
 _KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "sweep": (
-        (*_PLAYED, "common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure"),
+        (*_PLAYED, "set", "common", "skip_phases", "benchmark", "gamma", "keep", "over", "zip", "units", "figure"),
         ("rounds", "game", "methods"),
     ),
-    "comparison": (_PLAYED, ("rounds", "game", "methods")),
-    "regret": (("horizons", "methods", "gamma", "benchmark", "skip_phases"), ("horizons", "game", "methods")),
+    "comparison": ((*_PLAYED, "set"), ("rounds", "game", "methods")),
+    "regret": (("horizons", "methods", "set", "gamma", "benchmark", "skip_phases"), ("horizons", "game", "methods")),
     "metagame": (
-        ("horizon", "leaders", "followers", "resample", "resamples"),
+        ("horizon", "leaders", "followers", "set", "resample", "resamples"),
         ("horizon", "game", "leaders", "followers"),
     ),
     "leading": (("rounds", "methods", "spread", "points", "truths"), ("game", "methods")),
@@ -193,8 +205,11 @@ def parsed(text: str) -> Study:
     rounds = plain["rounds"]
     over = _over(configuration)
     _check_references(configuration, over, kind)
-    game, entry = _game(configuration["game"], rounds)
-    methods = _methods(configuration["methods"], entry, game, rounds, over)
+    put = _set(configuration)
+    if both := [name for name in put if name in over.names]:
+        raise StudyError(f"set: {both[0]!r} is swept, too; expected one of both")
+    game, entry = _game(configuration["game"], rounds, put)
+    methods, first, learners = _methods(configuration["methods"], entry, game, rounds, over, put)
     options: dict[str, Any] = dict(plain)
     for key in ("nash", "stackelberg", "start"):
         if key in options:
@@ -204,7 +219,7 @@ def parsed(text: str) -> Study:
     if kind == "sweep":
         options["over"] = over
         try:
-            units = _flat(_of_type(configuration.get("units", {}), dict, "units", "a table"), "units")
+            units = _flat(_of_type(configuration.get("units", {}), dict, "units", "a table"), "units", _RANGE)
             options["units"] = check_units(units, over)
         except (TypeError, ValueError) as error:
             raise StudyError(str(error)) from error
@@ -214,6 +229,7 @@ def parsed(text: str) -> Study:
         options.setdefault("payoff_labels", entry.payoffs)
         if entry.start is not None:
             options.setdefault("start", entry.start)
+    _check_paths(over, first, learners, [game, *methods.values()])
     figure = _figure(configuration.get("figure", {}), over, plain.get("keep"))
     return Study(kind, game, methods, options, figure, text)
 
@@ -239,13 +255,16 @@ def _regret(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple[
     if not horizons or not all(isinstance(T, int) and not isinstance(T, bool) and T > 0 for T in horizons):
         raise StudyError(f"horizons: expected numbers of rounds, as in [1000, 10000], got {horizons!r}")
     _no_references(configuration["game"], "game")
-    game = AtHorizon(FromTable(_of_type(configuration["game"], dict, "game", "a table"), "game", "game"))
-    pairs = {}
+    table, put = _of_type(configuration["game"], dict, "game", "a table"), _set(configuration)
+    game = AtHorizon(FromTable(table, "game", "game", put))
+    first = _put(set_game, made_game(table, "game", horizons[0]), put)
+    pairs, firsts = {}, {}
     for name, table in _by_name(configuration["methods"], "methods").items():
         where = f"methods.{name}" if table != name else "methods"
         _no_references(table, where)
-        pairs[name] = AtHorizon(FromTable(table, where, "players"), game)
-        pairs[name](horizons[0])
+        pairs[name] = AtHorizon(FromTable(table, where, "players", put), game)
+        firsts[name] = made_players(table, where, first, horizons[0])
+    _put(set_players, firsts, first, put)
     entry = catalogue.INSTANCES.get(str(configuration["game"].get("name")))
     if entry is not None:
         options = {"title": entry.title, "gamma": entry.gamma} | options
@@ -256,7 +275,9 @@ def _metagame(configuration: Mapping[str, Any], options: dict[str, Any]) -> tupl
     """Instances, learners by role and options of `metagame`."""
     horizon = options["horizon"]
     _no_references(configuration["game"], "game")
+    put = _set(configuration)
     game = made_game(_of_type(configuration["game"], dict, "game", "a table"), "game", horizon, batches=True)
+    game = _put(set_game, game, put)
     methods: dict[str, dict[str, Any]] = {}
     for key in ("leaders", "followers"):
         methods[key] = {}
@@ -265,6 +286,7 @@ def _metagame(configuration: Mapping[str, Any], options: dict[str, Any]) -> tupl
             _no_references(table, where)
             asked = {"name": table, "tuned": True} if isinstance(table, str) else table
             methods[key][name] = made_learner(asked, where, key[:-1], game, horizon)
+    methods["leaders"], methods["followers"] = _put(set_sides, methods["leaders"], methods["followers"], game, put)
     entry = catalogue.INSTANCES.get(str(configuration["game"].get("name")))
     return game, methods, ({} if entry is None else {"title": entry.title}) | options
 
@@ -280,19 +302,19 @@ def _leading(configuration: Mapping[str, Any], options: dict[str, Any]) -> tuple
     for name, one in _by_name(configuration["methods"], "methods").items():
         where = f"methods.{name}" if one != name else "methods"
         if isinstance(one, str):
-            leader, slash, oracle = one.partition("/")
+            leader, slash, oracle = one.rpartition("/")
             if not slash:
                 raise StudyError(f"{where}: expected LEADER/ORACLE, such as 'policy-gradient/q-learning', got {one!r}")
             one = {"leader": leader, "oracle": oracle}
         one = dict(_of_type(one, dict, where, "a text, or a table with leader and oracle"))
         switches = ("hidden", "rewarded", "recognisable")
         check_keys(one, ("leader", "oracle", *switches), where, required=("leader", "oracle"))
-        for key, known in (("leader", catalogue.MARKOV_LEADERS), ("oracle", catalogue.ORACLES)):
-            if one[key] not in known:
-                raise StudyError(f"{where}.{key}: {nearest(key, str(one[key]), known)}")
+        leads = leader_entry(str(one["leader"]), f"{where}.leader")
+        if one["oracle"] not in catalogue.ORACLES:
+            raise StudyError(f"{where}.oracle: {nearest('oracle', str(one['oracle']), catalogue.ORACLES)}")
         asked = [key for key in switches if _of_type(one.get(key, False), bool, f"{where}.{key}", "true or false")]
-        methods[name] = catalogue.leading(entry, game, one["leader"], one["oracle"], *asked)
-        rounds[name] = catalogue.MARKOV_LEADERS[one["leader"]].rounds
+        methods[name] = catalogue.leading(entry, game, leads, one["oracle"], *asked)
+        rounds[name] = leads.rounds
     own = {"title": entry.title, "states": entry.states, "actions": entry.actions, "rounds": rounds}
     return game, methods, own | {"replicates": entry.replicates} | options
 
@@ -340,33 +362,69 @@ def _action(value: Any, where: str) -> Any:
     return number if isinstance(value, list) else value
 
 
-def _game(table: Any, rounds: int) -> tuple[Any, Any]:
+def _set(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What is put at paths, in all settings alike."""
+    flat = _flat(_of_type(configuration.get("set", {}), dict, "set", "a table"), "set", ("class",))
+    return {name: made_value(value, f"set.{name}") for name, value in flat.items()}
+
+
+def _put(setter: Callable[..., Any], *given: Any) -> Any:
+    """What `set_game` or `set_players` returns; what they complain of is in the table `set`."""
+    try:
+        return setter(*given)
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"set: {error}") from error
+
+
+def _game(table: Any, rounds: int, put: Mapping[str, Any]) -> tuple[Any, Any]:
     """The game, or what makes it; and the catalogue's entry, if it is one."""
     table = _of_type(table, dict, "game", "a table")
-    entry = catalogue.GAMES.get(table.get("name", "")) if isinstance(table.get("name"), str) else None
     if list(references(table)):
-        return FromTable(table, "game", "game"), entry
-    return made_game(table, "game", rounds), entry
+        return FromTable(table, "game", "game", put), entry_called(table.get("name"))
+    game = _put(set_game, made_game(table, "game", rounds), put)
+    return game, entry_called(table.get("name"))
 
 
-def _methods(part: Any, entry: Any, game: Any, rounds: int, over: Over) -> dict[str, Any]:
-    """Name -> learners, or what makes them; all are made once, with the first of what is swept."""
+def _methods(
+    part: Any, entry: Any, game: Any, rounds: int, over: Over, put: Mapping[str, Any]
+) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """Name -> learners, or what makes them; and the game and all learners, made with the first of what is swept."""
     tables = _by_name(part, "methods")
     values = over.at((0,) * len(over.axes))
     first = called(game, values, {"rounds": rounds}) if isinstance(game, FromTable) else game
-    methods: dict[str, Any] = {}
+    makers: dict[str, FromTable] = {}
+    firsts: dict[str, Any] = {}
     for name, table in tables.items():
         where = f"methods.{name}" if table != name else "methods"
-        if entry is not None and isinstance(table, str):
+        if entry is not None and isinstance(table, str) and (table in entry.methods or "/" not in table):
             if table not in entry.methods:
                 raise StudyError(f"{where}: {nearest('method', table, entry.methods)}")
-            methods[name] = entry.methods[table]()
+            firsts[name] = entry.methods[table]()
             continue
-        make = FromTable(table, where, "players")
-        methods[name] = called(make, values, {"game": first, "rounds": rounds})
+        make = FromTable(table, where, "players", put)
+        firsts[name] = called(make, values, {"game": first, "rounds": rounds})
         if list(references(table)) or (isinstance(game, FromTable) and tuned(table)):
-            methods[name] = make
-    return methods
+            makers[name] = make
+    firsts = _put(set_players, firsts, first, put)
+    return firsts | makers, first, firsts
+
+
+def _check_paths(over: Over, game: Any, methods: Mapping[str, Any], makers: Sequence[Any]) -> None:
+    """Does every swept name lead somewhere, in all methods, as it must?"""
+    values = over.at((0,) * len(over.axes))
+    try:
+        check_used(over, makers)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    try:
+        set_game(game, {name: value for name, value in values.items() if name.startswith("game.")})
+        for learners in methods.values():
+            own = {name: value for name, value in values.items() if is_path(name) and not name.startswith("game.")}
+            set_players({"": learners}, game, own)
+    except PathError as error:
+        raise StudyError(f"over: {error}") from error
+    except (TypeError, ValueError):
+        pass  # of a value, which is told with its setting
 
 
 def _over(configuration: Mapping[str, Any]) -> Over:
@@ -376,11 +434,12 @@ def _over(configuration: Mapping[str, Any]) -> Over:
     try:
         if "over" in configuration:
             table = _of_type(configuration["over"], dict, "over", "a table")
-            axes = grid({name: _column(value, f"over.{name}") for name, value in _flat(table, "over").items()})
+            axes = grid({name: _column(value, f"over.{name}") for name, value in _flat(table, "over", _RANGE).items()})
         for i, one in enumerate(zips):
             one = dict(_of_type(one, dict, f"zip[{i}]", "a table"))
             dim = _of_type(one.pop("dim", "setting" if i == 0 else f"setting_{i}"), str, f"zip[{i}].dim", "a text")
-            columns = {name: _column(value, f"zip[{i}].{name}") for name, value in _flat(one, f"zip[{i}]").items()}
+            flat = _flat(one, f"zip[{i}]", _RANGE)
+            columns = {name: _column(value, f"zip[{i}].{name}") for name, value in flat.items()}
             axes = axes * zipped(columns, dim=dim)
     except (TypeError, ValueError) as error:
         if isinstance(error, StudyError):
@@ -389,13 +448,16 @@ def _over(configuration: Mapping[str, Any]) -> Over:
     return axes
 
 
-def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, Any]:
-    """`leader.step = [...]` without quotes is a table in a table: the same name."""
+def _flat(table: Mapping[str, Any], where: str, last: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """`leader.step = [...]` without quotes is a table in a table: the same name.
+
+    **Arguments:** `last`: keys of tables that are values themselves.
+    """
     flattened: dict[str, Any] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
-        nested = isinstance(value, Mapping) and bool(value) and not set(value) & {*_SPACINGS, "low", "high"}
-        for inner, each in (_flat(value, where, f"{name}.") if nested else {name: value}).items():
+        nested = isinstance(value, Mapping) and bool(value) and not set(value) & set(last)
+        for inner, each in (_flat(value, where, last, f"{name}.") if nested else {name: value}).items():
             if inner in flattened:
                 raise StudyError(f"{where}: {inner!r} stands there twice, with and without quotes")
             flattened[inner] = each
@@ -403,6 +465,7 @@ def _flat(table: Mapping[str, Any], where: str, prefix: str = "") -> dict[str, A
 
 
 _SPACINGS = ("log", "linear", "sample")
+_RANGE = (*_SPACINGS, "low", "high")
 #: Values of one name.
 _MOST = 10**6
 

@@ -1,4 +1,7 @@
-"""Games: one file a family. A new one subclasses `stackjax.Game` and gets a line in `stackjax/catalogue.py`."""
+"""Games: one file a family. A new one subclasses `stackjax.Game` and gets a line here.
+
+Methods that are compared in it make it one of `catalogue/games.py`.
+"""
 
 from stackjax.games import bandit_instances as bandit_instances
 from stackjax.games import bilevel_problems as bilevel_problems

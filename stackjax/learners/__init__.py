@@ -1,4 +1,4 @@
-"""Learners: one file an algorithm. A new one starts from `_template.py` and gets a line in `catalogue/learners.py`."""
+"""Learners: one file an algorithm. A new one starts from `_template.py` and gets a line here, nowhere else."""
 
 from stackjax.learners._exploration import explore_fraction as explore_fraction
 from stackjax.learners.active_arm_elimination import ActiveArmElimination as ActiveArmElimination

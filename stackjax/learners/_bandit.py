@@ -59,6 +59,8 @@ class Bandit(Learner):
     see_others: bool = eqx.field(static=True, default=False, kw_only=True)
     #: What it wants if nothing else is asked for; `wants` is a property of an instance.
     usually: ClassVar[Signal] = Signal.PAYOFF
+    #: Whether its `tuned` parameters are also those of a follower.
+    follows: ClassVar[bool] = True
 
     @property
     def wants(self) -> Signal:
@@ -127,6 +129,11 @@ class Bandit(Learner):
         if role == "leader":
             return learner
         return PerArm(learner)
+
+    @classmethod
+    def has_tuned(cls) -> bool:
+        """Whether there are such parameters."""
+        return getattr(cls._tuned, "__func__", None) is not getattr(Bandit._tuned, "__func__", None)
 
     @classmethod
     def _tuned(cls, problem: "Problem", noise: str, sigma: float) -> Learner:

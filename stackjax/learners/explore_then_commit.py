@@ -24,6 +24,7 @@ class ExploreThenCommitThrowOut(Phased, Bandit):
 
     discard: Any
     keep: Any
+    follows = False
 
     def hyper_parameters(self) -> dict[str, Any]:
         """Something to commit on."""
@@ -87,6 +88,8 @@ class ExploreThenCommit(ExploreThenCommitThrowOut):
     **Arguments:** `explore` >= 1, pulls of each arm. `tuned`: `ceil(A^(-2/3) (ln T)^(1/3) T^(2/3))` for a leader with A
     arms, `ceil((A B)^(-2/3) (ln T)^(1/3) T^(2/3))` for its follower: constants are a reconstruction.
     """
+
+    follows = True
 
     def __init__(self, explore: Any, *, see_others: bool = False):
         self.discard, self.keep, self.see_others = 0, explore, see_others

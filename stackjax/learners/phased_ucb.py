@@ -41,6 +41,7 @@ class PhasedUCB(Phased, Bandit):
     slots: Any
     width: Any
     horizon: Any
+    follows = False
 
     def __init__(self, phases: Any, slots: Any, width: Any, horizon: Any, *, see_others: bool = False):
         self.phases, self.slots = phase_lengths(phases), slots

@@ -142,6 +142,7 @@ class LipschitzUCB(UCB):
     lipschitz: Any = eqx.field(converter=as_number)
     slots: Any = eqx.field(converter=as_number)
     constant: Any = eqx.field(default=1.0, converter=as_number)
+    follows = False
 
     def hyper_parameters(self) -> dict[str, Any]:
         """As for UCB, and what doesn't make the radius smaller."""

@@ -485,6 +485,6 @@ def test_a_solver_that_fails_is_reported(monkeypatch):
 
         return Failure()
 
-    monkeypatch.setattr(commitment, "linprog", fails)
+    monkeypatch.setattr(commitment.scipy.optimize, "linprog", fails)
     with pytest.raises(RuntimeError, match="numerical difficulties"):
         optimal_commitment(np.eye(2), np.eye(2))

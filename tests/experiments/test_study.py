@@ -245,7 +245,7 @@ def test_what_is_wrong_is_named_with_its_place(text, message):
     [
         (
             changed("leader.step.exponent", "leader.step.exponnt"),
-            "PowerLaw: unknown argument 'exponnt'; did you mean 'ex",
+            "over: unknown name 'leader.step.exponnt'; did you mean 'leader.step.exponent'?",
         ),
         (
             changed("leader.step.exponent", "leadr.step.exponent"),

@@ -249,7 +249,7 @@ def test_paths_go_through_wrappers_and_constructors():
     [
         (
             {"over": {"leader.stp": [1]}},
-            "over: 'leader.stp': GradientAscent: unknown argument 'stp'; did you mean 'step",
+            "over: unknown name 'leader.stp'; did you mean 'leader.step'",
             "",
         ),
         ({"over": {"leadr.step": [1]}}, "over: unknown name 'leadr.step'; did you mean 'leader.step'?", None),
@@ -261,7 +261,7 @@ def test_paths_go_through_wrappers_and_constructors():
         ({"over": {"game.costs.2": [1]}}, "over: 'game.costs.2': expected a number below 2", ""),
         (
             {"over": {"leader.step.scale": [1]}},
-            "over: 'leader.step.scale': Constant: unknown argument 'scale'; did",
+            "over: unknown name 'leader.step.scale'; did you mean 'leader.step.value'",
             "",
         ),
         ({"over": {"leader.step.value.x": [1]}}, "there is nothing below a float, 0.05, so no 'x'", ""),
