@@ -265,6 +265,17 @@ def test_certify_a_point(at, tmp_path, portraits):
     assert certificate.is_stackelberg and (nash[1], stackelberg[1]) == ("Nash", "Stackelberg")
 
 
+def test_certify_draws_what_the_leader_climbs(tmp_path):
+    result = run(
+        "certify", "duopoly", "--at", "46,26", "--landscape", tmp_path / "value.png", "--set", "game.demand=80"
+    )
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].split() == ["landscape", str(tmp_path / "value.png")]
+    assert (tmp_path / "value.png").read_bytes().startswith(b"\x89PNG")
+    refused = run("certify", "quadratic", "--at", "1,2,3,4,5,6,7", "--landscape", tmp_path / "a.png")
+    assert refused.exit_code == 2 and "--landscape" in refused.output
+
+
 def test_numbers_fill_the_actions_in_order_of_play():
     made = cli.certify._joint_action(catalogue.GAMES["quadratic"].make(), "1,2,3;4,5,6,7")
     assert [action.tolist() for action in made] == [[1, 2, 3], [4, 5, 6, 7]]

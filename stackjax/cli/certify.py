@@ -52,6 +52,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw both dynamics of two one-dimensional players, as a .png, .pdf or .svg.",
 )
+@click.option(
+    "--landscape",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw the leader's payoff with the follower's best answers in it, and what they make it worth.",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the certificates into it as JSON.")
 @json_option
 def command(
@@ -62,6 +68,7 @@ def command(
     seed: int,
     timescale: float,
     portrait: Path | None,
+    landscape: Path | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -79,11 +86,11 @@ def command(
     with refused("--set"):
         exact = _exact(set_game(entry.make(), put))
     point = None if at is None else _joint_action(exact, at)
-    for file, option in ((portrait, "--portrait"), (out, "--out")):
+    for file, option in ((portrait, "--portrait"), (landscape, "--landscape"), (out, "--out")):
         if file is not None:
-            if option == "--portrait":
+            if option != "--out":
                 figure_name(file, option)
-                _drawable(exact)
+                _drawable(exact, option)
             writable(file.parent, option)
     import jax
 
@@ -104,7 +111,7 @@ def command(
         said = [certificates[0]]
     document = _document(certificates, {"game": game, "set": put} if put else {"game": game}, seed)
     click.echo(document if as_json else "\n\n".join(map(str, said)))
-    if (portrait or out) and not as_json:
+    if (portrait or landscape or out) and not as_json:
         click.echo()
     try:
         if out is not None:
@@ -114,6 +121,9 @@ def command(
         if portrait is not None:
             _save_portrait(entry, exact, certificates, marked, timescale, portrait)
             click.echo(f"portrait     {portrait}", err=as_json)
+        if landscape is not None:
+            _save_landscape(entry, exact, marked, landscape)
+            click.echo(f"landscape    {landscape}", err=as_json)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from None
 
@@ -155,13 +165,13 @@ def _joint_action(game: "Game", text: str) -> tuple[Any, ...]:
     return tuple(made)
 
 
-def _drawable(game: "Game") -> None:
+def _drawable(game: "Game", option: str) -> None:
     from stackjax.plots.portrait import check_drawable
 
     try:
         check_drawable(game)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'--portrait'") from None
+        raise click.BadParameter(str(error), param_hint=f"'{option}'") from None
 
 
 def _document(certificates: "Iterable[Certificate]", asked: dict[str, Any], seed: int) -> str:
@@ -200,3 +210,11 @@ def _save_portrait(
         game, pairs, limits=limits, equilibria=marked, rounds=3000, title=entry.title, action_labels=entry.actions
     )
     save_figure(figure, path)
+
+
+def _save_landscape(entry: "GameEntry", game: "Game", marked: Any, path: Path) -> None:
+    from stackjax.plots import plot_landscape
+
+    limits = None if entry.limits is None else (entry.limits, entry.limits)
+    labels = {"action_labels": entry.actions, "payoff_label": entry.payoffs[0]}
+    save_figure(plot_landscape(game, limits=limits, equilibria=marked, title=entry.title, **labels), path)
