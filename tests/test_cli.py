@@ -2,15 +2,17 @@
 
 import itertools
 import json
+import re
 import sys
 
+import jax
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
 import stackjax
-from stackjax import catalogue, cli, equilibria, experiments, learners, plots
+from stackjax import catalogue, cli, equilibria, experiments, games, learners, plots
 
 ENGINE = sys.modules[experiments.run.__module__]
 
@@ -274,6 +276,26 @@ def test_certify_draws_what_the_leader_climbs(tmp_path):
     assert (tmp_path / "value.png").read_bytes().startswith(b"\x89PNG")
     refused = run("certify", "quadratic", "--at", "1,2,3,4,5,6,7", "--landscape", tmp_path / "a.png")
     assert refused.exit_code == 2 and "--landscape" in refused.output
+
+
+def test_a_report_needs_no_other_file(tmp_path):
+    game = games.CournotDuopoly()
+    pair = (learners.GradientAscent(0.1), learners.GradientAscent(0.1))
+    path = tmp_path / "a.nc"
+    options = {"rounds": 20, "replicates": 3, "title": "Firms <& co>", "command": "by hand", "out": path}
+    experiments.compare(game, {"ascent": pair}, **options)
+    result = run("report", path)
+    assert result.exit_code == 0 and result.output.strip() == str(tmp_path / "a.html")
+    page = (tmp_path / "a.html").read_text()
+    assert "<title>Firms &lt;&amp; co&gt;</title>" in page and "<svg" in page and "3 replicates of 20 rounds" in page
+    for text in ("0 of 3 runs", "by hand", "CournotDuopoly", jax.__version__, "&quot;rounds&quot;: 20"):
+        assert text in page, text
+    elsewhere = re.findall(r"""(?:src|href)=["'](?!#)[^"']*""", page)
+    assert not elsewhere
+    assert run("report", path, "--out", tmp_path / "a.pdf").exit_code == 2
+    (tmp_path / "b.nc").write_bytes(b"no result")
+    refused = run("report", tmp_path / "b.nc")
+    assert refused.exit_code == 2 and "b.nc" in refused.output and not (tmp_path / "b.html").exists()
 
 
 def test_numbers_fill_the_actions_in_order_of_play():

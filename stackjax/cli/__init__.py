@@ -1,4 +1,4 @@
-"""The command line: `stackjax list | show | compare | regret | metagame | run | sweep | certify | plot`.
+"""The command line: `stackjax list | show | compare | regret | metagame | run | sweep | certify | plot | report`.
 
 A command is a file here and a name in `_COMMANDS`. What it needs is imported when it runs.
 """
@@ -6,10 +6,10 @@ A command is a file here and a name in `_COMMANDS`. What it needs is imported wh
 import click
 
 import stackjax
-from stackjax.cli import certify, compare, listing, metagame, plot, regret, run, show, sweep
+from stackjax.cli import certify, compare, listing, metagame, plot, regret, report, run, show, sweep
 from stackjax.cli._cache import cached
 
-_COMMANDS = (listing, show, compare, regret, metagame, run, sweep, certify, plot)
+_COMMANDS = (listing, show, compare, regret, metagame, run, sweep, certify, plot, report)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

@@ -216,5 +216,12 @@ def _save_landscape(entry: "GameEntry", game: "Game", marked: Any, path: Path) -
     from stackjax.plots import plot_landscape
 
     limits = None if entry.limits is None else (entry.limits, entry.limits)
-    labels = {"action_labels": entry.actions, "payoff_label": entry.payoffs[0]}
-    save_figure(plot_landscape(game, limits=limits, equilibria=marked, title=entry.title, **labels), path)
+    figure = plot_landscape(
+        game,
+        limits=limits,
+        equilibria=marked,
+        title=entry.title,
+        action_labels=entry.actions,
+        payoff_label=entry.payoffs[0],
+    )
+    save_figure(figure, path)
