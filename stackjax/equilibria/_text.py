@@ -1,5 +1,6 @@
 """Certificates as text."""
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -11,6 +12,13 @@ if TYPE_CHECKING:
 
 _MANY = 6  # more numbers than that are shown as a range
 _MOST = 12  # active constraints that are listed
+
+
+class Printed:
+    """What `str` makes readable, and a notebook shows like that."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def numbers(values: Any) -> str:

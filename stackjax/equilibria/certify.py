@@ -14,7 +14,7 @@ from stackjax.equilibria import _boundary, _conditions, _local
 from stackjax.equilibria._boundary import ActiveConstraint
 from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
-from stackjax.equilibria._text import certificate_text
+from stackjax.equilibria._text import Printed, certificate_text
 from stackjax.protocols import Action, Game, level_of, same_structure
 
 _SMOOTH_UP_TO = 64  # coordinates: beyond that the differences that tell kinks would cost more than all the rest
@@ -43,7 +43,7 @@ class LocalDynamics:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Printed):
     """What `certify` found; `str` makes it readable.
 
     **Attributes:**

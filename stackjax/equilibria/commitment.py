@@ -9,6 +9,7 @@ import scipy  # of whose parts only those that are used are imported, when they 
 from numpy.typing import NDArray
 
 from stackjax.checks import concrete
+from stackjax.equilibria._text import Printed
 from stackjax.games.bimatrix import payoff_matrices
 
 Ties: TypeAlias = Literal["strong", "weak"]
@@ -23,7 +24,7 @@ _REFINEMENTS = 5  # of it, at most
 
 
 @dataclass(frozen=True, eq=False)
-class Commitment:
+class Commitment(Printed):
     """What a leader commits to, and what it leads to.
 
     **Attributes:**

@@ -17,6 +17,7 @@ from stackjax._core.entry import check_key, check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _local
 from stackjax.equilibria._relaxation import relaxed
+from stackjax.equilibria._text import Printed
 from stackjax.equilibria.certify import Certificate, certify
 from stackjax.protocols import Action, Game
 from stackjax.spaces import Arms, Box, Simplex, Space, Torus
@@ -47,7 +48,7 @@ class Jump(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GlobalStackelberg:
+class GlobalStackelberg(Printed):
     """What `global_stackelberg` found; `str` makes it readable.
 
     **Attributes:**

@@ -13,7 +13,7 @@ from stackjax._constraints import has_constraints, violations
 from stackjax._core.entry import check_levels
 from stackjax.checks import number
 from stackjax.equilibria import _conditions, _local, _newton
-from stackjax.equilibria._text import table
+from stackjax.equilibria._text import Printed, table
 from stackjax.equilibria.certify import (
     Certificate,
     Options,
@@ -34,7 +34,7 @@ _KEPT = 1e-6  # relative to the largest coordinate (or 1), constraints are kept 
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Printed):
     """What `find` found; `str` gives a table.
 
     **Attributes:**

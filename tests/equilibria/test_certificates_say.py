@@ -1,9 +1,12 @@
 """What a certificate says beside its numbers: notes, reasons, the printout; and what it refuses."""
 
+import html
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from stackjax.equilibria import optimal_commitment
 from stackjax.games import CournotDuopoly, from_payoffs
 from stackjax.spaces import Box, Euclidean, Simplex
 from tests.equilibria import examples
@@ -260,3 +263,10 @@ def test_singular_games_of_the_catalogue_are_certified_without_a_failure():
     tandem = certify(examples.tandem(), np.array([0.25]), np.array([0.75]))
     assert tandem.kind == "Nash" and not tandem.hierarchical.at_rest
     np.testing.assert_allclose(tandem.stackelberg_residuals, [2.0, 0.0], atol=1e-12)
+
+
+def test_a_notebook_shows_what_is_printed():
+    found = optimal_commitment([[2, 4], [1, 3]], [[1, 0], [0, 1]])
+    assert html.unescape(found._repr_html_()) == f"<pre>{found}</pre>"
+    point = certify(CournotDuopoly(), 46.0, 26.0)
+    assert html.unescape(point._repr_html_()) == f"<pre>{point}</pre>"
