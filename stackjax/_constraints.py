@@ -100,15 +100,20 @@ def _check(game: Game, player: int, name: str, actions: tuple[Any, ...]) -> None
 
 def has_constraints(game: Game, dtype: Any = jnp.float32) -> bool:
     """Whether the game constrains any player beside its space."""
+    return bool(constrained_players(game, dtype))
+
+
+def constrained_players(game: Game, dtype: Any = jnp.float32) -> list[int]:
+    """The players that the game constrains beside their spaces."""
     if _has_none(game):
-        return False
-    found: list[bool] = []
+        return []
+    found: list[int] = []
 
-    def of_anybody(*actions: Action) -> None:
-        found.append(any(is_constrained(game, i, actions) for i in range(len(actions))))
+    def of_everybody(*actions: Action) -> None:
+        found.extend(i for i in range(len(actions)) if is_constrained(game, i, actions))
 
-    jax.eval_shape(of_anybody, *(space.struct(dtype) for space in game.spaces))
-    return found[0]
+    jax.eval_shape(of_everybody, *(space.struct(dtype) for space in game.spaces))
+    return found
 
 
 def violations(game: Game, actions: tuple[Action, ...], dtype: Any) -> Float[Array, " players"]:

@@ -198,6 +198,7 @@ def _call(
     layout, shared, mapped = entry.lay_out(game, learners, start, in_axes, dtype, ids.size if batched else None)
     check_constraints(game, dtype)
     entry.check_values(layout, shared, mapped, dtype)
+    entry.warn_of(game, learners)
     points = record.points(begin, begin + rounds)
     gaps = np.unique(np.diff(np.concatenate([[begin], points])))
     spacing = int(gaps[0]) if gaps.size == 1 and not skip_phases else None

@@ -8,7 +8,7 @@ one replicate and in pure functions; the loop owns the batch axis, the random ke
 import enum
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -344,6 +344,9 @@ class Learner(eqx.Module):
 
     else:
         wants: eqx.AbstractVar[Signal]
+
+    #: Whether it keeps to constraints that a game has beside its spaces (`Game.inequalities`, `equalities`).
+    keeps_constraints: ClassVar[bool] = False
 
     def requires(self, view: View) -> dict[str, Any]:
         """What the hyper-parameters must satisfy in this game: messages that name the argument, each with a condition.

@@ -82,11 +82,11 @@ def commands(text):
 
 
 def stackjax_commands(text):
-    """The arguments of the `stackjax` commands in shell blocks, and of complete ones within the prose."""
+    """The arguments of the `stackjax` commands in shell blocks, and of complete ones within the prose; none with blanks."""
     inline = [shlex.split(line) for line in re.findall(r"`(stackjax [^`\n]+)`", FENCE.sub("", text))]
     complete = [words for words in inline if words[1:] == ["list"] or len(words) > 2]
     named = [words for words in commands(text) if words[0] == "stackjax"]
-    return [words[1:] for words in [*named, *complete] if not any(word.isupper() for word in words)]
+    return [words[1:] for words in [*named, *complete] if not any(word.isupper() or "$" in word for word in words)]
 
 
 def unknown_targets(text, makefile):

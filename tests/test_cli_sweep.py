@@ -104,7 +104,6 @@ def test_errors_are_one_line_and_come_before_any_computation(arguments, message,
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
-@pytest.mark.filterwarnings("ignore:player 0, HiC. commitment")  # of one round, as the shortest that is swept
 def test_stored_studies_are_sound(file):
     """What is checked before a study is played, with both ends of all that is swept; a figure is stored for it."""
     study = read_study(file)

@@ -1,14 +1,17 @@
 """Games and learners of one's own: what they may leave out, and what is said where something is missing."""
 
+import io
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
 from stackjax import Game, Learner, Record, Signal, experiments, play
-from stackjax.games import CournotDuopoly, Noisy, bandit_instances
-from stackjax.learners import UCB, Fixed, GradientAscent, HiC, PerArm
+from stackjax.games import CournotDuopoly, Noisy, Penalized, bandit_instances, from_payoffs
+from stackjax.learners import UCB, Every, Fixed, GradientAscent, HiC, PerArm
 from stackjax.spaces import Box
 
 KEY = jax.random.key(0)
@@ -174,3 +177,28 @@ def test_a_learner_beside_a_bandit_may_be_plain():
     pair = Greedy(), PerArm(UCB(1.0, 40))
     trace = play(bandit_instances.aligned(), *pair, key=KEY, rounds=40, replicates=3, record=Record.final())
     assert np.asarray(trace.visits).sum() == 120
+
+
+def test_a_follower_that_heeds_no_constraint_is_warned_of_and_shown():
+    """The follower is paid for 3, which isn't allowed; without a word its payoff would look like success."""
+    budget = from_payoffs(
+        lambda x, y: -((x - 1) ** 2) - y**2,
+        lambda x, y: -((y - 3) ** 2),
+        spaces=(Box(-2.0, 2.0), Box(-5.0, 5.0)),
+        inequalities=(None, lambda x, y: x + y - 2),
+    )
+    said = r"^player 1, \w+: it doesn't keep to the game's constraints on this player"
+    with pytest.warns(UserWarning, match=said) as caught:
+        result = experiments.compare(budget, {"m": (Fixed(1.0), STEP)}, rounds=200, replicates=2)
+    assert len(caught) == 1
+    printed = Console(width=150, file=io.StringIO())
+    printed.print(experiments.table(result, 150))
+    assert "m: follower violates its constraints by up to 2: not allowed" in printed.file.getvalue()
+    with pytest.warns(UserWarning, match=said):
+        play(budget, Fixed(1.0), Every(2, STEP), key=KEY, rounds=2)
+    play(Penalized(budget, 5.0), Fixed(1.0), STEP, key=KEY, rounds=2)
+
+
+def test_a_keyword_that_an_experiment_has_is_offered():
+    with pytest.raises(TypeError, match=r"unknown argument 'replicate'; did you mean 'replicates'"):
+        experiments.compare(Wage(), {"m": (STEP, STEP)}, rounds=2, replicate=2)

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from stackjax import Record, games, play
-from stackjax._core.entry import check_players
+from stackjax._core.entry import warn_of
 from stackjax.learners import BestResponse, GradientAscent, HiC, HierarchicalAscent
 from stackjax.schedules import Constant, PowerLaw, check_spsa, check_timescales, commitment_times
 
@@ -248,7 +248,7 @@ GAME = games.CournotDuopoly()
 def test_a_hierarchical_leader_that_outruns_its_follower_is_warned_of(leader, follower):
     pair = HierarchicalAscent(leader), GradientAscent(follower)
     with pytest.warns(UserWarning, match=r"^player 0, HierarchicalAscent: step: divided by the step of player 1"):
-        check_players(GAME, pair)
+        warn_of(GAME, pair)
 
 
 @pytest.mark.parametrize(("leader", "follower"), [(0.1, 0.2), (PowerLaw(0.1, 1.0), 0.2), (0.1, optax.sgd(0.1))])
@@ -256,19 +256,19 @@ def test_leaders_that_are_not_outrunning_are_left_in_peace(leader, follower):
     how = {"optimizer": follower} if isinstance(follower, optax.GradientTransformation) else {"step": follower}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_players(GAME, (HierarchicalAscent(leader), GradientAscent(**how)))
-        check_players(GAME, (GradientAscent(0.1), GradientAscent(PowerLaw(0.1, 1.0))))
-        check_players(GAME, (HierarchicalAscent(leader), BestResponse()))
+        warn_of(GAME, (HierarchicalAscent(leader), GradientAscent(**how)))
+        warn_of(GAME, (GradientAscent(0.1), GradientAscent(PowerLaw(0.1, 1.0))))
+        warn_of(GAME, (HierarchicalAscent(leader), BestResponse()))
 
 
 def test_commitments_of_a_single_round_are_warned_of_where_the_follower_learns():
     leader = HiC(0.1, 1.0, jnp.array([1, 4]))
     with pytest.warns(UserWarning, match=r"^player 0, HiC: commitment: in an interval of one round player 1 hasn't"):
-        check_players(GAME, (leader, GradientAscent(0.1)))
+        warn_of(GAME, (leader, GradientAscent(0.1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_players(GAME, (leader, BestResponse()))
-        check_players(GAME, (HiC(0.1, 1.0, 2), GradientAscent(0.1)))
+        warn_of(GAME, (leader, BestResponse()))
+        warn_of(GAME, (HiC(0.1, 1.0, 2), GradientAscent(0.1)))
 
 
 def test_advice_comes_before_anything_is_played():

@@ -1,5 +1,7 @@
 """The door of `play`: arguments are checked, made arrays of one type, and sorted into static, shared and batched."""
 
+import contextlib
+import contextvars
 import dataclasses
 import enum
 import functools
@@ -13,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from stackjax._constraints import has_constraints, of_game
+from stackjax._constraints import constrained_players, has_constraints, of_game
 from stackjax._core.dependence import Traced
 from stackjax.checks import concrete, whole
 from stackjax.protocols import Game, Learner, Signal, View, same_structure
@@ -38,10 +40,7 @@ def check_levels(game: Any) -> None:
 
 
 def check_players(game: Any, learners: tuple[Any, ...]) -> None:
-    """Is it a game that passes `check_levels`, and a learner for each of its players?
-
-    What they advise against is warned of.
-    """
+    """Is it a game that passes `check_levels`, and a learner for each of its players?"""
     check_levels(game)
     players = len(game.spaces)
     for i, learner in enumerate(learners):
@@ -51,9 +50,36 @@ def check_players(game: Any, learners: tuple[Any, ...]) -> None:
             raise TypeError(f"learner {i}: {type(learner).__name__}.wants: expected Signals, got {learner.wants!r}")
     if len(learners) != players:
         raise ValueError(f"learners: {type(game).__name__} has {players} players, got {len(learners)} learners")
+
+
+_warned = contextvars.ContextVar("warned", default=False)
+
+
+@contextlib.contextmanager
+def warned_already() -> Iterator[None]:
+    """In here `warn_of` is silent."""
+    token = _warned.set(True)
+    try:
+        yield
+    finally:
+        _warned.reset(token)
+
+
+def warn_of(game: Any, learners: tuple[Any, ...], stacklevel: int = 4) -> None:
+    """Warn of what speaks against these learners in this game, although it can be played."""
+    if _warned.get():
+        return
+    constrained = constrained_players(game, common_float(game, None))
     for i, learner in enumerate(learners):
-        for text in learner.advice(i, game, learners):
-            warnings.warn(f"player {i}, {type(learner).__name__}: {text}", stacklevel=4)
+        found = learner.advice(i, game, learners)
+        if i in constrained and not learner.keeps_constraints:
+            found = [
+                "it doesn't keep to the game's constraints on this player, and is paid where they are violated; "
+                "expected BestResponse, HierarchicalAscent, or a game that makes violations cost (games.Penalized)",
+                *found,
+            ]
+        for text in found:
+            warnings.warn(f"player {i}, {type(learner).__name__}: {text}", stacklevel=stacklevel)
 
 
 def check_record(record: Any) -> None:

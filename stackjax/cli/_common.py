@@ -204,7 +204,10 @@ def instance_entry(name: str, *others: str) -> "InstanceEntry":
         return catalogue.INSTANCES[name]
     known = [*catalogue.INSTANCES, *others]
     if not set(name) & set(":(") and name not in plugins.registered("game"):
-        raise click.BadParameter(nearest("instance", name, known), param_hint="'INSTANCE'")
+        said = nearest("instance", name, known)
+        if name in catalogue.FAMILIES and name not in others:
+            said = f"{name} is a family of random instances, and regret is about one; stackjax metagame plays families"
+        raise click.BadParameter(said, param_hint="'INSTANCE'")
     from stackjax.experiments.constructed import called_table, made_game
     from stackjax.experiments.settings import set_game
     from stackjax.games import StackelbergBandit

@@ -70,7 +70,9 @@ def certificate_text(found: "Certificate") -> str:
     for name, reasons in (("Nash", found.why_not_nash), ("Stackelberg", found.why_not_stackelberg)):
         lines += [f"  not {name}: {reason}" for reason in reasons]
     lines += [f"  note: {note}" for note in found.notes]
-    lines.append(f"  tolerances: {found.tolerance:g} for residuals, {found.curvature:g} for curvature (relative)")
+    lines.append(
+        f"  tolerances: {found.tolerance:g} and rounding for residuals, {found.curvature:g} for curvature (relative)"
+    )
     return "\n".join(lines)
 
 

@@ -105,7 +105,7 @@ def compare(
     check_fits({"methods": len(chosen), "replicates": replicate_count(replicates), "records": points}, size)
     roles = roles_of(game)
     labels = (
-        checks.one_each("action_labels", action_labels, [f"action of {role}" for role in roles]),
+        checks.one_each("action_labels", action_labels, [f"strategy of {role}" for role in roles]),
         checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
     )
     given = {"nash": nash, "stackelberg": stackelberg}

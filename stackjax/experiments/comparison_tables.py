@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _CALLS = dict(zip(Calls._fields, ("payoff", "grad", "HVP", "solve"), strict=True))
 _FAILURES = {Status.NON_FINITE: "not finite", Status.LEFT_SPACE: "left its space", Status.DIVERGED: "diverged"}
 
+_MET = 1e-3  # in units of the constraint: such a violation isn't mentioned
+
 
 def comparison_table(dataset: "xarray.Dataset", width: int) -> "Table":
     """The table of a comparison, see `table`, in lines of `width` characters."""
@@ -59,7 +61,8 @@ def _table(dataset: "xarray.Dataset", between: str | None) -> "Table":
         for name, n in zip(names, reduced["left_out"].values, strict=True)
         if n
     ]
-    made.caption = "\n".join([_note(dataset, between is not None), *_failures(dataset, names), *left])
+    said = [*_failures(dataset, names), *_violations(dataset, names, players), *left]
+    made.caption = "\n".join([_note(dataset, between is not None), *said])
     return made
 
 
@@ -87,6 +90,19 @@ def _failures(dataset: "xarray.Dataset", names: list[str]) -> list[str]:
         if failed := int(np.sum(status != Status.OK)):
             reasons = ", ".join(f"{n} {why}" for why, n in counts.items() if n)
             lines.append(f"[red]{name}: {failed} of {status.size} replicates failed: {reasons}[/red]")
+    return lines
+
+
+def _violations(dataset: "xarray.Dataset", names: list[str], players: list[str]) -> list[str]:
+    """A line for each method and player whose last strategies violate the game's constraints in some replicate."""
+    lines = []
+    for j, player in enumerate(players):
+        if f"violation_{j}" not in dataset:
+            continue
+        last = dataset[f"violation_{j}"].isel(rounds=-1).where(dataset["status"] == Status.OK)
+        for name, worst in zip(names, last.max("replicate").values, strict=True):
+            if worst > _MET:
+                lines.append(f"[red]{name}: {player} violates its constraints by up to {worst:.3g}: not allowed[/red]")
     return lines
 
 

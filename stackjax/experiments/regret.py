@@ -223,7 +223,10 @@ def _games(game: Any, horizons: list[int]) -> dict[int, StackelbergBandit]:
                 f"game: expected a function that returns a StackelbergBandit, got {made!r} at T = {horizon}"
             )
         if made.leader_means.ndim != 2:
-            raise ValueError(f"game: expected one instance, got means of the shape {made.leader_means.shape}")
+            raise ValueError(
+                f"game: expected one instance, got means of the shape {made.leader_means.shape}; play(..., in_axes=(0, "
+                "None, None)) plays a batch of them at one horizon, and metagame a family"
+            )
     return games
 
 

@@ -48,6 +48,9 @@ _CHECKED = 256
 _POLL = 0.1
 #: Compiled programs that a process keeps from one experiment to the next.
 MOST_PROGRAMS = 64
+#: What experiments take beside `How`, for whoever misspells it.
+_TAKEN = ("rounds", "replicates", "seed", "key", "start", "record")
+_WARNED_OF = 256  # settings; further ones differ in numbers
 #: What a run took: shares of its chunk's wall time, without and of compilation.
 _SPENT = ("seconds", "compile_seconds")
 
@@ -541,10 +544,13 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
     runs = Runs(experiment, experiment.settings(), devices) if callable(experiment.settings) else made
     assert runs is not None
     _ = runs.measures  # what is wrong with them is told before anything is played
+    for setting in runs.settings[:_WARNED_OF]:
+        entry.warn_of(setting.game, setting.learners)
     rounds = sum(made.rounds for made in runs.settings) * experiment.ids.size
     unit, scale = ("million rounds", 1e6) if rounds >= 1e7 else ("rounds", 1)
     cut = functools.partial(runs.cut, how.get("chunk"), how.get("budget"), how.get("checkpoint"))
     with progress_bar(how.get("progress"), rounds / scale, unit) as bar, contextlib.ExitStack() as stack:
+        stack.enter_context(entry.warned_already())
 
         def advance(what: str, played: float = 0.0, failed: int = 0) -> None:
             bar(what, played / scale, failed)
@@ -617,7 +623,7 @@ def check_how(how: Mapping[str, Any]) -> None:
     """
     for name in how:
         if name not in How.__annotations__:
-            raise TypeError(f"unexpected keyword: {nearest('argument', name, How.__annotations__)}")
+            raise TypeError(f"unexpected keyword: {nearest('argument', name, [*_TAKEN, *How.__annotations__])}")
     for name in ("budget", "chunk", "checkpoint"):
         if how.get(name) is not None:
             checks.whole(name, how[name])

@@ -151,7 +151,7 @@ def sweep(
     settings = [made._replace(skip_phases=bool(skip_phases)) for made in settings]
     roles = roles_of(settings[0].game)
     labels = (
-        checks.one_each("action_labels", action_labels, [f"action of {role}" for role in roles]),
+        checks.one_each("action_labels", action_labels, [f"strategy of {role}" for role in roles]),
         checks.one_each("payoff_labels", payoff_labels, [f"payoff of {role}" for role in roles]),
     )
     lead = {name: list(entries) for name, entries in (("games", games), ("methods", chosen)) if "" not in entries}

@@ -33,8 +33,6 @@ class Coupled(Ascent):
     """Ascent along a direction that is computed from the whole game at the actions that were played."""
 
     wants = Signal.GAME | Signal.OTHERS
-    #: Whether the direction is right where the game constrains players beside their spaces.
-    knows_constraints: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -57,7 +55,7 @@ class Coupled(Ascent):
                     f"there are none in {space}"
                 )
         bound = [j for j in range(len(view.game.spaces)) if constraints_of(view, j) is not None]
-        if bound and not self.knows_constraints:
+        if bound and not self.keeps_constraints:
             raise ValueError(
                 f"player {view.player}: {type(self).__name__} doesn't know of the constraints of players {bound}; "
                 "expected HierarchicalAscent, or a game that makes them pay (games.Penalized)"

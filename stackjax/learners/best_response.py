@@ -63,6 +63,7 @@ class BestResponse(Learner):
     starts: int = eqx.field(static=True, default=1)
 
     #: What it wants by itself; `wants` is a property of an instance.
+    keeps_constraints = True
     usually: ClassVar[Signal] = Signal.OWN_PAYOFF | Signal.COMMITMENT
 
     @property

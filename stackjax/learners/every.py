@@ -40,6 +40,11 @@ class Every(Learner):
         """What the learner wants."""
         return self.learner.wants
 
+    @property
+    def keeps_constraints(self) -> bool:  # type: ignore[override]  # of an instance here
+        """Whether the learner does."""
+        return self.learner.keeps_constraints
+
     def requires(self, view: View) -> dict[str, Any]:
         """What the learner requires."""
         return self.learner.requires(view)

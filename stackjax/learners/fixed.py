@@ -20,6 +20,7 @@ class Fixed(Phased):
 
     action: Action = eqx.field(converter=lambda action: jax.tree.map(as_number, action))
     wants = Signal(0)
+    keeps_constraints = True  # what it plays was asked for, and doesn't move
 
     def requires(self, view: View) -> dict[str, Any]:
         """An action of the space."""

@@ -95,7 +95,7 @@ class HierarchicalAscent(Coupled):
     solver: Solver | None
     damping: Any
     penalty: Any
-    knows_constraints = True
+    keeps_constraints = True
 
     def __init__(
         self,

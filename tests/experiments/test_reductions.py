@@ -100,7 +100,7 @@ def test_units_and_labels_stay(failing):
     other = one.assign_coords({"leader.step": ("leader.step", [5.0], {"units": "1/EUR"})})
     found = concat([one, other], "leader.step")
     assert found["leader.step"].values.tolist() == [0.1, 5.0] and found["leader.step"].attrs == {"units": "1/EUR"}
-    assert found["strategy_0"].attrs == failing["strategy_0"].attrs == {"long_name": "action of leader"}
+    assert found["strategy_0"].attrs == failing["strategy_0"].attrs == {"long_name": "strategy of leader"}
     found = concat([one, one.assign_coords(replicate=one["replicate"] + 5)], "replicate")
     assert found["leader.step"].attrs == {"units": "1/EUR"}
     other["leader.step"].attrs["units"] = "1/USD"

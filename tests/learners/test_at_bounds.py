@@ -447,7 +447,8 @@ def test_a_leaders_constraints_are_met_in_the_limit(x64, coupling):
     trace = run(game, HierarchicalAscent(0.05), GradientAscent(0.2), rounds=1000)
     np.testing.assert_allclose(ended(trace), 0.5, atol=1e-6)
     assert np.max(trace.reports[0]["violation"]) < 1e-6
-    free = run(game, GradientAscent(0.05), GradientAscent(0.2), rounds=1000)
+    with pytest.warns(UserWarning, match=r"^player 0, GradientAscent: it doesn't keep to the game's constraints"):
+        free = run(game, GradientAscent(0.05), GradientAscent(0.2), rounds=1000)
     np.testing.assert_allclose(free.reports[0]["violation"], 3.0, atol=1e-6)  # it doesn't know, and is reported
 
 

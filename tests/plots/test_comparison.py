@@ -224,7 +224,7 @@ def test_many_players_take_several_rows():
     data = experiments.compare(game, {"a": (Fixed(1.0),) * 5}, rounds=2, replicates=1)
     axes = plot_comparison(data).axes
     assert [ax.get_title(loc="left") for ax in axes] == [
-        f"{kind} of player {i}" for kind in ("action", "payoff") for i in range(5)
+        f"{kind} of player {i}" for kind in ("strategy", "payoff") for i in range(5)
     ]
     assert [ax.get_xlabel() for ax in axes] == [""] * 5 + ["", *["completed rounds"] * 4]
 
