@@ -113,7 +113,7 @@ def quadratic(boxed):
     [(1, 0.9, "schedule"), (1, None, 3), (2, 0.9, "schedule"), (1, 0.5, 1)],
     ids=["baseline", "as printed", "pairs", "k = 1"],
 )
-@pytest.mark.filterwarnings("ignore:player 0, HiC. commitment")  # of one round, as one of them is
+@pytest.mark.filterwarnings("ignore:player 0, .*in an interval of one round")  # as one of them is
 def test_hi_c_is_algorithm_1(x64, boxes, measurements, baseline, commitment):
     (q1, q2), (b1, b2) = matrices()
     rng = np.random.default_rng(7)
