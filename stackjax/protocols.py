@@ -91,7 +91,7 @@ class Game(eqx.Module):
         super().__init_subclass__(**options)
         said = [kind for kind in cls.__mro__ if "levels" in {*vars(kind), *inspect.get_annotations(kind)}]
         if said in ([], [Game]):
-            cls.levels = property(lambda game: one_leader(len(game.spaces)))  # type: ignore[assignment]
+            cls.levels = property(lambda game: one_leader(len(game.spaces)))  # type: ignore[assignment]  # a property here
 
     if TYPE_CHECKING:  # type checkers take an abstract variable for a field, which a property can't stand for
 

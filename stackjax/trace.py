@@ -164,7 +164,8 @@ class Trace(eqx.Module):
     def payoffs_of_strategies(self, game: Game, *, in_axes: Any = None) -> Array:
         """The exact payoffs of the strategies at the record points, `[replicates, K, players]`.
 
-        `payoffs` are means over rounds, of what was played; these are what the players would be paid now.
+        `payoffs` are means over rounds, of what was played; these are what the players would be paid now, and in a
+        replicate that failed at the strategies at which it was frozen.
 
         **Arguments:** `game`, as it was played; `in_axes`: as its entry in `play`'s.
         """

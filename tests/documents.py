@@ -86,8 +86,12 @@ def stackjax_commands(text):
     inline = [shlex.split(line) for line in re.findall(r"`(stackjax [^`\n]+)`", FENCE.sub("", text))]
     complete = [words for words in inline if words[1:] == ["list"] or len(words) > 2]
     named = [words for words in commands(text) if words[0] == "stackjax"]
-    blank = lambda word: word.isupper() or "$" in word or word == "study.toml"  # noqa: E731  (the reader's own)
-    return [words[1:] for words in [*named, *complete] if not any(map(blank, words))]
+    return [words[1:] for words in [*named, *complete] if not any(map(_is_blank, words))]
+
+
+def _is_blank(word):
+    """Whether the reader puts something of their own in its place."""
+    return word.isupper() or "$" in word or word == "study.toml"
 
 
 def unknown_targets(text, makefile):

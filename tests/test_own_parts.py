@@ -1,6 +1,7 @@
 """Games and learners of one's own: what they may leave out, and what is said where something is missing."""
 
 import io
+import sys
 
 import equinox as eqx
 import jax
@@ -156,10 +157,10 @@ def test_payoffs_of_the_strategies_are_not_means_over_rounds():
 
 
 def test_a_comparison_of_noisy_payoffs_with_exact_gradients_is_warned_of():
-    def compared(variance, noise_variance):
+    def compared(variance, noise_variance, wrapped=lambda ascent: ascent):
         methods = {
             "hi-c": (HiC(0.01, 0.1, 2), STEP),
-            "ascent": (GradientAscent(0.1, noise_variance=noise_variance), STEP),
+            "ascent": (wrapped(GradientAscent(0.1, noise_variance=noise_variance)), STEP),
         }
         game = Noisy(CournotDuopoly(), payoff_variance=variance)
         return experiments.compare(game, methods, rounds=2, replicates=2, record=Record.final())
@@ -168,6 +169,8 @@ def test_a_comparison_of_noisy_payoffs_with_exact_gradients_is_warned_of():
         UserWarning, match=r"^methods: the payoffs that player 0 reads in 'hi-c' are noisy, its gradients"
     ):
         compared(1.0, 0.0)
+    with pytest.warns(UserWarning, match=r"in 'hi-c' are noisy, its gradients in 'ascent' are exact"):
+        compared(1.0, 0.0, lambda ascent: Every(2, ascent))
     compared(1.0, 0.5)  # warnings are errors here
     compared(0.0, 0.0)
 
@@ -202,3 +205,12 @@ def test_a_follower_that_heeds_no_constraint_is_warned_of_and_shown():
 def test_a_keyword_that_an_experiment_has_is_offered():
     with pytest.raises(TypeError, match=r"unknown argument 'replicate'; did you mean 'replicates'"):
         experiments.compare(Wage(), {"m": (STEP, STEP)}, rounds=2, replicate=2)
+
+
+def test_settings_of_every_structure_are_looked_at(monkeypatch):
+    """However many others come before."""
+    monkeypatch.setattr(sys.modules["stackjax.experiments.run"], "_WARNED_OF", 1)
+    methods = {"fine": (STEP, STEP), "too short": (HiC(0.01, 0.1, 1), STEP)}
+    with pytest.warns(UserWarning, match=r"^player 0, HiC: commitment: ") as caught:
+        experiments.compare(Wage(), methods, rounds=2, replicates=2, record=Record.final())
+    assert len(caught) == 1

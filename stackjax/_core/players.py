@@ -102,7 +102,7 @@ class Players:
         learner = self.learners[i]
         try:
             return learner.strategy(self.views[i], state, seen)
-        except Exception as error:
+        except Exception as error:  # an `act` without its noise may raise anything; with it, it was traced before this
             kind = type(learner)
             if kind.strategy is not Learner.strategy or kind.draw is Learner.draw:
                 raise

@@ -89,9 +89,9 @@ def _table(dataset: "xarray.Dataset") -> str:
 
     from stackjax.experiments import table
 
-    console = Console(file=io.StringIO(), width=_WIDTH, force_terminal=False)
-    console.print(table(dataset, _WIDTH))
-    return console.file.getvalue()  # type: ignore[attr-defined]  # a StringIO
+    text = io.StringIO()
+    Console(file=text, width=_WIDTH, force_terminal=False).print(table(dataset, _WIDTH))
+    return text.getvalue()
 
 
 def _failures(dataset: "xarray.Dataset") -> str:

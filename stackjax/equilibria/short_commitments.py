@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from stackjax._constraints import has_constraints
+from stackjax._core.entry import common_float
 from stackjax.checks import concrete, number, whole
 from stackjax.equilibria._local import Tangent, in_float64
 from stackjax.equilibria.certify import check_actions
@@ -50,8 +52,9 @@ def short_commitment_point(
 
     **Returns:** a `ShortCommitment`, in float64. No bound or constraint is active at what it returns.
 
-    **Raises:** `ValueError` that names the argument: also if no zero is found from `near`, if it lies at a bound, or if
-    the follower's own steps don't converge there (`beta C` has an eigenvalue outside of (0, 2)).
+    **Raises:** `ValueError` that names the argument: also if no zero is found from `near`, if it lies at a bound, if
+    the leader's direction leads away from it, if the follower's own steps don't converge there (`beta C` has an
+    eigenvalue outside of (0, 2)), or if the game has constraints beside its spaces.
 
     >>> from stackjax.equilibria import short_commitment_point
     >>> from stackjax.games import CournotDuopoly
@@ -121,6 +124,8 @@ class _Search(NamedTuple):
             raise ValueError("game: expected a leader and one follower")
         if any(isinstance(space, Arms) for space in game.spaces):
             raise ValueError("game: expected actions to differentiate by, got arms")
+        if has_constraints(game, common_float(game, None)):
+            raise ValueError("game: expected no constraints beside the spaces; under them the answer is another")
         number(follower_step, "follower_step", 0.0)
         if not concrete(follower_step) or np.ndim(follower_step):
             raise ValueError(f"follower_step: expected a number, got {follower_step!r}")
@@ -147,6 +152,7 @@ class _Search(NamedTuple):
             given = jnp.asarray(rounds, jnp.float64), jnp.asarray(self.step)
             u = _newton(at, *given, first)
             values, curvatures = (np.asarray(x) for x in _conditions(at, u, *given))
+            slopes = np.asarray(_slopes(at, u, *given))
             turns = zip(self.game.spaces, at.moved(*at.split(u)), strict=True)
             inside = all(bool(jnp.all(space.contains(action))) for space, action in turns)
         residual = float(np.max(np.abs(values))) if np.all(np.isfinite(values)) else np.inf
@@ -158,6 +164,13 @@ class _Search(NamedTuple):
             raise ValueError(
                 f"follower_step: with {self.step:g} the follower doesn't settle there: times its curvatures "
                 f"({', '.join(f'{c:.4g}' for c in curvatures)}) it has to lie in (0, 2)"
+            )
+        own = self.game.spaces[0].dimension
+        along = slopes[:own, :own] - slopes[:own, own:] @ np.linalg.solve(slopes[own:, own:], slopes[own:, :own])
+        if not np.all(np.linalg.eigvals(along).real < 0):
+            raise ValueError(
+                f"near: commitments of {rounds} rounds rest at the point found from there, and lead away from it: the "
+                "leader's direction along the response doesn't point back"
             )
         return np.asarray(u), residual
 
@@ -182,11 +195,17 @@ def _conditions(
 
 
 @eqx.filter_jit
+def _slopes(at: Tangent, u: Float[Array, " d"], rounds: Array, step: Array) -> Float[Array, "d d"]:
+    """The Jacobian of what vanishes."""
+    return jax.jacfwd(lambda u: _conditions(at, u, rounds, step)[0])(u)
+
+
+@eqx.filter_jit
 def _newton(at: Tangent, rounds: Array, step: Array, start: Float[Array, " d"]) -> Float[Array, " d"]:
     def conditions(u: Array) -> Array:
         return _conditions(at, u, rounds, step)[0]
 
     def one(u: Array, _: None) -> tuple[Array, None]:
-        return u - jnp.linalg.solve(jax.jacfwd(conditions)(u), conditions(u)), None
+        return u - jnp.linalg.solve(_slopes(at, u, rounds, step), conditions(u)), None
 
     return jax.lax.scan(one, start, None, length=_STEPS)[0]

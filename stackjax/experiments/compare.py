@@ -18,6 +18,7 @@ from stackjax.experiments.progress import named
 from stackjax.experiments.run import Experiment, How, replicate_count, replicate_ids, roles_of, run, run_key
 from stackjax.experiments.settings import Setting
 from stackjax.games import Noisy
+from stackjax.learners import Every
 from stackjax.protocols import Action, Game, Learner, Signal
 from stackjax.trace import Record
 
@@ -162,7 +163,7 @@ def _warn_of_exact_gradients(game: Game, methods: Mapping[str, tuple[Learner, ..
         exact = [
             name
             for name, signals in wants.items()
-            if signals & (Signal.GRADIENT | Signal.GAME) and getattr(methods[name][i], "noise_variance", 0.0) is None
+            if signals & (Signal.GRADIENT | Signal.GAME) and _is_exact(methods[name][i])
         ]
         if reads and exact:
             warnings.warn(
@@ -170,6 +171,12 @@ def _warn_of_exact_gradients(game: Game, methods: Mapping[str, tuple[Learner, ..
                 "are exact: Noisy doesn't reach gradients; for noisy ones give the learner a noise_variance",
                 stacklevel=3,
             )
+
+
+def _is_exact(learner: Learner) -> bool:
+    """Whether it could have noise in its gradients, and has none."""
+    inner = learner.learner if isinstance(learner, Every) else learner
+    return getattr(inner, "noise_variance", 0.0) is None
 
 
 def _equilibrium_variables(game: Game, name: str, points: list[tuple[Action, ...]]) -> dict[str, Any]:

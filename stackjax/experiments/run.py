@@ -50,7 +50,8 @@ _POLL = 0.1
 MOST_PROGRAMS = 64
 #: What experiments take beside `How`, for whoever misspells it.
 _TAKEN = ("rounds", "replicates", "seed", "key", "start", "record")
-_WARNED_OF = 256  # settings; further ones differ in numbers
+#: Settings of each structure that are looked at for what speaks against them.
+_WARNED_OF = 256
 #: What a run took: shares of its chunk's wall time, without and of compilation.
 _SPENT = ("seconds", "compile_seconds")
 
@@ -544,8 +545,9 @@ def run(experiment: Experiment, how: How) -> "xarray.Dataset":
     runs = Runs(experiment, experiment.settings(), devices) if callable(experiment.settings) else made
     assert runs is not None
     _ = runs.measures  # what is wrong with them is told before anything is played
-    for setting in runs.settings[:_WARNED_OF]:
-        entry.warn_of(setting.game, setting.learners)
+    for group in runs.groups:
+        for setting in (runs.settings[i] for i in group.members[:_WARNED_OF]):
+            entry.warn_of(setting.game, setting.learners)
     rounds = sum(made.rounds for made in runs.settings) * experiment.ids.size
     unit, scale = ("million rounds", 1e6) if rounds >= 1e7 else ("rounds", 1)
     cut = functools.partial(runs.cut, how.get("chunk"), how.get("budget"), how.get("checkpoint"))

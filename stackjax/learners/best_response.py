@@ -62,8 +62,8 @@ class BestResponse(Learner):
     joint: bool = eqx.field(static=True, default=False)
     starts: int = eqx.field(static=True, default=1)
 
-    #: What it wants by itself; `wants` is a property of an instance.
     keeps_constraints = True
+    #: What it wants by itself; `wants` is a property of an instance.
     usually: ClassVar[Signal] = Signal.OWN_PAYOFF | Signal.COMMITMENT
 
     @property

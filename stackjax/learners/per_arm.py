@@ -129,7 +129,7 @@ class PerArm(Phased):
         context = _context(view, seen.actions)
         try:
             return use(self._memory(view, state, context, Row))
-        except Exception:
+        except Exception:  # whatever a view does to code that expects an array
             return use(self._memory(view, state, context, lambda *row: Row(*row)[:]))
 
     def _memory(self, view: View, state: Any, context: Int[Array, ""], row: Callable[..., Any]) -> Any:

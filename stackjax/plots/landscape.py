@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from stackjax._constraints import of_game
+from stackjax._core.entry import common_float
 from stackjax.checks import whole
 from stackjax.equilibria._local import in_float64
 from stackjax.plots import _plane
@@ -26,6 +27,7 @@ _ANSWERS = 801  # actions of the follower among which its best is looked for
 _SECTIONS = 60  # golden sections of the interval around it
 _JUMP = 0.02  # of the follower's range: a larger change between neighbours that steps don't explain is a jump
 _HELD = 1e-6  # of the range: so near a bound an answer is held there
+_TIED = 1e-12  # relative: so much less is paid as much
 _ALLOWED = 1e-9  # by how much a constraint may be exceeded
 _MARKERS = {"Nash and Stackelberg": ("*", 14.0), "Nash": ("o", 8.0), "Stackelberg": ("D", 7.0)}
 
@@ -58,9 +60,10 @@ def plot_landscape(
 
     Above, over the leader's action (right) and the follower's (up), contours of the leader's payoff f1 and the
     follower's best answer r(x), by global search: the curve is broken where it jumps, and dashed where a bound of the
-    space or an inequality of the game holds it. Below, the leader's value V(x) = f1(x, r(x)), its maximum, and the
-    equilibria by their kind. A leader that takes the follower's action as given climbs the contours to the right or to
-    the left; one that foresees the answer climbs V.
+    space or an inequality of the game holds it; of tied answers it is the one that pays the leader most. Below, the
+    leader's value V(x) = f1(x, r(x)) where it keeps to its own inequalities, its maximum, and the equilibria by their
+    kind. A leader that takes the follower's action as given climbs the contours to the right or to the left; one that
+    foresees the answer climbs V.
 
     **Arguments:**
 
@@ -79,6 +82,8 @@ def plot_landscape(
     _plane.check_spaces(game)
     if tuple(map(tuple, game.levels)) != ((0,), (1,)):
         raise ValueError(f"game: expected a leader and a follower, got the levels {game.levels}")
+    if _has_equalities(game):
+        raise ValueError("game: expected inequalities at most; on a grid no action fulfils an equality")
     resolution = whole("resolution", resolution, 2)
     labels = [f"action of {role}" for role in roles(game.levels)] if action_labels is None else list(action_labels)
     if isinstance(action_labels, str) or len(labels) != 2:
@@ -135,6 +140,13 @@ def plot_landscape(
     return figure
 
 
+def _has_equalities(game: Game) -> bool:
+    structs = [space.struct(common_float(game, None)) for space in game.spaces]
+    dtype = structs[0].dtype
+    own = jax.eval_shape(lambda *z: [of_game(game, i, z, dtype).equalities for i in range(len(z))], *structs)
+    return any(each.size for each in own)
+
+
 def answers(where: Plane, n: int) -> Answers:
     """To `n` actions of the leader, from end to end."""
     xs = where.grid(n)[0]
@@ -142,7 +154,7 @@ def answers(where: Plane, n: int) -> Answers:
     with jax.enable_x64(True):
         y, allowed, edge = (np.asarray(v) for v in _best(in_float64(where.game), xs, np.linspace(low, high, _ANSWERS)))
     y = np.where(allowed, y, np.nan)
-    value = _leader(where.game, xs, y)
+    value = np.where(_keeps(where.game, xs, y), _leader(where.game, xs, y), np.nan)
     wide = high - low
     held = edge | (np.minimum(y - low, high - y) <= _HELD * wide) & (where.periods[1] is None)
     change = np.abs(_plane.wrapped(np.diff(y), where.periods[1]))
@@ -190,6 +202,22 @@ def _leader(game: Game, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return np.asarray(_paid(in_float64(game), x, y, 0))
 
 
+def _keeps(game: Game, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where the leader keeps to its own constraints."""
+    with jax.enable_x64(True):
+        return np.asarray(_excess_of(in_float64(game), x, y, 0)) <= _ALLOWED
+
+
+@eqx.filter_jit
+def _excess_of(game: Game, x: Float[Any, " n"], y: Float[Any, " n"], player: int) -> Float[Array, " n"]:
+    return jax.vmap(lambda x, y: _excess(game, x, y, player))(x, y)
+
+
+def _excess(game: Game, x: Any, y: Any, player: int) -> Array:
+    """The largest of a player's inequalities, minus infinity without any."""
+    return jnp.max(of_game(game, player, _actions(game, x, y), jnp.float64).inequalities, initial=-jnp.inf)
+
+
 @eqx.filter_jit
 def _paid(game: Game, x: Float[Any, " n"], y: Float[Any, " n"], player: int) -> Float[Array, " n"]:
     return jax.vmap(lambda x, y: _payoff(game, x, y, player))(x, y)
@@ -207,11 +235,11 @@ def _actions(game: Game, x: Any, y: Any) -> tuple[Array, ...]:
 def _best(game: Game, xs: Float[Any, " n"], ys: Float[Any, " m"]) -> tuple[Array, Array, Array]:
     """The best of the follower's actions that are allowed, refined; whether one is, and whether a constraint holds it.
 
-    In ties the one that pays the leader more: within the rounding of a search on a grid.
+    Of those that are tied, of the grid's, the one that pays the leader most.
     """
 
     def excess(x: Array, y: Array) -> Array:
-        return jnp.max(of_game(game, 1, _actions(game, x, y), jnp.float64).inequalities, initial=-jnp.inf)
+        return _excess(game, x, y, 1)
 
     def paid(x: Array, y: Array) -> Array:
         worth = _payoff(game, x, y, 1)
@@ -219,7 +247,9 @@ def _best(game: Game, xs: Float[Any, " n"], ys: Float[Any, " m"]) -> tuple[Array
 
     def one(x: Array) -> tuple[Array, Array, Array]:
         worth = jax.vmap(lambda y: paid(x, y))(ys)
-        top = jnp.argmax(worth)
+        most = jnp.max(worth)
+        tied = worth >= most - _TIED * (1 + jnp.abs(most))
+        top = jnp.argmax(jnp.where(tied, jax.vmap(lambda y: _payoff(game, x, y, 0))(ys), -jnp.inf))
         ends = ys[jnp.maximum(top - 1, 0)], ys[jnp.minimum(top + 1, ys.shape[0] - 1)]
         ratio = (5**0.5 - 1) / 2
 
@@ -231,7 +261,7 @@ def _best(game: Game, xs: Float[Any, " n"], ys: Float[Any, " m"]) -> tuple[Array
             return jnp.where(left, low, a), jnp.where(left, b, high)
 
         low, high = jax.lax.fori_loop(0, _SECTIONS, section, ends)
-        candidates = jnp.stack([low, (low + high) / 2, high, ys[top]])
+        candidates = jnp.stack([ys[top], low, (low + high) / 2, high])  # the first one, if it is as good
         y = candidates[jnp.argmax(jax.vmap(lambda y: paid(x, y))(candidates))]
         width = ys[1] - ys[0]
         held = (excess(x, y + 1e-4 * width) > _ALLOWED) | (excess(x, y - 1e-4 * width) > _ALLOWED)

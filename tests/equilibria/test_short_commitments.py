@@ -62,6 +62,15 @@ def test_what_cannot_be_said_is_an_error():
         short_commitment_point(
             from_payoffs(lambda x, y: -(x**2) + x * y, lambda x, y: y**2, spaces=LINE), 3, 0.1, (0.0, 0.0)
         )
+    with pytest.raises(ValueError, match=r"^near: commitments of inf rounds rest at the point .* lead away"):
+        hilltop = from_payoffs(lambda x, y: x**2 + y, lambda x, y: -((y - x**2) ** 2), spaces=LINE)  # a minimum of V
+        short_commitment_point(hilltop, 3, 0.1, (0.1, 0.0))
+    with pytest.raises(ValueError, match=r"^game: expected no constraints"):
+        held = (None, lambda x, y: y - 0.1)
+        bound = from_payoffs(
+            lambda x, y: -(x**2) + x * y, lambda x, y: -((y - x - 1) ** 2), spaces=LINE, inequalities=held
+        )
+        short_commitment_point(bound, 3, 0.1, (0.0, 0.0))
     with pytest.raises(ValueError, match=r"^game: commitments of .* rounds lead to a bound"):
         bounded = from_payoffs(lambda x, y: -((x - 2) ** 2) + y, lambda x, y: -((y - x) ** 2), spaces=(Box(0, 1),) * 2)
         short_commitment_point(bounded, 3, 0.1, (0.5, 0.5))

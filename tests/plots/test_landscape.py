@@ -51,6 +51,26 @@ def test_constraints_hold_an_answer_and_may_leave_none():
     assert (a.held == (a.x > -1))[allowed & inside].all()
 
 
+def test_of_tied_answers_the_leader_s_best_is_taken():
+    """A follower whom nothing concerns, and one that is paid alike at both ends."""
+    indifferent = from_payoffs(lambda x, y: -((y - 0.3) ** 2) - x**2, lambda x, y: 0.0 * y, spaces=(Box(0, 1),) * 2)
+    np.testing.assert_allclose(found(indifferent).y, 0.3, atol=1 / 800)
+    ends = from_payoffs(lambda x, y: y - x, lambda x, y: (y - 0.5) ** 2, spaces=(Box(0, 1),) * 2)
+    np.testing.assert_allclose(found(ends).y, 1.0)
+
+
+def test_a_leader_has_no_value_beyond_its_own_constraints():
+    game = from_payoffs(
+        lambda x, y: x,
+        lambda x, y: -((y - x) ** 2),
+        spaces=(Box(0, 1),) * 2,
+        inequalities=(lambda x, y: x + y - 1, None),
+    )
+    a = found(game)
+    assert np.isfinite(a.value[a.x < 0.499]).all() and np.isnan(a.value[a.x > 0.501]).all()
+    assert np.isfinite(a.y).all()
+
+
 def test_answers_go_round_the_torus_without_a_jump():
     game = TorusLocation()
     a = found(game)
@@ -96,6 +116,11 @@ def test_a_jump_breaks_the_lines():
         (MIRRLEES, {"limits": ((0, 1), (1, 0))}, "^limits: expected"),
         (Bimatrix(np.eye(2), np.eye(2)), {}, "^game: a phase portrait has one-dimensional players"),
         (CournotDuopoly(), {"resolution": 1}, "^resolution: "),
+        (
+            from_payoffs(*[lambda x, y: -x] * 2, spaces=(Box(0, 1),) * 2, equalities=(None, lambda x, y: y - x)),
+            {},
+            "^game: expected inequalities at most",
+        ),
         (CournotDuopoly(), {"action_labels": ("q",)}, "^action_labels: "),
         (
             from_payoffs(*[lambda x, y: -x * y] * 2, spaces=(Box(0, 1),) * 2, levels=((0, 1),)),
