@@ -36,6 +36,7 @@ class _Program(NamedTuple):
     skip_phases: bool
     pace: loop.Pace | None
     platform: str
+    kernel: loop.Kernel
 
 
 @functools.partial(jax.jit, static_argnames="program")
@@ -46,7 +47,7 @@ def _run(shared: Any, mapped: Any, ids: Any, words: Any, begin: Any, points: Any
             return players.Players(game, learners, shared[1], start, program.dtype)
 
         carry = None if carry is None else (*carry, program.alike)
-        how = (program.freeze, program.finite, program.skip_phases, program.pace, program.platform)
+        how = (program.freeze, program.finite, program.skip_phases, program.pace, program.platform, program.kernel)
         plan = loop.Plan(begin, points, program.spacing, program.recording, *how)
         initial, rows, calls, last = loop.run(make, (shared, words), mapped, ids, carry, plan)
         if program.devices is not None:  # every output is sharded
@@ -91,6 +92,7 @@ def play(
     chunk: int | None = None,
     devices: Sequence[Any] | int | None = None,
     skip_phases: bool = False,
+    kernel: bool | None = None,
 ) -> Trace:
     """Let learners play a game for a number of rounds, in many replicates at once.
 
@@ -134,8 +136,21 @@ def play(
     works always.
     """
     return _call(
-        game, learners, key, rounds, replicates, start, record, resume, in_axes, chunk, devices, skip_phases
+        game, learners, key, rounds, replicates, start, record, resume, in_axes, chunk, devices, skip_phases, kernel
     ).run()
+
+
+def _kernel(asked: Any, platform: str, skip_phases: bool) -> loop.Kernel:
+    """Whether to play in one, by what was asked for."""
+    if asked is not None and not isinstance(asked, bool):
+        raise TypeError(f"kernel: expected True, False or None, got {asked!r}")
+    if asked and skip_phases:
+        raise ValueError("kernel: expected a play of every round, got skip_phases as well")
+    if asked and platform not in ("cpu", "gpu"):
+        raise ValueError(f"kernel: expected a GPU, or a CPU on which it is interpreted, got {platform!r}")
+    if asked:
+        return "always"
+    return "where it fits" if asked is None and platform == "gpu" and not skip_phases else "never"
 
 
 def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowered:
@@ -144,7 +159,7 @@ def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowere
     Once it is compiled (`lowered(...).compile()`), that call doesn't compile it again.
     """
     call: dict[str, Any] = dict.fromkeys(
-        ("replicates", "start", "record", "resume", "in_axes", "chunk", "devices"), None
+        ("replicates", "start", "record", "resume", "in_axes", "chunk", "devices", "kernel"), None
     ) | {"skip_phases": False}
     found = _call(game, learners, **(call | {"chunk": 2**32} | options))
     return _run.lower(*found.arguments(found.parts[0]), program=found.program)
@@ -178,6 +193,7 @@ def _call(
     chunk: int | None,
     devices: Any,
     skip_phases: bool,
+    kernel: bool | None,
 ) -> _Call:
     record = Record.log_spaced(200) if record is None else record
     entry.check_players(game, learners)
@@ -210,7 +226,8 @@ def _call(
     platform = entry.platform(where)
     host_free = platform != "cpu" and spacing is None and not skip_phases
     pace = loop.pace(begin, points) if host_free else None
-    program = _Program(layout, dtype, spacing, recording, alike, where, "no", finite, bool(skip_phases), pace, platform)
+    how = (finite, bool(skip_phases), pace, platform, _kernel(kernel, platform, skip_phases))
+    program = _Program(layout, dtype, spacing, recording, alike, where, "no", *how)
 
     words = stream_words(key, len(learners) + 1)
     clock = (jnp.int32(begin), jnp.asarray(points, jnp.int32))
@@ -240,18 +257,18 @@ def _call(
     parts = batch.chunks(ids.size, most, shards)
 
     def run() -> Trace:
-        initial, rows, calls, (states, status, failed_at) = batch.join(run_part, parts, ids.size)
+        initial, rows, calls, (states, status, failed_at, in_kernel) = batch.join(run_part, parts, ids.size)
         if chunk is None and len(parts) > 1:  # as if they had been played at once
-            initial, rows, states, status, failed_at = jax.tree.map(
-                jnp.asarray, (initial, rows, states, status, failed_at)
+            initial, rows, states, status, failed_at, in_kernel = jax.tree.map(
+                jnp.asarray, (initial, rows, states, status, failed_at, in_kernel)
             )
             calls = jax.tree.map(jnp.asarray, calls)
         if spacing is None:
             initial, rows, states = derivatives.forward_only((initial, rows, states))
         own_ids = ids
         if not batched:
-            initial, rows, states, status, failed_at, own_ids = jax.tree.map(
-                lambda x: x[0], (initial, rows, states, status, failed_at, ids)
+            initial, rows, states, status, failed_at, in_kernel, own_ids = jax.tree.map(
+                lambda x: x[0], (initial, rows, states, status, failed_at, in_kernel, ids)
             )
             calls = jax.tree.map(lambda x: x[0] if x.ndim > 1 else x, calls)
         return Trace(
@@ -261,6 +278,7 @@ def _call(
             visits_before=visits_before,
             status=status,
             failed_at=failed_at,
+            in_kernel=in_kernel,
             state=states,
             key=key,
             ids=own_ids,

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from stackjax._core import loop
 from stackjax.protocols import Calls, Game
@@ -113,6 +113,7 @@ class Trace(eqx.Module):
     - `reports`: the learners' diagnostics, one dictionary a player, `[replicates, K]`; of a player that the game
       constrains also the largest `violation` of its constraints by the strategies, in the constraints' units.
     - `status [replicates]`: see `Status`; `failed_at [replicates]`: the first invalid recorded round, else -1.
+    - `in_kernel [replicates]`: whether its rounds were played in one kernel (`play`'s `kernel`).
     - `state`: the learners' final states; `key`, `ids [replicates]`: what `play(resume=trace)` goes on with.
     - `visits`: of a game of arms, how often each joint action was played since round 0, `[replicates, K, A, B]`; None
       if it wasn't recorded, also before an interruption.
@@ -128,6 +129,7 @@ class Trace(eqx.Module):
     reports: tuple[dict[str, Array], ...]
     status: Int[Array, " replicates"]
     failed_at: Int[Array, " replicates"]
+    in_kernel: Bool[Array, " replicates"]
     state: tuple[PyTree, ...]
     key: PRNGKeyArray
     ids: Any
@@ -276,6 +278,7 @@ def ended(
         reports=(),
         status=status,
         failed_at=failed_at,
+        in_kernel=jnp.zeros(np.shape(status), bool),
         state=state,
         key=key,
         ids=np.asarray(ids),
@@ -294,7 +297,7 @@ def blank(program: jax.stages.Lowered) -> Trace:
     def cut(x: Any, at: tuple[int, ...]) -> np.ndarray:
         return np.zeros((*at, *x.shape[len(at) :]), x.dtype)
 
-    initial, rows, calls, (_, status, _) = program.out_info
+    initial, rows, calls, (_, status, *_) = program.out_info
     rows = jax.tree.map(lambda x: cut(x, (1, 1)), rows)
     none: Any = cut(status, (1,))
     return Trace(
@@ -303,6 +306,7 @@ def blank(program: jax.stages.Lowered) -> Trace:
         initial=jax.tree.map(lambda x: cut(x, (1,)), initial),
         status=none,
         failed_at=none,
+        in_kernel=none,
         state=(),
         key=none,
         ids=none,

@@ -24,18 +24,19 @@ class Loop(NamedTuple):
     turns: int | None
 
 
-def lower(name: str, replicates: int, sharding: Any = None) -> jax.stages.Lowered:
-    """Lower a program for CUDA, with its arguments placed where `sharding` says."""
+def lower(name: str, replicates: int, sharding: Any = None, kernel: bool = False) -> jax.stages.Lowered:
+    """Lower a program for CUDA, with its arguments placed where `sharding` says, its rounds in a kernel or scanned."""
     module = sys.modules[stackjax.play.__module__]  # the package's `play` is the function
     game, learners = PROGRAMS[name]()
-    options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "devices"))
+    options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "devices", "kernel"))
     options["chunk"] = replicates  # a GPU plays all at once
     call = module._call(
         game, learners, key=jax.random.key(0), rounds=ROUNDS, replicates=replicates, skip_phases=False, **options
     )
     arguments = call.arguments(call.parts[0])
     begin, points = int(arguments[4]), np.asarray(arguments[5])
-    program = call.program._replace(platform="gpu", pace=loop.pace(begin, points))  # as it would be made there
+    made_there = {"platform": "gpu", "pace": loop.pace(begin, points), "kernel": "always" if kernel else "never"}
+    program = call.program._replace(**made_there)
     structs = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=sharding), arguments
     )

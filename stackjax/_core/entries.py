@@ -32,7 +32,7 @@ Entries = np.ndarray  # of objects
 
 
 class UnfitError(Exception):
-    """The program has more numbers or operations than may be, or keys of another type than the round's."""
+    """Why a program can't be evaluated in a certain way."""
 
 
 def split(x: Any) -> Entries:
@@ -70,7 +70,13 @@ def _is_key(x: Any) -> bool:
 
 
 def _is_round_key(aval: Any) -> bool:
-    return bool(aval.dtype == jax.eval_shape(noise.round_key, jnp.zeros(2, jnp.uint32), 0, jnp.uint32(0)).dtype)
+    return bool(aval.dtype == _round_keys())
+
+
+@functools.cache
+def _round_keys() -> Any:
+    words, number = jax.ShapeDtypeStruct((2,), jnp.uint32), jax.ShapeDtypeStruct((), jnp.uint32)
+    return jax.eval_shape(noise.round_key, words, number, number).dtype
 
 
 def one(x: Any) -> Entries:
@@ -116,7 +122,7 @@ class Evaluation:
     def whole(self, equation: Any, inputs: list[Entries]) -> list[Entries]:
         """The operation on whole arrays."""
         if any(_is_key(atom.aval) and not _is_round_key(atom.aval) for atom in (*equation.invars, *equation.outvars)):
-            raise UnfitError
+            raise UnfitError("it draws from keys that aren't its own")
         arrays = [join(x, atom.aval) for x, atom in zip(inputs, equation.invars, strict=True)]
         self._count(1 + sum(x.size for x in inputs) + sum(math.prod(v.aval.shape) for v in equation.outvars))
         found = equation.primitive.bind(*arrays, **equation.primitive.get_bind_params(equation.params))
@@ -125,7 +131,7 @@ class Evaluation:
     def _count(self, more: int) -> None:
         self.operations += more
         if self.operations > self.most:
-            raise UnfitError
+            raise UnfitError(f"it has more than {self.most} operations")
 
     def _once(self, key: Any, make: Callable[[], Any], *alive: Any) -> Any:
         """What `make` returns, made once for each `key`; `alive`: whose identities are in the key."""
@@ -658,7 +664,8 @@ RULES["random_fold_in"] = _of_words(lambda _: noise.fold_in)
 class ByEntry:
     """A traced function evaluated entry by entry: it takes and returns numbers, those of its arrays side by side.
 
-    **Attributes:** `operations`: how many it has.
+    **Attributes:** `program`: what it has become, arithmetic on numbers for the most part, of so many `operations`;
+    `captured`: the traced numbers that the function had captured, which are its first arguments.
 
     Raises `UnfitError` if these are more than `most`, its numbers too many, or if it takes or returns keys, or makes
     others than a round's.
@@ -668,13 +675,16 @@ class ByEntry:
         program = traced.program
         avals = [v.aval for v in program.jaxpr.invars]
         if any(_is_key(aval) for aval in [*avals, *program.out_avals]):
-            raise UnfitError
+            raise UnfitError("keys are carried from round to round")
         sizes = [math.prod(aval.shape) for aval in avals]
-        if sum(sizes) > _MOST_TAKEN or sum(np.size(x) for x in program.consts) > _MOST_CAPTURED:
-            raise UnfitError
+        held = sum(np.size(x) for x in program.consts)
+        if sum(sizes) > _MOST_TAKEN:
+            raise UnfitError(f"a replicate has {sum(sizes)} numbers in its state, more than {_MOST_TAKEN}")
+        if held > _MOST_CAPTURED:
+            raise UnfitError(f"game and learners have {held} numbers, more than {_MOST_CAPTURED}")
         # What the function has captured is taken apart here, and not in every round.
         captured = [split(x) for x in program.consts]
-        self._captured = [x for each in captured for x in each.flat if not isinstance(x, np.generic)]
+        self.captured = [x for each in captured for x in each.flat if not isinstance(x, np.generic)]
 
         def evaluate(held: list[Any], flat: list[Any]) -> list[Array]:
             numbers = iter(held)
@@ -683,9 +693,14 @@ class ByEntry:
             return _flat(Evaluation(platform, most).run(program.jaxpr, consts, arguments), program.out_avals)
 
         numbers = [jax.ShapeDtypeStruct((), a.dtype) for a, n in zip(avals, sizes, strict=True) for _ in range(n)]
-        self._evaluate = Traced(evaluate, self._captured, numbers)
-        self.operations = len(self._evaluate.program.jaxpr.eqns)
+        self._evaluate = Traced(evaluate, self.captured, numbers)
+        self.program = self._evaluate.program
+        self.operations = len(self.program.jaxpr.eqns)
 
     def __call__(self, *numbers: Any) -> list[Array]:
         """The entries of the results, at the entries of the arguments."""
-        return self._evaluate(self._captured, list(numbers))
+        return self.holding(self.captured, *numbers)
+
+    def holding(self, captured: list[Any], *numbers: Any) -> list[Array]:
+        """The same with other values of what it has `captured`."""
+        return self._evaluate(captured, list(numbers))

@@ -16,6 +16,7 @@ from stackjax._constraints import has_constraints
 from stackjax._core.dependence import Traced
 from stackjax._core.derivatives import where_differentiable
 from stackjax._core.entries import ByEntry, UnfitError
+from stackjax._core.kernel import Numbers, check_possible, in_kernel
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
@@ -25,6 +26,8 @@ OK, NON_FINITE, LEFT_SPACE, DIVERGED = 0, 1, 2, 3
 _PART = 256  # rounds whose payoffs are added up before they are added to the block's
 _ENTRIES = 64  # arrays of a replicate's own of up to so many are laid out entry by entry
 THOUSAND = 2**20  # oracle calls are counted in these and the rest
+#: Whether rounds are played in one kernel.
+Kernel: TypeAlias = Literal["never", "where it fits", "always"]
 #: Whether failed replicates are frozen, and if so whether derivatives are to stay clear of the rounds that failed.
 Freeze: TypeAlias = Literal["no", "values", "with derivatives"]
 
@@ -61,7 +64,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     `make(shared, mapped)` builds the players of one replicate from the values that all replicates share and from its
     own. Returns the initial strategies, the records `[replicates, K, ...]`, the oracle calls of each block in units of
     `THOUSAND` and the rest (`[K]` where they are the same in all replicates, else `[K, replicates]`) and the final
-    states, status and failing rounds.
+    states, status, failing rounds and whether they were played in a kernel.
     """
     one = _OneReplicate(make, shared, plan)
     mapped1, id1 = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (mapped, ids))
@@ -91,7 +94,8 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             break
         varies = grown
 
-    by_entry = _by_entry(round_, plan)
+    in_one = _for_kernel(round_, plan)
+    by_entry = in_one or _by_entry(round_, plan)
     # Small tables of statistics are read and written entry by entry: plain arithmetic with the replicates last.
     most = math.inf if by_entry else SMALL if plan.finite else 0
     last = [x.ndim > 0 and x.size <= most for x in jax.tree.leaves(shapes)]
@@ -123,12 +127,11 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
             return pack(advance(t, own, ids, unpack(packed)))
 
     else:
-        pack, unpack, one_round = _entry_by_entry(by_entry, shapes, varies, mapped, ids)
+        entries = _Entries(by_entry, shapes, varies, mapped, ids)
+        pack, unpack, one_round = entries.pack, entries.unpack, entries.one_round
+    part = functools.partial(_part_of_block, pack, unpack, one_round)
 
     record = Traced(one.record, plan.begin, plan.begin, mapped1, shapes)
-
-    def without_sums(c: Replicate) -> Replicate:
-        return c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs))
 
     def without_visits(c: Replicate) -> Replicate:
         return c._replace(visits=jax.tree.map(jnp.zeros_like, c.visits))
@@ -146,38 +149,11 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         thousands = jax.tree.map(lambda n: n // THOUSAND, c.calls)
         return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), thousands
 
-    def part(first: Any, rounds: Any, carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        """So many rounds, with oracle calls in units of `THOUSAND` and the rest."""
-        # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
-        c, sums, thousands = carry
-        packed = pack(without_sums(c))
-        if isinstance(rounds, int):  # a trip count that is known now compiles to a faster and differentiable loop
-            packed = jax.lax.fori_loop(0, rounds, lambda j, c: one_round(first + j, c), packed)
-        else:
-            packed = jax.lax.fori_loop(first, first + rounds, one_round, packed)
-        c = unpack(packed)
-        sums = jax.tree.map(jnp.add, sums, c.payoffs)
-        thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
-        return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
-
     def playing(begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
         """A block round by round."""
-        carry = (c, c.payoffs, c.calls)
-        if plan.spacing is None:
-
-            def up_to_end(i: Any, carry: Any) -> Any:
-                first = begin + i * _PART
-                return part(first, jnp.minimum(first + _PART, end) - first, carry)
-
-            c, sums, thousands = jax.lax.fori_loop(0, -(-(end - begin) // _PART), up_to_end, carry)
-        else:
-            length = _part(plan.spacing)
-            parts = plan.spacing // length
-            carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(begin + i * length, length, carry), carry)
-            if plan.spacing % length:
-                carry = part(begin + parts * length, plan.spacing % length, carry)
-            c, sums, thousands = carry
-        return c._replace(payoffs=sums), thousands
+        if in_one:
+            return entries.block_in_kernel(plan, begin, end, c)
+        return _whole_block(part, plan.spacing, begin, end, c)
 
     def recorded(begin: Any, end: Any, c: Replicate, thousands: Any) -> tuple[Replicate, Any]:
         """The record of a block of rounds, with its oracle calls."""
@@ -191,7 +167,7 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
         return tuple(jax.tree.map(functools.partial(put, axis=axis), all_, x) for all_, x, axis in each)
 
     def emptied(c: Replicate) -> Replicate:
-        return without_calls(without_visits(without_sums(c)))
+        return without_calls(without_visits(_without_sums(c)))
 
     def block(k: Any, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
         begin, c, rows = state
@@ -241,9 +217,11 @@ def run(make: Callable[[Any, Any], Players], shared: Any, mapped: Any, ids: Arra
     rows = jax.tree.map(lambda x: jnp.zeros((*ids.shape, k, *x.shape), x.dtype), one_row)
     calls = jax.tree.map(lambda x: jnp.zeros((k, *x.shape), x.dtype), (first.calls, first.calls))
     state = (plan.begin, first, (rows, calls))
-    _, end, (rows, calls) = jax.lax.fori_loop(0, k, block, state) if plan.pace is None else paced(plan.pace, state)
+    pace = None if in_one else plan.pace  # how many rounds a kernel has the host needn't know
+    _, end, (rows, calls) = jax.lax.fori_loop(0, k, block, state) if pace is None else paced(pace, state)
     whole = jax.vmap(lambda c: c, in_axes=(axes,), out_axes=0, axis_size=ids.shape[0])(end)
-    return initial, rows, calls, (whole.states, whole.status, whole.failed_at)
+    played_in_one = jnp.full(ids.shape, in_one is not None)
+    return initial, rows, calls, (whole.states, whole.status, whole.failed_at, played_in_one)
 
 
 #: On a CPU, the operations of a round for which entries pay: few are as fast in arrays, and XLA computes many several
@@ -264,27 +242,139 @@ def _by_entry(round_: Traced, plan: "Plan") -> ByEntry | None:
     return found if found.operations >= least else None
 
 
-def _entry_by_entry(round_: ByEntry, shapes: Any, varies: list[bool], mapped: Any, ids: Array) -> tuple[Callable, ...]:
-    """To carry every entry by itself, and a round of those."""
-    leaves, structure = jax.tree.flatten(shapes)
+def _for_kernel(round_: Traced, plan: "Plan") -> ByEntry | None:
+    """The round for a kernel, where it is to be played in one and can be."""
+    if plan.kernel == "never":
+        return None
+    try:
+        if plan.freeze == "with derivatives":
+            raise UnfitError("there are no derivatives through a kernel")
+        found = ByEntry(round_, "gpu", _PAYS_ELSEWHERE[1])
+        check_possible(found)
+    except UnfitError as error:
+        if plan.kernel == "always":
+            raise ValueError(f"kernel: expected a run that fits in one, but {error}") from None
+        return None
+    return found
 
-    def pack(c: Any) -> list[Array]:
-        values = zip(jax.tree.leaves(c), varies, strict=True)
+
+class _Entries:
+    """Replicates' carry with every entry by itself, `[replicates]` or one number for all, and rounds of those."""
+
+    def __init__(self, round_: ByEntry, shapes: Any, varies: list[bool], mapped: Any, ids: Array):
+        self.round, self.ids = round_, ids
+        self.leaves, self.structure = jax.tree.flatten(shapes)
+        self.varies = varies
+        self.own = [entry for x in jax.tree.leaves(mapped) for entry in _entries(x, 0)]
+        self.each_varies = [v for x, v in zip(self.leaves, varies, strict=True) for _ in range(x.size)]
+
+    def pack(self, c: Any) -> list[Array]:
+        """The entries of the carry."""
+        values = zip(jax.tree.leaves(c), self.varies, strict=True)
         return [entry for x, varied in values for entry in _entries(x, -1 if varied else None)]
 
-    def unpack(packed: list[Array]) -> Any:
+    def unpack(self, packed: list[Array]) -> Any:
+        """The carry of these entries."""
         numbers = iter(packed)
         values = []
-        for like, varied in zip(leaves, varies, strict=True):
+        for like, varied in zip(self.leaves, self.varies, strict=True):
             entries = [next(numbers) for _ in range(like.size)]
-            shape = (*like.shape, *ids.shape) if varied else like.shape
+            shape = (*like.shape, *self.ids.shape) if varied else like.shape
             values.append(jnp.stack(entries).reshape(shape) if entries else jnp.zeros(shape, like.dtype))
-        return jax.tree.unflatten(structure, values)
+        return jax.tree.unflatten(self.structure, values)
 
-    own = [entry for x in jax.tree.leaves(mapped) for entry in _entries(x, 0)]
-    axes = [0 if varied else None for x, varied in zip(leaves, varies, strict=True) for _ in range(x.size)]
-    advance = jax.vmap(round_, (None, *[0] * (len(own) + 1), *axes), axes, axis_size=ids.shape[0])
-    return pack, unpack, lambda t, packed: advance(t, *own, ids, *packed)
+    def one_round(self, t: Any, packed: list[Array]) -> list[Array]:
+        """Round t."""
+        return self._round(self.round.captured, t, self.own, self.ids, packed)
+
+    def _round(self, captured: list[Any], t: Any, own: list[Array], ids: Array, packed: list[Array]) -> list[Array]:
+        axes = [0 if varied else None for varied in self.each_varies]
+        inputs = (None, None, *[0] * (len(own) + 1), *axes)
+        return jax.vmap(self.round.holding, inputs, axes, axis_size=ids.shape[0])(captured, t, *own, ids, *packed)
+
+    def block_in_kernel(self, plan: "Plan", begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
+        """What `_whole_block` returns, played in a kernel."""
+        n_captured, n_own = len(self.round.captured), len(self.own)
+
+        def unpack(packed: list[Array]) -> Any:  # every leaf as the list of its entries
+            numbers = iter(packed)
+            return jax.tree.unflatten(self.structure, [[next(numbers) for _ in range(x.size)] for x in self.leaves])
+
+        def apart(xs: list[Array], varies: list[bool]) -> Numbers:
+            return Numbers(*([x for x, v in zip(xs, varies, strict=True) if v == which] for which in (False, True)))
+
+        def together(shared: list[Array], own: list[Array], varies: list[bool]) -> list[Array]:
+            sources = {False: iter(shared), True: iter(own)}
+            return [next(sources[v]) for v in varies]
+
+        calls_vary = jax.tree.leaves(jax.tree.unflatten(self.structure, self.varies).calls)
+        results_vary = [*self.each_varies, *calls_vary]
+
+        def body(shared: list[Array], own: list[Array]) -> Numbers:
+            first, last, captured = shared[0], shared[1], shared[2 : 2 + n_captured]
+            ids, mapped = own[0], own[1 : 1 + n_own]
+            packed = together(shared[2 + n_captured :], own[1 + n_own :], self.each_varies)
+
+            def one_round(t: Any, packed: list[Array]) -> list[Array]:
+                return self._round(captured, t, mapped, ids, packed)
+
+            part = functools.partial(_part_of_block, jax.tree.leaves, unpack, one_round)
+            c, thousands = _whole_block(part, plan.spacing, first, last, unpack(packed))
+            return apart(jax.tree.leaves((c, thousands)), results_vary)
+
+        carried = apart(self.pack(c), self.each_varies)
+        given = Numbers([begin, end, *self.round.captured, *carried.shared], [self.ids, *self.own, *carried.own])
+        found = together(*in_kernel(body, given, plan.platform == "cpu"), results_vary)
+        thousands = jax.tree.unflatten(jax.tree.structure(c.calls), found[len(self.each_varies) :])
+        return self.unpack(found[: len(self.each_varies)]), thousands
+
+
+def _part_of_block(
+    pack: Callable[[Any], Any],
+    unpack: Callable[[Any], Any],
+    one_round: Callable[[Any, Any], Any],
+    first: Any,
+    rounds: Any,
+    carry: tuple[Replicate, Any, Any],
+) -> tuple[Replicate, Any, Any]:
+    """So many rounds, with oracle calls in units of `THOUSAND` and the rest."""
+    # Sums of sums: in float32 a running total of 1e5 payoffs is off by 1e-3, and int32 counts would overflow.
+    c, sums, thousands = carry
+    packed = pack(_without_sums(c))
+    if isinstance(rounds, int):  # a trip count that is known now compiles to a faster and differentiable loop
+        packed = jax.lax.fori_loop(0, rounds, lambda j, c: one_round(first + j, c), packed)
+    else:
+        packed = jax.lax.fori_loop(first, first + rounds, one_round, packed)
+    c = unpack(packed)
+    sums = jax.tree.map(jnp.add, sums, c.payoffs)
+    thousands = jax.tree.map(lambda a, n: a + n // THOUSAND, thousands, c.calls)
+    return c._replace(calls=jax.tree.map(lambda n: n % THOUSAND, c.calls)), sums, thousands
+
+
+def _whole_block(
+    part: Callable[[Any, Any, Any], Any], spacing: int | None, begin: Array, end: Array, c: Replicate
+) -> tuple[Replicate, Any]:
+    """The rounds of a block, whose sums are zero at its beginning, in parts."""
+    carry = (c, c.payoffs, c.calls)
+    if spacing is None:
+
+        def up_to_end(i: Any, carry: Any) -> Any:
+            first = begin + i * _PART
+            return part(first, jnp.minimum(first + _PART, end) - first, carry)
+
+        c, sums, thousands = jax.lax.fori_loop(0, -(-(end - begin) // _PART), up_to_end, carry)
+    else:
+        length = _part(spacing)
+        parts = spacing // length
+        carry = jax.lax.fori_loop(0, parts, lambda i, carry: part(begin + i * length, length, carry), carry)
+        if spacing % length:
+            carry = part(begin + parts * length, spacing % length, carry)
+        c, sums, thousands = carry
+    return c._replace(payoffs=sums), thousands
+
+
+def _without_sums(c: Replicate) -> Replicate:
+    return c._replace(payoffs=jax.tree.map(jnp.zeros_like, c.payoffs))
 
 
 def _entries(x: Array, batch: int | None) -> list[Array]:
@@ -376,7 +466,7 @@ class Plan(NamedTuple):
     on in vain and apart from the others. `finite` (static): whether the game is one of arms, whose replicates are
     checked at record points, and whose exact payoffs come from the counts of joint arms; `skip_phases` (static):
     whether to play it phase by phase; `pace` (static): in which loops of known lengths; `platform` (static): what the
-    program is compiled for.
+    program is compiled for; `kernel` (static): whether to play in one.
     """
 
     begin: Array
@@ -388,6 +478,7 @@ class Plan(NamedTuple):
     skip_phases: bool
     pace: "Pace | None"
     platform: str
+    kernel: Kernel
 
 
 class _OneReplicate:
