@@ -303,9 +303,11 @@ def _cond(self: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
 
         return evaluate
 
-    flat = jax.lax.switch(
-        which.astype(jnp.int32), [branch(b) for b in branches], *[x for o in operands for x in o.flat]
-    )
+    made, given = [branch(b) for b in branches], [x for o in operands for x in o.flat]
+    if len(made) == 2:  # the place among more is held in bounds, by further operations
+        flat = jax.lax.cond(which.astype(bool), made[1], made[0], *given)
+    else:
+        flat = jax.lax.switch(which.astype(jnp.int32), made, *given)
     self._count(operations[0])
     return _packed(flat, [shape_of(a) for a in avals])
 

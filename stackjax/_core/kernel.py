@@ -19,7 +19,7 @@ from stackjax._core.entries import ELEMENTWISE, ByEntry, UnfitError
 
 #: What a round's numbers may go through: Triton has instructions or NVIDIA's library functions for it.
 POSSIBLE = (ELEMENTWISE - {"erf", "erfc", "lgamma", "digamma", "round"}) | {
-    "cond", "stop_gradient", "copy", "copy_p", "bitcast_convert_type"
+    "cond", "clamp", "stop_gradient", "copy", "copy_p", "bitcast_convert_type"
 }  # fmt: skip
 #: Threads of a program, as many as a warp has or a few times that: with few replicates more processors have work.
 _BLOCKS = (32, 128)

@@ -1,5 +1,6 @@
 """Hi-C: hierarchical learning with commitments, the uncoupled leader."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -123,9 +124,9 @@ class HiC(Learner):
         signs = self._signs(view, self._bits(view, jax.random.fold_in(key, 1)))
         return HiCState(x, signs, n, self._rounds(n), jnp.zeros((), view.dtype), jnp.asarray(False))
 
-    def draw(self, view: View, key: PRNGKeyArray) -> PyTree:
-        """The signs of the interval that starts next round, if one does: whether they are positive."""
-        return self._bits(view, key)
+    def draw(self, view: View, key: PRNGKeyArray) -> PRNGKeyArray:
+        """The key of the signs of the interval that starts next round, if one does: only then they are drawn."""
+        return key
 
     def act(self, view: View, state: HiCState, noise: Noise, seen: Seen) -> Action:
         """The perturbed action of the current interval."""
@@ -138,32 +139,41 @@ class HiC(Learner):
         """The centre `x_n`."""
         return state.x
 
-    def update(self, view: View, state: HiCState, noise: PyTree, signals: Signals) -> HiCState:
+    def update(self, view: View, state: HiCState, noise: PRNGKeyArray, signals: Signals) -> HiCState:
         """Count the round down; at the end of an interval (or of a pair) move the centre and start the next one."""
-        ended = state.left <= 1
-        payoff = signals.payoff.astype(view.dtype)
+        # Where the replicates share a schedule they end together, and between the ends there is nothing to compute.
+        return jax.lax.cond(
+            state.left <= 1,
+            functools.partial(self._end, view),
+            lambda state, *_: state._replace(left=state.left - 1),
+            state,
+            noise,
+            signals.payoff.astype(view.dtype),
+        )
+
+    def _end(self, view: View, state: HiCState, key: PRNGKeyArray, payoff: Scalar) -> HiCState:
+        """The end of an interval, whose last round paid this."""
+        moves: Any = True
         if self.measurements == 2:
-            moves = ended & state.second
-            gain = (state.baseline - payoff) / 2
-            baseline = jnp.where(ended, payoff, state.baseline)
+            moves = state.second
+            gain, baseline = (state.baseline - payoff) / 2, payoff
         elif self.baseline is None:
-            moves, gain, baseline = ended, payoff, state.baseline
+            gain, baseline = payoff, state.baseline
         else:
-            moves = ended
             mean = jnp.where(state.n == 0, payoff, state.baseline)
             gain = payoff - mean  # subtracted before the division by delta, which would magnify rounding
-            baseline = jnp.where(ended, self.baseline * mean + (1 - self.baseline) * payoff, state.baseline)
+            baseline = self.baseline * mean + (1 - self.baseline) * payoff
         scale = gain * jnp.asarray(self.step(state.n) / self.perturbation(state.n), view.dtype)
         n = jnp.where(moves, state.n + 1, state.n)
         room = view.space.shrunk(jnp.asarray(self.perturbation(n), view.dtype))
         moved = room.project(jax.tree.map(lambda x, s: x + scale * s, state.x, state.signs))
         return HiCState(
             x=tree_where(moves, moved, state.x),
-            signs=tree_where(moves, self._signs(view, noise), state.signs),
+            signs=tree_where(moves, self._signs(view, self._bits(view, key)), state.signs),
             n=n,
-            left=jnp.where(ended, self._rounds(n), state.left - 1),
-            baseline=baseline,
-            second=(state.second ^ ended) if self.measurements == 2 else state.second,
+            left=self._rounds(n),
+            baseline=jnp.asarray(baseline, view.dtype),
+            second=~state.second if self.measurements == 2 else state.second,
         )
 
     def calls(self, view: View, before: HiCState, after: HiCState) -> Calls:
