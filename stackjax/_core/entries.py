@@ -13,7 +13,8 @@ rule is carried out on whole arrays, as in the program.
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -86,11 +87,18 @@ def one(x: Any) -> Entries:
     return found
 
 
-class Evaluation:
-    """One evaluation of a program, of at most so many operations on numbers, none of which is made twice."""
+#: How an operation on numbers is spelled by others: of an evaluation and the numbers.
+Spelling = Callable[..., Any]
 
-    def __init__(self, platform: str, most: int):
-        self.platform, self.most = platform, most
+
+class Evaluation:
+    """One evaluation of a program, of at most so many operations on numbers, none of which is made twice.
+
+    `spelled`: what becomes of elementwise operations that there are no instructions for, or others than XLA's.
+    """
+
+    def __init__(self, platform: str, most: int, spelled: Mapping[str, Spelling] = MappingProxyType({})):
+        self.platform, self.most, self.spelled = platform, most, spelled
         self.operations = 0
         self._made: dict[Any, Any] = {}
 
@@ -153,6 +161,10 @@ class Evaluation:
         found = _simplified(primitive.name, params, xs)
         if found is not None:
             return found
+        if primitive.name in self.spelled:
+            found = self.spelled[primitive.name](self, params, *xs)
+            if found is not None:
+                return found
         key = (primitive.name, *((k, str(v)) for k, v in params.items()), *map(_identity, xs))
 
         def make() -> Any:
@@ -296,7 +308,7 @@ def _cond(self: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
 
     def branch(program: core.ClosedJaxpr) -> Callable[..., list[Array]]:
         def evaluate(*flat: Any) -> list[Array]:
-            inner = Evaluation(self.platform, self.most)
+            inner = Evaluation(self.platform, self.most, self.spelled)
             outputs = inner.run(program.jaxpr, program.consts, _packed(flat, shapes))
             operations[0] += inner.operations
             return _flat(outputs, avals)
@@ -401,9 +413,18 @@ def _stack(_: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
 
 @rule("bitcast_convert_type")
 def _bitcast(self: Evaluation, equation: Any, inputs: list[Entries]) -> Any:
-    if inputs[0].shape != equation.outvars[0].aval.shape:  # between types of different widths
+    (x,), out = inputs, equation.outvars[0].aval
+    if x.shape == out.shape:
+        return self.elementwise(equation, inputs)
+    old, new = equation.invars[0].aval.dtype, out.dtype
+    if (old, new) != (np.uint32, np.uint64):  # between types of other widths
         return None
-    return self.elementwise(equation, inputs)
+    wide = functools.partial(self.number, jax.lax.convert_element_type_p, _conversion(new))
+
+    def joined(low: Any, high: Any) -> Any:
+        return self.binary("or", wide(low), self.binary("shift_left", wide(high), new.type(32)))
+
+    return _each(joined, np.asarray(x[..., 0], object), np.asarray(x[..., 1], object))
 
 
 @rule("split")
@@ -673,7 +694,9 @@ class ByEntry:
     others than a round's.
     """
 
-    def __init__(self, traced: Traced, platform: str, most: int):
+    def __init__(
+        self, traced: Traced, platform: str, most: int, spelled: Mapping[str, Spelling] = MappingProxyType({})
+    ):
         program = traced.program
         avals = [v.aval for v in program.jaxpr.invars]
         if any(_is_key(aval) for aval in [*avals, *program.out_avals]):
@@ -692,7 +715,8 @@ class ByEntry:
             numbers = iter(held)
             consts = [_each(lambda x: x if isinstance(x, np.generic) else next(numbers), each) for each in captured]
             arguments = _packed(flat, [aval.shape for aval in avals])
-            return _flat(Evaluation(platform, most).run(program.jaxpr, consts, arguments), program.out_avals)
+            found = Evaluation(platform, most, spelled).run(program.jaxpr, consts, arguments)
+            return _flat(found, program.out_avals)
 
         numbers = [jax.ShapeDtypeStruct((), a.dtype) for a, n in zip(avals, sizes, strict=True) for _ in range(n)]
         self._evaluate = Traced(evaluate, self.captured, numbers)

@@ -7,7 +7,7 @@ Triton, which has numbers and vectors over the block and neither arrays nor plac
 arithmetic on numbers doesn't fit, which is found out here. Without a GPU Pallas interprets the same kernel.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,31 +15,92 @@ import jax.numpy as jnp
 from jax.extend import core
 from jaxtyping import Array
 
-from stackjax._core.entries import ELEMENTWISE, ByEntry, UnfitError
+from stackjax._core.dependence import Traced
+from stackjax._core.entries import ELEMENTWISE, ByEntry, Evaluation, Spelling, UnfitError
 
-#: What a round's numbers may go through: Triton has instructions or NVIDIA's library functions for it.
-POSSIBLE = (ELEMENTWISE - {"erf", "erfc", "lgamma", "digamma", "round"}) | {
+#: Elementwise operations that Triton has as XLA has them, for these types, beside those that are spelled below.
+POSSIBLE = (ELEMENTWISE - {"erf", "erfc", "lgamma", "digamma", "round", "max", "min"}) | {
     "cond", "clamp", "stop_gradient", "copy", "copy_p", "bitcast_convert_type"
 }  # fmt: skip
+TYPES = frozenset(map(jnp.dtype, ("bool", "int32", "uint32", "int64", "uint64", "float32", "float64")))
+_MOST = 3000  # operations of a round
 #: Threads of a program, as many as a warp has or a few times that: with few replicates more processors have work.
 _BLOCKS = (32, 128)
 #: From so many replicates on the larger block occupies every processor of a large GPU.
 _MANY = 32_768
 
 
-def check_possible(round_: ByEntry) -> None:
-    """Raise `UnfitError` if a round does anything that a kernel can't."""
-    others = sorted(set(_impossible(round_.program.jaxpr)) - {"concatenate", "reshape", "split", "stack", "squeeze"})
+def for_kernel(round_: Traced) -> ByEntry:
+    """The round as a kernel can play it; raises `UnfitError` if it does anything that a kernel can't."""
+    found = ByEntry(round_, "gpu", _MOST, _SPELLED)
+    program = found.program.jaxpr
+    others = sorted(set(_impossible(program)) - {"concatenate", "reshape", "split", "stack", "squeeze"})
     if others:
         raise UnfitError(f"its rounds use {', '.join(others)}, which a kernel doesn't have")
+    return found
 
 
-def _impossible(program: core.Jaxpr) -> Iterable[str]:
+def _impossible(program: core.Jaxpr) -> Iterator[str]:
+    for variable in program.invars:
+        yield from _kind(variable)
     for equation in program.eqns:
-        if equation.primitive.name not in POSSIBLE or any(v.aval.shape for v in equation.outvars):  # type: ignore[attr-defined]  # of arrays
-            yield equation.primitive.name
+        name: str = equation.primitive.name
+        kind: Any = equation.invars[0].aval.dtype  # type: ignore[attr-defined]  # of numbers
+        ints = name in ("max", "min") and not jnp.issubdtype(kind, jnp.inexact)
+        many = name == "select_n" and kind != jnp.bool_
+        if many or not (name in POSSIBLE or ints):
+            yield name
+        if kind == jnp.uint64 and (name == "not" or any(_beyond_int64(atom) for atom in equation.invars)):
+            yield "numbers of 2^63 and more"  # its constants are signed
+        for variable in equation.outvars:
+            yield from _kind(variable) if not variable.aval.shape else [name]  # type: ignore[attr-defined]  # of arrays
         for branch in equation.params.get("branches", ()):
             yield from _impossible(branch.jaxpr)
+
+
+def _beyond_int64(atom: Any) -> bool:
+    return isinstance(atom, core.Literal) and bool(atom.val >= 2**63)
+
+
+def _kind(variable: Any) -> Iterator[str]:
+    if variable.aval.dtype not in TYPES:
+        yield str(variable.aval.dtype)
+
+
+# Triton's own differ from XLA's, or there are none.
+
+
+def _extreme(comparison: str) -> Spelling:
+    """The larger or smaller of two numbers, NaN if either is: Triton's would drop a NaN, and with it a failure."""
+
+    def spell(self: Evaluation, _: Any, x: Any, y: Any) -> Any:
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            return None
+        first = self.binary("or", self.binary(comparison, x, y), self.binary("ne", x, x))
+        return self.select(first, y, x)
+
+    return spell
+
+
+def _round(self: Evaluation, params: Any, x: Any) -> Any:
+    """To the nearest whole number; of two the even one, or the one away from zero."""
+    one, half = x.dtype.type(1), x.dtype.type(0.5)
+    if params["rounding_method"] == jax.lax.RoundingMethod.AWAY_FROM_ZERO:
+        size = self.number(jax.lax.abs_p, {}, x)
+        low = self.number(jax.lax.floor_p, {}, size)
+        up = self.binary("ge", self.binary("sub", size, low), half)
+        return self.binary(
+            "mul", self.number(jax.lax.sign_p, {}, x), self.select(up, low, self.binary("add", low, one))
+        )
+    low = self.number(jax.lax.floor_p, {}, x)
+    above = self.binary("sub", x, low)
+    halved = self.binary("mul", low, half)
+    odd = self.binary("ne", self.number(jax.lax.floor_p, {}, halved), halved)
+    tie = self.binary("and", self.binary("eq", above, half), odd)
+    return self.select(self.binary("or", self.binary("gt", above, half), tie), low, self.binary("add", low, one))
+
+
+_SPELLED: Mapping[str, Spelling] = {"max": _extreme("gt"), "min": _extreme("lt"), "round": _round}
 
 
 class Numbers(NamedTuple):

@@ -16,7 +16,7 @@ from stackjax._constraints import has_constraints
 from stackjax._core.dependence import Traced
 from stackjax._core.derivatives import where_differentiable
 from stackjax._core.entries import ByEntry, UnfitError
-from stackjax._core.kernel import Numbers, check_possible, in_kernel
+from stackjax._core.kernel import Numbers, for_kernel, in_kernel
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
@@ -249,13 +249,11 @@ def _for_kernel(round_: Traced, plan: "Plan") -> ByEntry | None:
     try:
         if plan.freeze == "with derivatives":
             raise UnfitError("there are no derivatives through a kernel")
-        found = ByEntry(round_, "gpu", _PAYS_ELSEWHERE[1])
-        check_possible(found)
+        return for_kernel(round_)
     except UnfitError as error:
         if plan.kernel == "always":
             raise ValueError(f"kernel: expected a run that fits in one, but {error}") from None
         return None
-    return found
 
 
 class _Entries:
