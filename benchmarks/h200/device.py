@@ -1,7 +1,9 @@
 """The described device, and programs compiled for it: with the CUDA plugin, without a GPU."""
 
 import os
+import tempfile
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"  # compiling needs neither cuDNN nor cuBLAS
@@ -30,21 +32,25 @@ device_description_str: "NVIDIA H200"
 
 
 class Compiled(NamedTuple):
-    """What XLA made of a program: its text, bytes of temporaries, and the CPU time that it took."""
+    """What XLA made of a program: its text, bytes of temporaries, the CPU time that it took, and kernels as PTX."""
 
     text: str
     temporaries: int
     seconds: float
+    ptx: list[str]
 
 
-def compiled(name: str, replicates: int) -> Compiled:
-    """Compile a program for the described device."""
+def compiled(name: str, replicates: int, kernel: bool = False) -> Compiled:
+    """Compile a program for the described device, its rounds in a `kernel` or scanned."""
     found = topologies.get_topology_desc("h200", platform="cuda", target_config=H200, topology="1x1x1")
     mesh = Mesh(np.array(found.devices).reshape(1), ("x",))
-    lowered = lower(name, replicates, NamedSharding(mesh, PartitionSpec()))
-    began = _cpu_seconds()
-    program = lowered.compile()
-    return Compiled(program.as_text(), program.memory_analysis().temp_size_in_bytes, _cpu_seconds() - began)
+    lowered = lower(name, replicates, NamedSharding(mesh, PartitionSpec()), kernel)
+    with tempfile.TemporaryDirectory() as folder:
+        began = _cpu_seconds()
+        program = lowered.compile(compiler_options={"xla_dump_to": folder} if kernel else None)
+        seconds = _cpu_seconds() - began
+        ptx = [path.read_text() for path in Path(folder).glob("*.ptx")]
+    return Compiled(program.as_text(), program.memory_analysis().temp_size_in_bytes, seconds, ptx)
 
 
 def _cpu_seconds() -> float:

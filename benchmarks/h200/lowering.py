@@ -10,8 +10,9 @@ import numpy as np
 from jaxlib.mlir import ir
 
 import stackjax
-from benchmarks.h200.programs import PROGRAMS, ROUNDS
+from benchmarks.h200.programs import KERNELS, PROGRAMS, ROUNDS
 from stackjax._core import loop
+from stackjax.protocols import Game, Learner
 
 #: Where the loops of rounds are written; all others are within a round.
 ROUNDS_LOOPS = "stackjax/_core/"
@@ -26,8 +27,25 @@ class Loop(NamedTuple):
 
 def lower(name: str, replicates: int, sharding: Any = None, kernel: bool = False) -> jax.stages.Lowered:
     """Lower a program for CUDA, with its arguments placed where `sharding` says, its rounds in a kernel or scanned."""
+    game, learners = (PROGRAMS | KERNELS)[name]()
+    return _traced(game, learners, replicates, sharding, kernel).lower(lowering_platforms=("cuda",))
+
+
+def fits(game: Game, learners: tuple[Learner, ...]) -> str | None:
+    """Why rounds don't fit in a kernel; None if they do."""
+    try:
+        _traced(game, learners, 32, None, kernel=True)
+    except ValueError as error:
+        if not str(error).startswith("kernel: "):
+            raise
+        return str(error).partition(", but ")[2]
+    return None
+
+
+def _traced(
+    game: Game, learners: tuple[Learner, ...], replicates: int, sharding: Any, kernel: bool
+) -> jax.stages.Traced:
     module = sys.modules[stackjax.play.__module__]  # the package's `play` is the function
-    game, learners = PROGRAMS[name]()
     options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "devices", "kernel"))
     options["chunk"] = replicates  # a GPU plays all at once
     call = module._call(
@@ -36,11 +54,10 @@ def lower(name: str, replicates: int, sharding: Any = None, kernel: bool = False
     arguments = call.arguments(call.parts[0])
     begin, points = int(arguments[4]), np.asarray(arguments[5])
     made_there = {"platform": "gpu", "pace": loop.pace(begin, points), "kernel": "always" if kernel else "never"}
-    program = call.program._replace(**made_there)
     structs = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=sharding), arguments
     )
-    return module._run.trace(*structs, program=program).lower(lowering_platforms=("cuda",))
+    return module._run.trace(*structs, program=call.program._replace(**made_there))
 
 
 def loops(lowered: jax.stages.Lowered) -> list[Loop]:

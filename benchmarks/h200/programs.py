@@ -1,5 +1,6 @@
 """The programs of the report: calls of `play` of every kind, at two numbers of replicates."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,17 +8,33 @@ import jax
 import jax.numpy as jnp
 
 from stackjax.catalogue import GAMES, MARKOV_GAMES, MARKOV_LEADERS
-from stackjax.games import CournotDuopoly, IteratedMatrixGame, OracleGame, Quadratic, bandit_instances
+from stackjax.catalogue.bandits import FOLLOWERS, LEADERS
+from stackjax.games import (
+    CournotDuopoly,
+    IteratedMatrixGame,
+    Noisy,
+    OracleGame,
+    Quadratic,
+    TorusLocation,
+    ZeroSumPolynomial,
+    bandit_instances,
+)
 from stackjax.learners import (
     LOLA,
     UCB,
     ActiveArmElimination,
+    ConsensusOptimization,
     ContextualFollower,
     ExploreThenUCB,
+    Extragradient,
     GradientAscent,
+    HiC,
     HierarchicalAscent,
+    LookAhead,
+    StableOpponentShaping,
 )
 from stackjax.protocols import Game, Learner
+from stackjax.schedules import PowerLaw
 
 ROUNDS = 10_000
 REPLICATES = (1000, 100_000)
@@ -64,4 +81,42 @@ PROGRAMS: Mapping[str, Callable[[], Players]] = {
     ),
     "simultaneous-gan": lambda: _entry("mixture-gan", "simultaneous"),
     "episodes-dilemma": _episodes,
+}
+
+_SMALL_GAMES: Mapping[str, Callable[[], Game]] = {
+    "duopoly": CournotDuopoly,
+    "noisy-duopoly": lambda: Noisy(CournotDuopoly(), 1.0),
+    "torus": TorusLocation,
+    "quadratic": lambda: Quadratic.random(jax.random.key(0), (3, 3)),
+    "polynomial": ZeroSumPolynomial,
+    "dilemma": lambda: IteratedMatrixGame.prisoners_dilemma(0.96),
+}
+_METHODS: Mapping[str, Callable[[], tuple[Learner, ...]]] = {
+    "simultaneous": lambda: (GradientAscent(0.05),) * 2,
+    "hi-c": lambda: (HiC(PowerLaw(1.0, 1.0, 10.0), PowerLaw(0.5, 1 / 6), 10), GradientAscent(0.1)),
+    "hierarchical": lambda: (HierarchicalAscent(0.02), GradientAscent(0.1)),
+    "lola": lambda: (LOLA(0.05, 0.1), GradientAscent(0.1)),
+    "look-ahead": lambda: (LookAhead(0.05, 0.1),) * 2,
+    "stable-shaping": lambda: (StableOpponentShaping(0.05, 0.1),) * 2,
+    "consensus": lambda: (ConsensusOptimization(0.05, 0.1),) * 2,
+    "extragradient": lambda: (Extragradient(0.05),) * 2,
+}
+_ARMED = ("ucb", "explore-then-ucb", "explore-then-commit", "active-arm-elimination", "epsilon-greedy", "exp3")
+
+
+def _pair(arms: int, name: str) -> Players:
+    """An algorithm against itself, or as a follower of UCB."""
+    game = bandit_instances.uniform(jax.random.key(0), arms, arms, noise="gaussian", sigma=1.0)
+    leader = LEADERS[name if name in LEADERS else "ucb"]
+    return game, (leader(game, ROUNDS), FOLLOWERS[name](game, ROUNDS))
+
+
+def _small(game: str, method: str) -> Players:
+    return _SMALL_GAMES[game](), _METHODS[method]()
+
+
+#: Games and learners whose rounds are played in one kernel, by their names.
+KERNELS: Mapping[str, Callable[[], Players]] = {
+    **{f"{game}/{method}": functools.partial(_small, game, method) for game in _SMALL_GAMES for method in _METHODS},
+    **{f"{n}x{n}/{name}": functools.partial(_pair, n, name) for n in (2, 4) for name in _ARMED},
 }
