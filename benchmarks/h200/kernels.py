@@ -68,13 +68,16 @@ def main() -> None:
     without_gpu()
     found: dict[str, Any] = {}
     few, many = map(str, REPLICATES)
-    table = Table("pair", "registers", "spilled", "instructions", *(f"rounds/s, {n}" for n in (many, few)))
+    table = Table(
+        "pair", "registers", "spilled", "instructions", *(f"rounds/s, {n}" for n in (many, few)), "compile s", "scan's"
+    )
     for name in names or KERNELS:
         row = found[name] = kernel(name)
         rates = [row["prediction"][n]["kernel_rounds_per_second"] for n in (many, few)]
         counts = "-".join(map(str, row["instructions_per_round"]))
         cells = (f"{low:.2g}-{high:.2g}" for low, high in rates)
-        table.add_row(name, str(row["registers"]), str(row["bytes_spilled"]), counts, *cells)
+        seconds = (f"{row[key]:.1f}" for key in ("compile_cpu_seconds", "scan_compile_cpu_seconds"))
+        table.add_row(name, str(row["registers"]), str(row["bytes_spilled"]), counts, *cells, *seconds)
         jax.clear_caches()
     Console(width=120).print(table)
     if not names:
