@@ -125,6 +125,11 @@ def play(
       the game (`Game.total`) allow it: equal in distribution to a play of every round, and it costs nothing in their
       length, but the noise isn't that of the rounds.
     - `devices`: devices to shard the replicates over, or a number of them; default: the default device.
+    - `kernel`: whether all rounds between two record points are played in one GPU kernel, with the states in registers.
+      Default: on a GPU where they fit. That is where a round is arithmetic on at most 128 numbers a replicate, without
+      loops of unknown length, in float32 or float64; `True` raises for any other, saying why, and is interpreted on a
+      CPU, which is for tests. `False`: rounds are scanned. Noise, arms and counts are the same either way, and numbers
+      are equal to rounding. There are no derivatives through a kernel. `Trace.in_kernel` says what was done.
 
     **Returns:** a `Trace`. Replicates that fail are frozen and marked in `status`; `raise_if_failed()` raises for them.
     Failures are taken to be rare: the replicates that fail are computed a second time to freeze them, with up to a

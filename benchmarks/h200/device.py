@@ -44,7 +44,7 @@ def compiled(name: str, replicates: int, kernel: bool = False) -> Compiled:
     """Compile a program for the described device, its rounds in a `kernel` or scanned."""
     found = topologies.get_topology_desc("h200", platform="cuda", target_config=H200, topology="1x1x1")
     mesh = Mesh(np.array(found.devices).reshape(1), ("x",))
-    lowered = lower(name, replicates, NamedSharding(mesh, PartitionSpec()), kernel)
+    lowered = lower(name, replicates, NamedSharding(mesh, PartitionSpec()), "always" if kernel else "never")
     with tempfile.TemporaryDirectory() as folder:
         began = _cpu_seconds()
         program = lowered.compile(compiler_options={"xla_dump_to": folder} if kernel else None)

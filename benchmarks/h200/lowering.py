@@ -25,7 +25,7 @@ class Loop(NamedTuple):
     turns: int | None
 
 
-def lower(name: str, replicates: int, sharding: Any = None, kernel: bool = False) -> jax.stages.Lowered:
+def lower(name: str, replicates: int, sharding: Any = None, kernel: loop.Kernel = "never") -> jax.stages.Lowered:
     """Lower a program for CUDA, with its arguments placed where `sharding` says, its rounds in a kernel or scanned."""
     game, learners = (PROGRAMS | KERNELS)[name]()
     return _traced(game, learners, replicates, sharding, kernel).lower(lowering_platforms=("cuda",))
@@ -34,7 +34,7 @@ def lower(name: str, replicates: int, sharding: Any = None, kernel: bool = False
 def fits(game: Game, learners: tuple[Learner, ...]) -> str | None:
     """Why rounds don't fit in a kernel; None if they do."""
     try:
-        _traced(game, learners, 32, None, kernel=True)
+        _traced(game, learners, 32, None, "always")
     except ValueError as error:
         if not str(error).startswith("kernel: "):
             raise
@@ -43,7 +43,7 @@ def fits(game: Game, learners: tuple[Learner, ...]) -> str | None:
 
 
 def _traced(
-    game: Game, learners: tuple[Learner, ...], replicates: int, sharding: Any, kernel: bool
+    game: Game, learners: tuple[Learner, ...], replicates: int, sharding: Any, kernel: loop.Kernel
 ) -> jax.stages.Traced:
     module = sys.modules[stackjax.play.__module__]  # the package's `play` is the function
     options: dict[str, Any] = dict.fromkeys(("start", "record", "resume", "in_axes", "devices", "kernel"))
@@ -53,7 +53,7 @@ def _traced(
     )
     arguments = call.arguments(call.parts[0])
     begin, points = int(arguments[4]), np.asarray(arguments[5])
-    made_there = {"platform": "gpu", "pace": loop.pace(begin, points), "kernel": "always" if kernel else "never"}
+    made_there = {"platform": "gpu", "pace": loop.pace(begin, points), "kernel": kernel}
     structs = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x), sharding=sharding), arguments
     )
