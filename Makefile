@@ -52,6 +52,7 @@ test-docs: docs  ## Check the built documentation: links, the search index, noth
 
 h200: $(H200)/.h200 $(H200)/.package  ## Compile for an NVIDIA H200, which needs none, and report
 	$(H200)/bin/python -m benchmarks.h200
+	$(H200)/bin/python -m benchmarks.h200.kernels
 
 test-h200: $(H200)/.dev $(H200)/.h200 $(H200)/.package  ## Hold what is compiled for an H200 to budgets
 	$(H200)/bin/python -m pytest tests/h200

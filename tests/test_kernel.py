@@ -233,4 +233,4 @@ def test_a_round_is_read_from_machine_code():
     """Seven instructions, of which three, with a library's loop, may be skipped; the last line is padding."""
     assert sass.turn(sass.parse(MACHINE_CODE)) == (4, 7)
     with pytest.raises(ValueError, match="expected one loop in another"):
-        sass.turn(sass.parse(MACHINE_CODE.replace("@P4 BRA `(.L_x_3)", "@P4 EXIT")))
+        sass.turn(sass.parse(MACHINE_CODE.replace("BRA `(.L_x_5)", "EXIT").replace("BRA `(.L_x_3)", "EXIT")))

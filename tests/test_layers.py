@@ -20,7 +20,7 @@ LAYERS = [
     ["spaces", "schedules", "_core.noise", "_core.derivatives"],
     ["protocols"],
     ["phases", "_core.wrapped", "_core.entries"],
-    ["_constraints"],
+    ["_constraints", "_core.kernel"],
     ["_calculus", "arms"],
     ["solvers"],
     ["_core.players"],

@@ -1,9 +1,9 @@
-"""Hooks of MkDocs: mathematics as MathML, doctests as code, and tables of claims from `benchmarks/results`."""
+"""Hooks of MkDocs: mathematics as MathML, doctests as code, and tables of what is in `benchmarks/results`."""
 
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from markdown.preprocessors import Preprocessor
 
 MATHEMATICS = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.DOTALL)
 CLAIMS = re.compile(r"^<!-- claims: (\S+) -->$", re.MULTILINE)
+KERNELS = re.compile(r"^<!-- kernels: (\S+) -->$", re.MULTILINE)
 RESULTS = Path("benchmarks/results")
 
 
@@ -71,15 +72,50 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def _markdown(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in row) + " |" for row in lines)
+
+
 def _table(found: re.Match[str]) -> str:
-    rows = ["| claim | measured | verdict |", "|---|---|---|"]
-    for claim in _claims(json.loads((RESULTS / f"{found[1]}.json").read_text())):
-        verdict = claim["verdict"] + " (control)" * claim["control"]
-        cells = (claim["claim"], _shown(claim["ours"]), verdict)
-        rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(rows)
+    claims = _claims(json.loads((RESULTS / f"{found[1]}.json").read_text()))
+    rows = ((c["claim"], _shown(c["ours"]), c["verdict"] + " (control)" * c["control"]) for c in claims)
+    return _markdown(("claim", "measured", "verdict"), rows)
+
+
+def _range(values: list[float]) -> str:
+    return " to ".join(dict.fromkeys(f"{value:.2g}" for value in values))
+
+
+def _compiled(kernels: dict[str, Any]) -> str:
+    rates = ("100000", "1000")
+    header = ("pair", "registers", "instructions", *(f"rounds/s, {n}" for n in rates), "scan's", "scan's")
+    rows = []
+    for name, row in kernels.items():
+        predicted = [row["prediction"][n] for n in rates]
+        kernel, scan = ([_range(p[f"{how}_rounds_per_second"]) for p in predicted] for how in ("kernel", "scan"))
+        instructions = " to ".join(dict.fromkeys(map(str, row["instructions_per_round"])))
+        rows.append((f"`{name}`", str(row["registers"]), instructions, *kernel, *scan))
+    return _markdown(header, rows)
+
+
+def _fitting(catalogue: dict[str, dict[str, str | None]]) -> str:
+    rows = []
+    for game, methods in catalogue.items():
+        reasons = {why: [f"`{m}`" for m, w in methods.items() if w == why] for why in methods.values()}
+        without = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items() if why)
+        rows.append((f"`{game}`", ", ".join(reasons.get(None, [])), without))
+    return _markdown(("game", "in a kernel", "scanned, because"), rows)
+
+
+def _kernels(found: re.Match[str]) -> str:
+    results = json.loads((RESULTS / "h200_kernels.json").read_text())["results"]
+    return _compiled(results["kernels"]) if found[1] == "compiled" else _fitting(results["catalogue"])
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
-    """A line `<!-- claims: NAME -->` is the table of the claims in `benchmarks/results/NAME.json`."""
-    return CLAIMS.sub(_table, markdown)
+    """A line `<!-- claims: NAME -->` is the table of the claims in `benchmarks/results/NAME.json`.
+
+    `<!-- kernels: compiled -->` and `<!-- kernels: catalogue -->` are the tables of `h200_kernels.json`.
+    """
+    return KERNELS.sub(_kernels, CLAIMS.sub(_table, markdown))

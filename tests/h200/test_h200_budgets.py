@@ -4,6 +4,8 @@ import pytest
 
 pytest.importorskip("jax_plugins.xla_cuda13", reason="nothing compiles for CUDA here; `make test-h200` installs it")
 
+from benchmarks.h200 import sass
+from benchmarks.h200.device import compiled as compiled_program
 from benchmarks.h200.device import without_gpu
 from benchmarks.h200.programs import ROUNDS
 from benchmarks.h200.report import figures
@@ -35,3 +37,22 @@ def test_a_round_keeps_to_its_budget(compiled, k):
 
 def test_the_host_rarely_decides(compiled):
     assert compiled[1]["host_decisions_per_run"] <= ROUNDS // UNWATCHED
+
+
+#: Registers and instructions of a round, on its shortest way and altogether, at most.
+KERNELS = {
+    "duopoly/hi-c": (96, 90, 760),
+    "2x2/ucb": (72, 300, 300),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_kernel_keeps_to_its_budget(name):
+    without_gpu()
+    (ptx,) = (each for each in compiled_program(name, REPLICATES, kernel=True).ptx if ".entry rounds" in each)
+    code = sass.assembled(ptx)
+    assert code.spilled == 0
+    registers, least, all_ = KERNELS[name]
+    assert code.registers <= registers
+    assert code.least <= least
+    assert code.all <= all_
