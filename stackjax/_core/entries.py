@@ -725,8 +725,4 @@ class ByEntry:
 
     def __call__(self, *numbers: Any) -> list[Array]:
         """The entries of the results, at the entries of the arguments."""
-        return self.holding(self.captured, *numbers)
-
-    def holding(self, captured: list[Any], *numbers: Any) -> list[Array]:
-        """The same with other values of what it has `captured`."""
-        return self._evaluate(captured, list(numbers))
+        return self._evaluate(self.captured, list(numbers))

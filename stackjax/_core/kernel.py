@@ -7,6 +7,7 @@ Triton, which has numbers and vectors over the block and neither arrays nor plac
 arithmetic on numbers doesn't fit, which is found out here. Without a GPU Pallas interprets the same kernel.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -45,7 +46,7 @@ def _impossible(program: core.Jaxpr) -> Iterator[str]:
         yield from _kind(variable)
     for equation in program.eqns:
         name: str = equation.primitive.name
-        kind: Any = equation.invars[0].aval.dtype  # type: ignore[attr-defined]  # of numbers
+        kind = _type(equation.invars[0])
         ints = name in ("max", "min") and not jnp.issubdtype(kind, jnp.inexact)
         many = name == "select_n" and kind != jnp.bool_
         if many or not (name in POSSIBLE or ints):
@@ -62,9 +63,13 @@ def _beyond_int64(atom: Any) -> bool:
     return isinstance(atom, core.Literal) and bool(atom.val >= 2**63)
 
 
+def _type(atom: Any) -> Any:
+    return atom.aval.dtype
+
+
 def _kind(variable: Any) -> Iterator[str]:
-    if variable.aval.dtype not in TYPES:
-        yield str(variable.aval.dtype)
+    if _type(variable) not in TYPES:
+        yield str(_type(variable))
 
 
 # Triton's own differ from XLA's, or there are none.
@@ -101,6 +106,47 @@ def _round(self: Evaluation, params: Any, x: Any) -> Any:
 
 
 _SPELLED: Mapping[str, Spelling] = {"max": _extreme("gt"), "min": _extreme("lt"), "round": _round}
+
+
+def over_block(program: core.Jaxpr, numbers: Sequence[Any], block: int) -> list[Any]:
+    """What a program of numbers returns, those that differ between replicates being `[block]`.
+
+    `vmap` would select by whole numbers where replicates take different branches, and Triton selects by bools.
+    """
+    values: dict[Any, Any] = dict(zip(program.invars, numbers, strict=True))
+
+    def read(atom: Any) -> Any:
+        return jnp.asarray(atom.val, _type(atom)) if isinstance(atom, core.Literal) else values[atom]
+
+    for equation in program.eqns:
+        inputs = [read(atom) for atom in equation.invars]
+        if equation.primitive.name == "cond":
+            outputs = _branches(equation.params["branches"], inputs[0], inputs[1:], block)
+        else:
+            if any(x.shape for x in inputs):
+                inputs = [jnp.broadcast_to(x, (block,)) for x in inputs]
+            found = equation.primitive.bind(*inputs, **equation.params)
+            outputs = found if equation.primitive.multiple_results else [found]
+        values.update(zip(equation.outvars, outputs, strict=True))
+    return [read(atom) for atom in program.outvars]
+
+
+def _branches(branches: Sequence[core.ClosedJaxpr], which: Any, operands: list[Any], block: int) -> list[Any]:
+    def evaluate(branch: core.ClosedJaxpr) -> list[Any]:
+        return over_block(branch.jaxpr, operands, block)
+
+    if which.shape:  # replicates differ
+        chosen, *others = map(evaluate, branches)
+        for k, other in enumerate(others, 1):
+            chosen = [jnp.where(which == k, new, old) for new, old in zip(other, chosen, strict=True)]
+        return chosen
+    each = [jax.eval_shape(lambda b=branch: evaluate(b)) for branch in branches]
+    shapes = [max((x.shape for x in xs), key=len) for xs in zip(*each, strict=True)]
+
+    def shaped(branch: core.ClosedJaxpr) -> list[Any]:
+        return [jnp.broadcast_to(x, shape) for x, shape in zip(evaluate(branch), shapes, strict=True)]
+
+    return jax.lax.switch(which, [functools.partial(shaped, branch) for branch in branches])
 
 
 class Numbers(NamedTuple):

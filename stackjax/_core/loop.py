@@ -16,7 +16,7 @@ from stackjax._constraints import has_constraints
 from stackjax._core.dependence import Traced
 from stackjax._core.derivatives import where_differentiable
 from stackjax._core.entries import ByEntry, UnfitError
-from stackjax._core.kernel import Numbers, for_kernel, in_kernel
+from stackjax._core.kernel import Numbers, for_kernel, in_kernel, over_block
 from stackjax._core.players import Health, Players, check_dictionary, check_payoffs, check_same
 from stackjax.arms import SMALL, TINY
 from stackjax.phases import jump
@@ -283,12 +283,9 @@ class _Entries:
 
     def one_round(self, t: Any, packed: list[Array]) -> list[Array]:
         """Round t."""
-        return self._round(self.round.captured, t, self.own, self.ids, packed)
-
-    def _round(self, captured: list[Any], t: Any, own: list[Array], ids: Array, packed: list[Array]) -> list[Array]:
         axes = [0 if varied else None for varied in self.each_varies]
-        inputs = (None, None, *[0] * (len(own) + 1), *axes)
-        return jax.vmap(self.round.holding, inputs, axes, axis_size=ids.shape[0])(captured, t, *own, ids, *packed)
+        inputs = (None, *[0] * (len(self.own) + 1), *axes)
+        return jax.vmap(self.round, inputs, axes, axis_size=self.ids.shape[0])(t, *self.own, self.ids, *packed)
 
     def block_in_kernel(self, plan: "Plan", begin: Array, end: Array, c: Replicate) -> tuple[Replicate, Any]:
         """What `_whole_block` returns, played in a kernel."""
@@ -314,7 +311,9 @@ class _Entries:
             packed = together(shared[2 + n_captured :], own[1 + n_own :], self.each_varies)
 
             def one_round(t: Any, packed: list[Array]) -> list[Array]:
-                return self._round(captured, t, mapped, ids, packed)
+                found = over_block(self.round.program.jaxpr, [*captured, t, *mapped, ids, *packed], ids.size)
+                flags = zip(found, self.each_varies, strict=True)
+                return [jnp.broadcast_to(x, ids.shape) if varies else x for x, varies in flags]
 
             part = functools.partial(_part_of_block, jax.tree.leaves, unpack, one_round)
             c, thousands = _whole_block(part, plan.spacing, first, last, unpack(packed))
