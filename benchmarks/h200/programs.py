@@ -101,6 +101,7 @@ _METHODS: Mapping[str, Callable[[], tuple[Learner, ...]]] = {
     "consensus": lambda: (ConsensusOptimization(0.05, 0.1),) * 2,
     "extragradient": lambda: (Extragradient(0.05),) * 2,
 }
+_HORIZON = 1_000_000  # of what is tuned: explorations take a small part of it, also of 4 x 4 arms
 _ARMED = ("ucb", "explore-then-ucb", "explore-then-commit", "active-arm-elimination", "epsilon-greedy", "exp3")
 
 
@@ -108,7 +109,7 @@ def _pair(arms: int, name: str) -> Players:
     """An algorithm against itself, or as a follower of UCB."""
     game = bandit_instances.uniform(jax.random.key(0), arms, arms, noise="gaussian", sigma=1.0)
     leader = LEADERS[name if name in LEADERS else "ucb"]
-    return game, (leader(game, ROUNDS), FOLLOWERS[name](game, ROUNDS))
+    return game, (leader(game, _HORIZON), FOLLOWERS[name](game, _HORIZON))
 
 
 def _small(game: str, method: str) -> Players:
