@@ -36,9 +36,9 @@ from benchmarks.papers.claims_hi_c import (
     tables,
 )
 from stackjax import Record, play
-from stackjax.equilibria import certify, find
-from stackjax.games import CournotDuopoly, Quadratic, TorusLocation, from_costs, from_payoffs
-from stackjax.learners import LOLA, BestResponse, GradientAscent, HierarchicalAscent
+from stackjax.equilibria import certify, diagonal_concavity, find, roles
+from stackjax.games import CournotDuopoly, CournotOligopoly, Quadratic, TorusLocation, from_costs, from_payoffs
+from stackjax.learners import LOLA, BestResponse, Fixed, GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw, check_timescales
 from stackjax.spaces import Euclidean
 
@@ -237,6 +237,44 @@ def leading_pays(quick: bool) -> Finding:
     against = int((gain[:, 0] < -1e-4 * scale[:, 0]).sum())
     ours = [*no_violation("games", len(gain), against), share("the follower gains, too", gain[:, 1] > 0)]
     return Finding(ours, against == 0, 0.02 < float((gain[:, 1] > 0).mean()) < 0.98)
+
+
+def who_would_lead(quick: bool) -> Finding:
+    """One game each in which both would lead, both would follow, and both want the first to lead.
+
+    Quantities; complements with spillovers; a second player that gains by what the first commits to. Control: the three
+    kinds differ.
+    """
+    games = (
+        (([[2, 1], [1, 0]], [[0, 1], [1, 2]]), ([95, 0], [0, 98])),  # (95 - x - y) x, (98 - x - y) y
+        (([[2, -1], [-1, 0]], [[0, -1], [-1, 2]]), ([0, 1], [1, 0])),  # -x^2 + x y + y, -y^2 + x y + x
+        (([[2, 0], [0, 2]], [[2, -2], [-2, 2]]), ([2, 4], [1, 0])),  # -(x - 1)^2 - (y - 2)^2, x - (y - x)^2
+    )
+    made = [Quadratic([np.array(q, float) for q in Q], [np.array(v, float) for v in b], (1, 1)) for Q, b in games]
+    found = [roles(game, jax.random.key(0), 4, replies=0) for game in made]
+    ours = [exact(f"{f.kind}: gain of player {i} by leading", f.payoffs[i, i] - f.payoffs[1 - i, i]) for f in found for i in (0, 1)]
+    kinds = [f.kind for f in found]
+    return Finding(ours, kinds == ["both would lead", "both would follow", "concurrent"], len(set(kinds)) == 3)
+
+
+def rosens_condition(quick: bool) -> Finding:
+    """Followers of an oligopoly are diagonally strictly concave, and simultaneous ascent leads to their Nash point.
+
+    Control: with f_i = -z_i^2 + 5 z_1 z_2 the condition fails, and ascent leaves.
+    """
+    game = CournotOligopoly((5.0, 2.0, 4.0))
+    against = from_payoffs(lambda x, y: -(x**2) + 5 * x * y, lambda x, y: -(y**2) + 5 * x * y, spaces=(Euclidean(()), Euclidean(())))
+    key = jax.random.key(0)
+    least = diagonal_concavity(game, None, key), diagonal_concavity(against, None, key, players=(0, 1))
+    ends = []
+    for each_, leader, point in ((game, Fixed(20.0), None), (against, GradientAscent(0.05), (0.1, 0.1))):
+        others = (GradientAscent(0.05),) * (len(each_.spaces) - 1)
+        n = 1 if point else 100
+        trace = play(each_, leader, *others, key=key, rounds=1000, replicates=n, start=point, record=Record.final())
+        ends.append(np.stack([np.asarray(s)[:, -1] for s in trace.strategies]))
+    spread = float(np.ptp(ends[0], axis=1).max())
+    ours = [exact("least eigenvalue, oligopoly", least[0]), exact("spread of 100 ends", spread), exact("control", least[1])]
+    return Finding(ours, least[0] > 0 and spread < 1e-2, least[1] < 0 and not np.all(np.abs(ends[1]) < 1e3))
 
 
 # Section 3: assumptions, definitions
@@ -686,6 +724,7 @@ def leading_on_the_torus(quick: bool) -> Finding:
 
 
 TRANSCRIBED = "tests/learners/test_against_transcriptions.py::test_the_two_timescale_dynamics_are_those_of_fiez_et_al"
+LAW = "tests/equilibria/test_theory.py::test_runs_on_the_duopoly_spread_by_the_law"
 CHAIN = (
     "tests/games/test_quadratic_and_duopoly.py::test_a_chain_of_learners_finds_its_equilibrium",
     "tests/equilibria/test_certify.py::test_three_levels",
@@ -724,14 +763,15 @@ CLAIMS = (
     Claim("Prop. 3", "In zero-sum games all stable attractors of the hierarchical dynamics are Stackelberg equilibria.", HOLDS,
           Script("stability", ("Proposition 3",))),
     Claim("Sec. 2.2.2", "LOLA's attractors are neither Nash nor Stackelberg equilibria in general.", HOLDS,
-          Script("rules", ("tandem, LOLA",)),
-          ("tests/learners/test_coupled_claims.py::test_only_lola_misses_the_equilibria_of_the_tandem_game",)),
+          None, ("tests/learners/test_coupled_claims.py::test_only_lola_misses_the_equilibria_of_the_tandem_game",)),
     Claim("Sec. 2.2.2", "In zero-sum games its critical points are those of simultaneous play, its Jacobian isn't, and it may "
           "converge to non-Nash points.", HOLDS, lola_in_zero_sum_games),
     Claim("Sec. 2.2.2", "With a Newton step of player 2 its update is the hierarchical one.", HOLDS,
           newton_steps_make_it_hierarchical),
     Claim("Prop. 4", "With unique responses leading pays at least what Nash does.", HOLDS, leading_pays,
           ("tests/equilibria/test_commitment.py::test_commitment_pays_at_least_every_nash_equilibrium_of_random_games",)),
+    Claim("Sec. 2.2.3", "Solutions may be concurrent or non-concurrent.", HOLDS, who_would_lead,
+          ("tests/equilibria/test_theory.py::test_who_would_lead",)),
     Claim("A1a", "Sec. 4's examples have bounded total derivatives.", FALSE, bounded_directions, (),
           "on the torus it has poles, where the follower's curvature vanishes, and the duopoly's is unbounded"),
     Claim("A1b", "Sec. 4's steps are square-summable.", FALSE, steps_of_the_examples,
@@ -768,13 +808,14 @@ CLAIMS = (
           "half of r's smoothness constant, which Lipschitz continuity doesn't bound"),
     Claim("Sec. 3.2.2, App. B", "Transitions are bounded: M e^(-kappa_2 t) for the follower, M e^(+kappa_1 t) for the leader.",
           CORRECTED, transitions, (), "-kappa_1: with + the bound says nothing"),
-    Claim("Lemma 1, 4", "The follower tracks r(x_1) with an error of the order of sqrt(gamma_2), and tau.", HOLDS, follower_tracks),
+    Claim("Lemma 1, 4", "The follower tracks r(x_1) with an error of the order of sqrt(gamma_2), and tau.", HOLDS, follower_tracks,
+          (LAW,)),
     Claim("Thm. 1", "It gets locked in to a neighbourhood, the surer the later one begins.", HOLDS, follower_locked_in),
     Claim("Thm. 1, constants; Eq. 14-16", "C_1, ..., C_4.", UNMEASURABLE, None, (),
           "they are said to exist; any monotone decay fits some"),
     Claim("Cor. 4", "From the first round on, if the steps are small enough.", HOLDS, locked_in_from_the_start),
     Claim("Lemma 2, 5", "The leader's distance to x_1* is bounded by terms among which e^(+kappa_1 t).", CORRECTED, leaders_distance,
-          (), "e^(-kappa_1 t); its distance is of the order of sqrt(gamma_1)"),
+          (LAW,), "e^(-kappa_1 t); its distance is of the order of sqrt(gamma_1)"),
     Claim("Thm. 2", "The leader gets locked in to a neighbourhood of x_1*, the surer the later one begins.", HOLDS,
           leader_locked_in),
     Claim("Thm. 2, Eq. 10", "The bound 1 + sum - sums.", UNMEASURABLE, None, (),
@@ -803,4 +844,6 @@ CLAIMS = (
           ("tests/equilibria/test_certify.py::test_two_followers_who_play_nash",
            "tests/games/test_quadratic_and_duopoly.py::test_three_levels_and_two_followers_golden_values"),
           "with the joint Jacobian of their conditions: one by one the leader's gradient doesn't vanish"),
+    Claim("App. C.2, end", "Diagonally strictly convex followers have one Nash equilibrium, and it attracts.", HOLDS,
+          rosens_condition, ("tests/equilibria/test_theory.py::test_rosens_condition",)),
 )  # fmt: skip

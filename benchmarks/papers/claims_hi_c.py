@@ -27,8 +27,8 @@ from benchmarks.papers.claims import (
     slope,
 )
 from stackjax import Record, play
-from stackjax.equilibria import certify, optimal_commitment, pure_commitment
-from stackjax.games import CournotDuopoly, Noisy, Quadratic, ZeroSumQuartic, from_payoffs
+from stackjax.equilibria import assumptions, certify, optimal_commitment, pure_commitment
+from stackjax.games import CournotDuopoly, Noisy, Quadratic, TorusLocation, ZeroSumQuartic, from_payoffs
 from stackjax.learners import LOLA, GradientAscent, HiC, HierarchicalAscent
 from stackjax.protocols import Signal
 from stackjax.schedules import PowerLaw, check_spsa, commitment_times
@@ -278,6 +278,15 @@ def spsa_is_nearly_unbiased(quick: bool) -> Finding:
     order = slope("order of the bias in delta", deltas, smooth[None])
     ours = [exact(order.what, order.value), exact("bias at delta .001", smooth[0])]
     return Finding(ours, abs(order.value - 2) < 0.1, kink[0] > 0.5)
+
+
+def constants_of_the_follower(quick: bool) -> Finding:
+    """L_r, K_2 and mu of the duopoly, sampled; control: the torus' follower isn't concave, its response is steep."""
+    duopoly, torus = (assumptions(game, None, jax.random.key(0)) for game in (GAME, TorusLocation()))
+    ours = [exact("L_r", duopoly.response_lipschitz), exact("K_2", duopoly.follower_smoothness), exact("mu", duopoly.concavity)]
+    found = [f.value for f in ours]
+    ours.append(exact("torus, mu at most", torus.concavity))
+    return Finding(ours, bool(np.allclose(found, [0.5, 2, 2])), torus.concavity < 0 and torus.response_lipschitz > 100)
 
 
 def bounded_by_projection(quick: bool) -> Finding:
@@ -615,6 +624,7 @@ CLAIMS = (
           "a single measurement without a baseline is a hundred times as far; a running mean of its own payoffs mends it"),
     Claim("Eq. 10", "A single measurement at a random sign vector estimates the gradient, to order delta^2.", HOLDS,
           spsa_is_nearly_unbiased),
+    Claim("Asm. 4.1", "A unique, Lipschitz and smooth best response: on the duopoly it is.", HOLDS, constants_of_the_follower),
     Claim("Asm. 4.2", "Bounded strategies can be enforced by projection.", HOLDS, bounded_by_projection),
     Claim("Asm. 4.3", "f1 is Lipschitz and smooth.", CORRECTED, lipschitz_needs_bounds, (),
           "no quadratic is Lipschitz unless the spaces are bounded; smooth it is"),
@@ -628,10 +638,9 @@ CLAIMS = (
           "maximum, which is what holds"),
     Claim("after Cor. 4.7", "Its premises hold where f1(x, r(x)) has a strict local minimum, whose Hessian must be negative "
           "definite.", FALSE, flat_maximum, (), "maximum, and only semi-definite: -x^4"),
-    Claim("Asm. 4.8", "f2 is smooth and strongly concave: on the duopoly K2 = mu = 2.", HOLDS, None,
-          ("tests/games/test_quadratic_and_duopoly.py::test_duopoly_golden_values",)),
-    Claim("Prop. 4.9", "Gradient ascent contracts by (1 - beta mu)^(k/2).", HOLDS, contraction, (),
-          ),
+    Claim("Asm. 4.8", "f2 is smooth and strongly concave: on the duopoly it is.", HOLDS, constants_of_the_follower,
+          ("tests/equilibria/test_theory.py::test_constants_of_quadratic_games_are_their_matrices",)),
+    Claim("Prop. 4.9", "Gradient ascent contracts by (1 - beta mu)^(k/2).", HOLDS, contraction),
     Claim("Asm. 4.10", "y_t and the best response r(y~_n) are bounded by B/2.", CORRECTED, tracking_error, (),
           "r is a function of x~_n; what the proof uses is |y_t - r(x~_n)| <= B, here 100"),
     Claim("Eq. 24-27", "After an interval of k rounds the error is at most (1 - beta mu)^(k/2) B.", FALSE, bound_of_eq_24,
