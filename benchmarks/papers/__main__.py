@@ -79,7 +79,9 @@ def main() -> int:
     wrong = [r for r in rows if not r["borne_out"]]
     Console().print(f"{len(rows)} rows, {len(wrong)} not borne out, {time.perf_counter() - begin:.0f} s")
     for r in wrong:
-        print(f"{r['source']}, {r['place']}: {r['verdict']}, but found", *(claims.shown(f) for f in r["ours"]), sep="\n  ")
+        print(
+            f"{r['source']}, {r['place']}: {r['verdict']}, but found", *(claims.shown(f) for f in r["ours"]), sep="\n  "
+        )
     if not options.quick:
         write("claims", rows, "python -m benchmarks.papers")
         claims.PAGE.write_text(claims.page(rows))

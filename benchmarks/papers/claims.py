@@ -182,7 +182,7 @@ def of_script(script: Script, rows: Sequence[dict[str, Any]]) -> tuple[list[dict
     return chosen, every and right
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _measured(measure: Callable[[bool], Finding], quick: bool) -> Finding:
     return measure(quick)
 
@@ -217,14 +217,17 @@ def record(source: str, c: Claim, quick: bool, rerun: Callable[[str], list[dict[
 
 _HEAD = """# Every claim
 
-Every definition, algorithm, theorem, proposition, corollary, lemma, figure and remark with measurable content of the four sources,
-one row each, with the verdict and what bears it out. `python -m benchmarks.papers` measures, makes this page and
-[its data](measured/claims.json), and exits with 1 if a verdict doesn't follow from its evidence; `--quick` does it at reduced size, in
-minutes, and changes no file. Numbers in brackets are 95 % intervals; numbers without are exact or counts. A function is one of
-`benchmarks/papers`, and says what its control is, which has to fail; a command is a script whose own table stands under
-[results](results.md); a test is one of this repository, and only its existence is checked here. What is wrong with the papers is put
-together under [errata](explanation/errata.md). What is said of all games or all algorithms is measured on those that are drawn or
-that are here: "holds" then means that nothing was found against it by a measurement that could have.
+Every definition, algorithm, theorem, proposition, corollary, lemma, figure and remark with measurable content of the
+four sources, one row each, with the verdict and what bears it out. `python -m benchmarks.papers` measures, makes this
+page and [its data](measured/claims.json), and exits with 1 if a verdict doesn't follow from its evidence; with
+`--quick` at reduced size, in minutes, changing no file.
+
+Numbers in brackets are 95 % intervals; numbers without are exact or counts. A function is one of `benchmarks/papers`,
+and says what its control is, which has to fail; a command is a script whose own table stands under
+[results](results.md); a test is one of this repository, and only its existence is checked here. What is said of all
+games or all algorithms is measured on those that are drawn or that are here: "holds" then means that nothing was found
+against it by a measurement that could have. What is wrong with the papers is put together under
+[errata](explanation/errata.md).
 """
 
 

@@ -1,8 +1,9 @@
 """Fiez et al. (2019), convergence in Stackelberg games: every claim with its evidence. Costs are minimised there."""
 
 import functools
+import itertools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ from benchmarks.papers.claims_hi_c import (
 )
 from stackjax import Record, play
 from stackjax.equilibria import certify, diagonal_concavity, find, roles
-from stackjax.games import CournotDuopoly, CournotOligopoly, Quadratic, TorusLocation, from_costs, from_payoffs
+from stackjax.games import CournotDuopoly, CournotOligopoly, Quadratic, TorusLocation, from_payoffs
 from stackjax.learners import LOLA, BestResponse, Fixed, GradientAscent, HierarchicalAscent
 from stackjax.schedules import PowerLaw, check_timescales
 from stackjax.spaces import Euclidean
@@ -90,7 +91,7 @@ class ZeroSum(NamedTuple):
         return np.block([[a + response.T @ c, b + response.T @ d], [-c, -d]])
 
     def lola(self, other: float) -> np.ndarray:
-        """The Jacobian of the leader's update as printed in Sec. 2.2.2, with player 2's step `other`, and gradient play.
+        """The Jacobian of the leader's update as printed in Sec. 2.2.2, with the step `other`, and gradient play.
 
         In zero-sum games D_12 f_2 is -D_12 f.
         """
@@ -123,7 +124,9 @@ def followers_worst_answer(quick: bool) -> Finding:
     With the follower's second-order condition exactly the equilibria do. Control: these two are Stackelberg.
     """
     found = find(TORUS, jax.random.key(0), 256)
-    every = [certify(TORUS, *p.actions) if hasattr(p, "actions") else certify(TORUS, *p) for p in found.critical_hierarchical]
+    every = [
+        certify(TORUS, *p.actions) if hasattr(p, "actions") else certify(TORUS, *p) for p in found.critical_hierarchical
+    ]
     literal = [c for c in every if c.total_spectra[0].max() < 0]
     worst = [c for c in literal if c.own_spectra[1].min() > 0]
     right = [c for c in literal if c.own_spectra[1].max() < 0]
@@ -138,7 +141,9 @@ def flows_follow_spectra(quick: bool) -> Finding:
     with np.errstate(all="ignore"):  # of flows that leave
         wrong = sum(stable(g.simultaneous) != (np.linalg.norm(expm(-2000 * g.simultaneous)) < 1) for g in apart)
     skewed = sum(stable(g.simultaneous) and not positive(g.simultaneous) for g in games)
-    return Finding([*no_violation("flows", len(apart), wrong), exact("stable, J not > 0", skewed)], not wrong, skewed > 0)
+    return Finding(
+        [*no_violation("flows", len(apart), wrong), exact("stable, J not > 0", skewed)], not wrong, skewed > 0
+    )
 
 
 def timescales(quick: bool) -> Finding:
@@ -162,7 +167,11 @@ def timescales(quick: bool) -> Finding:
         elif positive(d2):
             others += works[-1]
     n = len(critical)
-    ours = [exact("equilibria", n), exact("unstable at tau = 1", unstable), exact("unstable at .001", critical.count(0.0))]
+    ours = [
+        exact("equilibria", n),
+        exact("unstable at tau = 1", unstable),
+        exact("unstable at .001", critical.count(0.0)),
+    ]
     ours.append(exact("smallest tau that was needed", min(critical)))
     return Finding(ours, critical.count(0.0) == 0 and unstable > 0, others == 0)
 
@@ -172,7 +181,9 @@ def convex_concave(quick: bool) -> Finding:
     games = [g for g in ZeroSum.drawn(1000 if quick else 10_000, 2) if g.stackelberg]
     convex = [g for g in games if positive(g.parts[0])]
     against = sum(not g.nash for g in convex)
-    return Finding(no_violation("Stackelberg points", len(convex), against), not against, any(not g.nash for g in games))
+    return Finding(
+        no_violation("Stackelberg points", len(convex), against), not against, any(not g.nash for g in games)
+    )
 
 
 def attractors_that_are_not_nash(quick: bool) -> Finding:
@@ -207,13 +218,17 @@ def lola_in_zero_sum_games(quick: bool) -> Finding:
     moves = []
     for game in each(drawn(20, (2, 3), 12)):
         moves.append(float(np.linalg.norm(LOLA(0.1, 0.1, lookahead=False).direction(game, 0, game.nash()))))
-    ours = [exact("non-Nash attractors", attract), exact("of games", len(games)), exact("smallest move at Nash, general sum", min(moves))]
+    ours = [
+        exact("non-Nash attractors", attract),
+        exact("of games", len(games)),
+        exact("smallest move at Nash, general sum", min(moves)),
+    ]
     return Finding(ours, same and differ > 0 and attract > 0, min(moves) > 1e-4)
 
 
 @in_float64
 def newton_steps_make_it_hierarchical(quick: bool) -> Finding:
-    """The leader's update with (D_2^2 f_2)^-1 for player 2's step is the hierarchical one; control: with a number not."""
+    """The leader's update with (D_2^2 f_2)^-1 for a step is the hierarchical one; control: with a number not."""
     errors, others = [], []
     for game in each(drawn(10 if quick else 50, (2, 3), 13)):
         x, y = jnp.ones(2), jnp.ones(3)
@@ -224,7 +239,11 @@ def newton_steps_make_it_hierarchical(quick: bool) -> Finding:
         truth = np.asarray(HierarchicalAscent(0.1).direction(game, 0, (x, y)))
         errors.append(np.linalg.norm(update[0] - truth))
         others.append(np.linalg.norm(update[1] - truth))
-    return Finding([exact("largest difference", max(errors)), exact("with .1", max(others))], max(errors) < 1e-9, min(others) > 1e-3)
+    return Finding(
+        [exact("largest difference", max(errors)), exact("with .1", max(others))],
+        max(errors) < 1e-9,
+        min(others) > 1e-3,
+    )
 
 
 def leading_pays(quick: bool) -> Finding:
@@ -252,7 +271,11 @@ def who_would_lead(quick: bool) -> Finding:
     )
     made = [Quadratic([np.array(q, float) for q in Q], [np.array(v, float) for v in b], (1, 1)) for Q, b in games]
     found = [roles(game, jax.random.key(0), 4, replies=0) for game in made]
-    ours = [exact(f"{f.kind}: gain of player {i} by leading", f.payoffs[i, i] - f.payoffs[1 - i, i]) for f in found for i in (0, 1)]
+    ours = [
+        exact(f"{f.kind}: gain of player {i} by leading", f.payoffs[i, i] - f.payoffs[1 - i, i])
+        for f in found
+        for i in (0, 1)
+    ]
     kinds = [f.kind for f in found]
     return Finding(ours, kinds == ["both would lead", "both would follow", "concurrent"], len(set(kinds)) == 3)
 
@@ -263,7 +286,9 @@ def rosens_condition(quick: bool) -> Finding:
     Control: with f_i = -z_i^2 + 5 z_1 z_2 the condition fails, and ascent leaves.
     """
     game = CournotOligopoly((5.0, 2.0, 4.0))
-    against = from_payoffs(lambda x, y: -(x**2) + 5 * x * y, lambda x, y: -(y**2) + 5 * x * y, spaces=(Euclidean(()), Euclidean(())))
+    against = from_payoffs(
+        lambda x, y: -(x**2) + 5 * x * y, lambda x, y: -(y**2) + 5 * x * y, spaces=(Euclidean(()), Euclidean(()))
+    )
     key = jax.random.key(0)
     least = diagonal_concavity(game, None, key), diagonal_concavity(against, None, key, players=(0, 1))
     ends = []
@@ -273,7 +298,11 @@ def rosens_condition(quick: bool) -> Finding:
         trace = play(each_, leader, *others, key=key, rounds=1000, replicates=n, start=point, record=Record.final())
         ends.append(np.stack([np.asarray(s)[:, -1] for s in trace.strategies]))
     spread = float(np.ptp(ends[0], axis=1).max())
-    ours = [exact("least eigenvalue, oligopoly", least[0]), exact("spread of 100 ends", spread), exact("control", least[1])]
+    ours = [
+        exact("least eigenvalue, oligopoly", least[0]),
+        exact("spread of 100 ends", spread),
+        exact("control", least[1]),
+    ]
     return Finding(ours, least[0] > 0 and spread < 1e-2, least[1] < 0 and not np.all(np.abs(ends[1]) < 1e3))
 
 
@@ -285,6 +314,7 @@ def bounded_directions(quick: bool) -> Finding:
 
     Control: the partial gradient on the torus doesn't.
     """
+
     def steepest(n: int) -> tuple[float, float]:
         t, s = np.meshgrid(*(2 * np.pi * (np.arange(n) + 0.5) / n,) * 2)
         mixed = np.cos(t - s)
@@ -323,7 +353,9 @@ def followers_rest_points(quick: bool) -> Finding:
         counts.append(int(np.sum(slope_[:-1] * slope_[1:] < 0)))
     q = np.linspace(-1000, 1000, 20_001)
     other = int(np.sum(np.diff(np.sign(98.37 - 40 - 2 * q)) != 0))
-    return Finding([exact("fewest", min(counts)), exact("most", max(counts))], max(counts) == 1, other == 1, min(counts) == 2)
+    return Finding(
+        [exact("fewest", min(counts)), exact("most", max(counts))], max(counts) == 1, other == 1, min(counts) == 2
+    )
 
 
 def several_attractors(quick: bool) -> Finding:
@@ -376,11 +408,16 @@ def periodic_orbit(quick: bool) -> Finding:
     far = []
     for tau in (1.0, 0.1):
         trace = play(
-            game, HierarchicalAscent(0.01 * tau), GradientAscent(0.01), key=jax.random.key(0), rounds=20_000, start=(0.1, 0.1),
+            game, HierarchicalAscent(0.01 * tau), GradientAscent(0.01), key=jax.random.key(0), rounds=20_000,
+            start=(0.1, 0.1),
             record=Record.every(10, payoffs=None),
         )  # fmt: skip
         far.append(np.hypot(*(np.asarray(s)[-200:] for s in trace.strategies)))
-    ours = [exact("largest", far[0].max()), exact("smallest", far[0].min()), exact("slow leader: largest", far[1].max())]
+    ours = [
+        exact("largest", far[0].max()),
+        exact("smallest", far[0].min()),
+        exact("slow leader: largest", far[1].max()),
+    ]
     return Finding(ours, far[0].min() > 0.1 and far[0].max() < 100, far[1].max() < 1e-3)
 
 
@@ -405,7 +442,7 @@ def attractors_that_are_not_stackelberg(quick: bool) -> Finding:
 
 
 class _Run(NamedTuple):
-    """Two-timescale ascent on the duopoly, noise of variance 10, steps 1/k and 1/k^(2/3), started near the equilibrium."""
+    """Two-timescale ascent on the duopoly, noise of variance 10, steps 1/k and 1/k^(2/3), from near the equilibrium."""
 
     at: np.ndarray
     tracking: np.ndarray
@@ -416,7 +453,7 @@ class _Run(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def _run(rounds: int, replicates: int, offset: int = 1, fixed: bool = False, seed: int = 0) -> _Run:
-    """`left`: the suprema of |y - r(x)| and |x - 46| from n0 on; `flow`: the largest distance from the flow in 100 rounds."""
+    """`left`: the suprema of |y - r(x)| and |x - 46| from n0 on; `flow`: how far x gets from the flow in 100 rounds."""
     rng = np.random.default_rng(seed)
     x, y = STACKELBERG[0] + rng.uniform(-1, 1, replicates), STACKELBERG[1] + rng.uniform(-1, 1, replicates)
     powers = [10**p for p in range(2, int(math.log10(rounds)) + 1)]
@@ -470,7 +507,9 @@ def local_leader(quick: bool) -> Finding:
             start=(jnp.asarray(start, jnp.float32), None), record=Record.final(payoffs=None),
         )  # fmt: skip
         ends.append(np.abs(np.asarray(trace.strategies[0])[:, -1] - there) < 0.05)
-    return Finding([share("end there", ends[0]), share("from the other side", ends[1])], bool(ends[0].all()), not ends[1].all())
+    return Finding(
+        [share("end there", ends[0]), share("from the other side", ends[1])], bool(ends[0].all()), not ends[1].all()
+    )
 
 
 def answered_leader(quick: bool) -> Finding:
@@ -491,7 +530,9 @@ def answered_leader(quick: bool) -> Finding:
     )  # fmt: skip
     other = np.abs(np.asarray(fixed.strategies[0])[:, -1] - STACKELBERG[0])
     ours = [share("within .3 at 1e4", away[:, 1] < 0.3), slope("slope", horizons, away)]
-    return Finding(ours, bool((away[:, 1] < 0.3).all()) and abs(ours[1].value + 0.5) < 0.1, float((other < 0.3).mean()) < 0.7)
+    return Finding(
+        ours, bool((away[:, 1] < 0.3).all()) and abs(ours[1].value + 0.5) < 0.1, float((other < 0.3).mean()) < 0.7
+    )
 
 
 def leaders_sign(quick: bool) -> Finding:
@@ -502,7 +543,12 @@ def leaders_sign(quick: bool) -> Finding:
         for _ in range(1000):
             x += sign * 0.01 * (x - 46)
         ends.append(abs(x - 46))
-    return Finding([exact("distance as printed", ends[0]), exact("with a minus", ends[1])], ends[0] < 1e-3, ends[0] > 1, ends[1] < 1e-3)
+    return Finding(
+        [exact("distance as printed", ends[0]), exact("with a minus", ends[1])],
+        ends[0] < 1e-3,
+        ends[0] > 1,
+        ends[1] < 1e-3,
+    )
 
 
 def tracks_the_flow(quick: bool) -> Finding:
@@ -519,7 +565,7 @@ def tracks_the_flow(quick: bool) -> Finding:
 
 
 def follower_tracks(quick: bool) -> Finding:
-    """|x_2 - r(x_1)| with the follower's steps 1/k^(2/3): order -1/3, that of sqrt(gamma_2). Control: fixed steps, 0."""
+    """|x_2 - r(x_1)| with the follower's steps 1/k^(2/3): order -1/3, sqrt(gamma_2)'s. Control: fixed steps, 0."""
     run, fixed = _standard(quick), _fixed(quick)
     order, other = (slope("order", r.at[-2:], r.tracking[-2:].T) for r in (run, fixed))
     return Finding([order], abs(order.value + 1 / 3) < 0.07, abs(other.value) < 0.07)
@@ -545,12 +591,12 @@ def _locked_in(quick: bool, player: int, eps: float) -> Finding:
     inside = [share(f"stay within {eps:g} from n0 = {n} on", run.left[n][player] <= eps) for n in begins]
     values = [f.value for f in inside]
     other = share("fixed steps", fixed.left[begins[-1]][player] <= eps)
-    rises = all(a <= b for a, b in zip(values, values[1:], strict=False)) and values[-1] > values[0]
+    rises = all(a <= b for a, b in itertools.pairwise(values)) and values[-1] > values[0]
     return Finding([*inside, other], rises and inside[-1].low > 0.9, other.high < 0.1)
 
 
 def follower_locked_in(quick: bool) -> Finding:
-    """The share of runs whose follower stays within eps of r(x_1) from n0 on, by n0: to 1; control: fixed steps, to 0."""
+    """The share of runs whose follower stays within eps of r(x_1) from n0 on: to 1; control: fixed steps, to 0."""
     return _locked_in(quick, 0, 0.9)
 
 
@@ -567,7 +613,9 @@ def locked_in_from_the_start(quick: bool) -> Finding:
     rounds, n = 2000, 500
     runs = {offset: _run(rounds, n, offset) for offset in (1, 100, 1000)}
     inside = [share(f"N = {offset}", r.left[100][0] <= 1.0) for offset, r in runs.items()]
-    return Finding(inside, inside[2].low > 0.98 and inside[2].value >= inside[1].value, inside[0].value < inside[2].value)
+    return Finding(
+        inside, inside[2].low > 0.98 and inside[2].value >= inside[1].value, inside[0].value < inside[2].value
+    )
 
 
 def transitions(quick: bool) -> Finding:
@@ -583,7 +631,10 @@ def transitions(quick: bool) -> Finding:
             left = [np.linalg.norm(expm(-t * hessian), 2) for t in (0.1, 1.0, 10.0)]
             worst.append(max(x * np.exp(kappa * t) for x, t in zip(left, (0.1, 1.0, 10.0), strict=True)))
             more.append(left[2] * np.exp(11 * kappa))
-    ours = [exact("largest norm over exp(-kappa t)", max(worst)), exact("exp(+kappa t) at kappa = 1, t = 10", math.exp(10))]
+    ours = [
+        exact("largest norm over exp(-kappa t)", max(worst)),
+        exact("exp(+kappa t) at kappa = 1, t = 10", math.exp(10)),
+    ]
     return Finding(ours, math.exp(10) < 1, max(more) > 1, max(worst) <= 1 + 1e-4)
 
 
@@ -607,7 +658,9 @@ def lyapunov_sign(quick: bool) -> Finding:
     x = x[x != 46]
     cost = -(95 - 2 * x - (98 - x) / 2 + x / 2)
     product = 2 * (x - 46) * cost
-    return Finding([exact("smallest", product.min())], product.max() < 0, bool((2 * (x - 46) * -cost < 0).all()), product.min() > 0)
+    return Finding(
+        [exact("smallest", product.min())], product.max() < 0, bool((2 * (x - 46) * -cost < 0).all()), product.min() > 0
+    )
 
 
 def taylor_remainder(quick: bool) -> Finding:
@@ -662,7 +715,8 @@ def zero_sum_attractors(quick: bool) -> Finding:
     batch = eqx.tree_at(lambda g: (g.Q, g.b), batch, (Q, tuple(jnp.zeros_like(b) for b in batch.b)))
     start = tuple(0.1 * jnp.ones((len(games), 2)) for _ in range(2))
     trace = play(
-        batch, HierarchicalAscent(0.002), GradientAscent(0.05), key=jax.random.key(0), rounds=20_000, replicates=len(games),
+        batch, HierarchicalAscent(0.002), GradientAscent(0.05), key=jax.random.key(0), rounds=20_000,
+        replicates=len(games),
         in_axes=(0, None, None), start=start, record=Record.final(payoffs=None),
     )  # fmt: skip
     far = np.sqrt(sum(np.square(np.asarray(s)[:, -1]).sum(-1) for s in trace.strategies))
@@ -715,12 +769,17 @@ def duopoly_formulas(quick: bool) -> Finding:
 @in_float64
 def leading_on_the_torus(quick: bool) -> Finding:
     """The leader's cost at every Stackelberg and every Nash equilibrium; control: the follower's is larger there."""
-    pay = [np.array([TORUS.payoffs(*p) for p in points]) for points in (TORUS.stackelberg_equilibria(), TORUS.nash_equilibria())]
+    pay = [
+        np.array([TORUS.payoffs(*p) for p in points])
+        for points in (TORUS.stackelberg_equilibria(), TORUS.nash_equilibria())
+    ]
     names = ("Stackelberg", "Nash")
     ours = [exact(f"leader's cost, {n}", -p[:, 0].max()) for n, p in zip(names, pay, strict=True)]
     spread = max(np.ptp(p, axis=0).max() for p in pay)
     ours.append(exact("largest difference between equilibria of a kind", spread))
-    return Finding(ours, pay[0][:, 0].min() > pay[1][:, 0].max() and spread < 1e-9, pay[0][:, 1].max() < pay[1][:, 1].min())
+    return Finding(
+        ours, pay[0][:, 0].min() > pay[1][:, 0].max() and spread < 1e-9, pay[0][:, 1].max() < pay[1][:, 1].min()
+    )
 
 
 TRANSCRIBED = "tests/learners/test_against_transcriptions.py::test_the_two_timescale_dynamics_are_those_of_fiez_et_al"
@@ -733,117 +792,368 @@ CHAIN = (
 
 CLAIMS = (
     Claim("Def. 1", "Nash equilibria, local ones included.", HOLDS, Script("torus", ("Nash equilibria",))),
-    Claim("Def. 2", "Stackelberg equilibria; ties of the follower count against the leader.", HOLDS, None,
-          ("tests/equilibria/test_commitment.py::test_among_replies_that_are_worth_the_same_the_worst_counts",)),
+    Claim(
+        "Def. 2",
+        "Stackelberg equilibria; ties of the follower count against the leader.",
+        HOLDS,
+        None,
+        ("tests/equilibria/test_commitment.py::test_among_replies_that_are_worth_the_same_the_worst_counts",),
+    ),
     Claim("Def. 3", "Differential Nash equilibria.", HOLDS, nash_of_random_games),
-    Claim("Def. 4", "Differential Stackelberg equilibria: total gradient 0, total Hessian definite.", CORRECTED,
-          followers_worst_answer, ("tests/equilibria/test_certify.py::test_a_follower_at_its_minimum_is_in_no_equilibrium",),
-          "the follower's second-order condition is missing: on the torus points qualify where it is at its worst"),
+    Claim(
+        "Def. 4",
+        "Differential Stackelberg equilibria: total gradient 0, total Hessian definite.",
+        CORRECTED,
+        followers_worst_answer,
+        ("tests/equilibria/test_certify.py::test_a_follower_at_its_minimum_is_in_no_equilibrium",),
+        "the follower's second-order condition is missing: on the torus points qualify where it is at its worst",
+    ),
     Claim("Eq. 1, 4, 6-7", "The hierarchical and the two-timescale updates.", HOLDS, None, (TRANSCRIBED,)),
-    Claim("Sec. 2.1", "Dr = -(D_2^2 f_2)^-1 D_21 f_2.", HOLDS, None,
-          ("tests/games/test_quadratic_and_duopoly.py::test_the_direction_is_the_transcriptions_and_the_total_derivative",)),
-    Claim("Sec. 2.1, Df_1", "The same with D_12 f_2.", CORRECTED, response_jacobian, (), "D_21 f_2: transposed it is another matrix"),
-    Claim("Eq. 2, 8", "As tau -> 0 equilibria attract: the follower seems to have settled.", HOLDS, timescales,
-          ("tests/equilibria/test_certify.py::test_an_equilibrium_may_be_unstable_and_a_faster_follower_stabilises_it",)),
-    Claim("Sec. 2.2", "A critical point attracts where the spectrum of the Jacobian lies to the right.", HOLDS,
-          flows_follow_spectra),
-    Claim("Prop. 1", "In zero-sum games stable differential Nash equilibria are Stackelberg equilibria.", HOLDS,
-          Script("stability", ("Proposition 1",))),
+    Claim(
+        "Sec. 2.1",
+        "Dr = -(D_2^2 f_2)^-1 D_21 f_2.",
+        HOLDS,
+        None,
+        (
+            "tests/games/test_quadratic_and_duopoly.py::test_the_direction_is_the_transcriptions_and_the_total_derivative",
+        ),
+    ),
+    Claim(
+        "Sec. 2.1, Df_1",
+        "The same with D_12 f_2.",
+        CORRECTED,
+        response_jacobian,
+        (),
+        "D_21 f_2: transposed it is another matrix",
+    ),
+    Claim(
+        "Eq. 2, 8",
+        "As tau -> 0 equilibria attract: the follower seems to have settled.",
+        HOLDS,
+        timescales,
+        ("tests/equilibria/test_certify.py::test_an_equilibrium_may_be_unstable_and_a_faster_follower_stabilises_it",),
+    ),
+    Claim(
+        "Sec. 2.2",
+        "A critical point attracts where the spectrum of the Jacobian lies to the right.",
+        HOLDS,
+        flows_follow_spectra,
+    ),
+    Claim(
+        "Prop. 1",
+        "In zero-sum games stable differential Nash equilibria are Stackelberg equilibria.",
+        HOLDS,
+        Script("stability", ("Proposition 1",)),
+    ),
     Claim("Remark 1", "In convex-concave games both kinds coincide.", HOLDS, convex_concave),
-    Claim("after Prop. 1", "GANs learn better with a slower generator.", UNMEASURABLE, None, (),
-          "an observation on image GANs that the paper reports of others"),
-    Claim("Prop. 2", "Stable attractors of simultaneous play with D_1^2 f or -D_2^2 f definite are Stackelberg equilibria.",
-          FALSE, Script("stability", ("Proposition 2",)),
-          ("tests/equilibria/test_certify.py::"
-           "test_a_stable_point_of_a_zero_sum_game_whose_leader_is_at_a_minimum_need_be_no_equilibrium",),
-          "f = x^2 + 2 x y + y^2 / 2 with D_1^2 f > 0; right with -D_2^2 f > 0"),
-    Claim("after Prop. 2", "Some non-Nash attractors of simultaneous play are Stackelberg equilibria.", HOLDS,
-          attractors_that_are_not_nash, ("tests/equilibria/test_certify.py::test_a_stackelberg_attractor_that_is_no_nash_equilibrium",)),
+    Claim(
+        "after Prop. 1",
+        "GANs learn better with a slower generator.",
+        UNMEASURABLE,
+        None,
+        (),
+        "an observation on image GANs that the paper reports of others",
+    ),
+    Claim(
+        "Prop. 2",
+        "Stable attractors of simultaneous play with D_1^2 f or -D_2^2 f definite are Stackelberg equilibria.",
+        FALSE,
+        Script("stability", ("Proposition 2",)),
+        (
+            "tests/equilibria/test_certify.py::"
+            "test_a_stable_point_of_a_zero_sum_game_whose_leader_is_at_a_minimum_need_be_no_equilibrium",
+        ),
+        "f = x^2 + 2 x y + y^2 / 2 with D_1^2 f > 0; right with -D_2^2 f > 0",
+    ),
+    Claim(
+        "after Prop. 2",
+        "Some non-Nash attractors of simultaneous play are Stackelberg equilibria.",
+        HOLDS,
+        attractors_that_are_not_nash,
+        ("tests/equilibria/test_certify.py::test_a_stackelberg_attractor_that_is_no_nash_equilibrium",),
+    ),
     Claim("Eq. 3", "J_S is block-triangular at critical points of zero-sum games.", HOLDS, block_triangular),
-    Claim("Prop. 3", "In zero-sum games all stable attractors of the hierarchical dynamics are Stackelberg equilibria.", HOLDS,
-          Script("stability", ("Proposition 3",))),
-    Claim("Sec. 2.2.2", "LOLA's attractors are neither Nash nor Stackelberg equilibria in general.", HOLDS,
-          None, ("tests/learners/test_coupled_claims.py::test_only_lola_misses_the_equilibria_of_the_tandem_game",)),
-    Claim("Sec. 2.2.2", "In zero-sum games its critical points are those of simultaneous play, its Jacobian isn't, and it may "
-          "converge to non-Nash points.", HOLDS, lola_in_zero_sum_games),
-    Claim("Sec. 2.2.2", "With a Newton step of player 2 its update is the hierarchical one.", HOLDS,
-          newton_steps_make_it_hierarchical),
-    Claim("Prop. 4", "With unique responses leading pays at least what Nash does.", HOLDS, leading_pays,
-          ("tests/equilibria/test_commitment.py::test_commitment_pays_at_least_every_nash_equilibrium_of_random_games",)),
-    Claim("Sec. 2.2.3", "Solutions may be concurrent or non-concurrent.", HOLDS, who_would_lead,
-          ("tests/equilibria/test_theory.py::test_who_would_lead",)),
-    Claim("A1a", "Sec. 4's examples have bounded total derivatives.", FALSE, bounded_directions, (),
-          "on the torus it has poles, where the follower's curvature vanishes, and the duopoly's is unbounded"),
-    Claim("A1b", "Sec. 4's steps are square-summable.", FALSE, steps_of_the_examples,
-          ("tests/test_schedules.py::test_steps_that_are_not_on_two_timescales_are_warned_of",),
-          "1/sqrt(k), those of the torus, aren't; the duopoly's are"),
-    Claim("A1c", "The noise is a martingale difference sequence.", HOLDS, None,
-          ("tests/test_noise.py::test_neighbours_are_independent", "tests/test_noise.py::test_normal_numbers_are_normal")),
-    Claim("Asm. 2", "The torus' follower has a globally stable answer.", FALSE, followers_rest_points, (),
-          "on a circle there is always another rest point; almost all starts lead to the answer"),
-    Claim("Asm. 3", "The torus' leader has a globally stable equilibrium.", FALSE, several_attractors, (), "it has two"),
-    Claim("Def. 5", "Internally chain transitive sets.", UNMEASURABLE, None, (),
-          "a notion of the proofs; what is concluded from it is in the row of Prop. 5's proof"),
-    Claim("Prop. 5", "A leader who is answered best converges to a local Stackelberg solution.", HOLDS, answered_leader),
-    Claim("Prop. 5, proof", "The only chain transitive sets are equilibria that attract.", FALSE, chain_transitive, (),
-          "every rest point is one: the minimum 0 of x^2 / 2 - x^4 / 4. That noise leads away from it is another theorem"),
+    Claim(
+        "Prop. 3",
+        "In zero-sum games all stable attractors of the hierarchical dynamics are Stackelberg equilibria.",
+        HOLDS,
+        Script("stability", ("Proposition 3",)),
+    ),
+    Claim(
+        "Sec. 2.2.2",
+        "LOLA's attractors are neither Nash nor Stackelberg equilibria in general.",
+        HOLDS,
+        None,
+        ("tests/learners/test_coupled_claims.py::test_only_lola_misses_the_equilibria_of_the_tandem_game",),
+    ),
+    Claim(
+        "Sec. 2.2.2",
+        "In zero-sum games its critical points are those of simultaneous play, its Jacobian isn't, and it may "
+        "converge to non-Nash points.",
+        HOLDS,
+        lola_in_zero_sum_games,
+    ),
+    Claim(
+        "Sec. 2.2.2",
+        "With a Newton step of player 2 its update is the hierarchical one.",
+        HOLDS,
+        newton_steps_make_it_hierarchical,
+    ),
+    Claim(
+        "Prop. 4",
+        "With unique responses leading pays at least what Nash does.",
+        HOLDS,
+        leading_pays,
+        ("tests/equilibria/test_commitment.py::test_commitment_pays_at_least_every_nash_equilibrium_of_random_games",),
+    ),
+    Claim(
+        "Sec. 2.2.3",
+        "Solutions may be concurrent or non-concurrent.",
+        HOLDS,
+        who_would_lead,
+        ("tests/equilibria/test_theory.py::test_who_would_lead",),
+    ),
+    Claim(
+        "A1a",
+        "Sec. 4's examples have bounded total derivatives.",
+        FALSE,
+        bounded_directions,
+        (),
+        "on the torus it has poles, where the follower's curvature vanishes, and the duopoly's is unbounded",
+    ),
+    Claim(
+        "A1b",
+        "Sec. 4's steps are square-summable.",
+        FALSE,
+        steps_of_the_examples,
+        ("tests/test_schedules.py::test_steps_that_are_not_on_two_timescales_are_warned_of",),
+        "1/sqrt(k), those of the torus, aren't; the duopoly's are",
+    ),
+    Claim(
+        "A1c",
+        "The noise is a martingale difference sequence.",
+        HOLDS,
+        None,
+        ("tests/test_noise.py::test_neighbours_are_independent", "tests/test_noise.py::test_normal_numbers_are_normal"),
+    ),
+    Claim(
+        "Asm. 2",
+        "The torus' follower has a globally stable answer.",
+        FALSE,
+        followers_rest_points,
+        (),
+        "on a circle there is always another rest point; almost all starts lead to the answer",
+    ),
+    Claim(
+        "Asm. 3", "The torus' leader has a globally stable equilibrium.", FALSE, several_attractors, (), "it has two"
+    ),
+    Claim(
+        "Def. 5",
+        "Internally chain transitive sets.",
+        UNMEASURABLE,
+        None,
+        (),
+        "a notion of the proofs; what is concluded from it is in the row of Prop. 5's proof",
+    ),
+    Claim(
+        "Prop. 5", "A leader who is answered best converges to a local Stackelberg solution.", HOLDS, answered_leader
+    ),
+    Claim(
+        "Prop. 5, proof",
+        "The only chain transitive sets are equilibria that attract.",
+        FALSE,
+        chain_transitive,
+        (),
+        "every rest point is one: the minimum 0 of x^2 / 2 - x^4 / 4. That noise leads away from it is another theorem",
+    ),
     Claim("Cor. 1, Remark 3", "Locally: from near an equilibrium, to it.", HOLDS, local_leader),
     Claim("Remark 2", "The dynamics may have periodic orbits.", HOLDS, periodic_orbit),
-    Claim("Remark 2", "They are a gradient field if and only if D_2(Df_1) = D_12 f_2 (of quadratic games).", HOLDS, gradient_fields),
-    Claim("Remark 2", "In general-sum games points attract that are no Stackelberg equilibria.", HOLDS,
-          attractors_that_are_not_stackelberg,
-          ("tests/equilibria/test_certify.py::test_stable_at_rest_but_the_leader_is_at_its_minimum",)),
+    Claim(
+        "Remark 2",
+        "They are a gradient field if and only if D_2(Df_1) = D_12 f_2 (of quadratic games).",
+        HOLDS,
+        gradient_fields,
+    ),
+    Claim(
+        "Remark 2",
+        "In general-sum games points attract that are no Stackelberg equilibria.",
+        HOLDS,
+        attractors_that_are_not_stackelberg,
+        ("tests/equilibria/test_certify.py::test_stable_at_rest_but_the_leader_is_at_its_minimum",),
+    ),
     Claim("Prop. 6", "The leader tracks the flow of its total derivative.", HOLDS, tracks_the_flow),
-    Claim("Cor. 2", "Two timescales converge to stable attractors.", HOLDS,
-          Script("duopoly", ("two-timescale, 1e4: at least 998",)),
-          ("tests/test_torus_statistics.py::test_both_dynamics_reach_one_of_their_equilibria",)),
-    Claim("Cor. 3", "In zero-sum games, to Stackelberg equilibria.", CORRECTED, zero_sum_attractors, (),
-          "it follows from Prop. 3; Prop. 2, which it invokes, is false"),
-    Claim("Remark 3", "A ball around a differential Nash equilibrium, and x_1' = Df_1.", CORRECTED, leaders_sign, (),
-          "Stackelberg, and with a minus: otherwise the leader is repelled"),
-    Claim("Sec. 3.2.2", "Stability means that J_S is positive definite.", FALSE, positive_definite_jacobians, (),
-          "its spectrum lies to the right; of the stable equilibria many have an indefinite symmetric part"),
-    Claim("Sec. 3.2.2", "A Lyapunov function with <grad V, Df_1> < 0.", CORRECTED, lyapunov_sign, (), "positive: costs fall along -Df_1"),
-    Claim("Sec. 3.2.2, Eq. 12", "r's Taylor remainder is at most L_r |dx|^2.", CORRECTED, taylor_remainder, (),
-          "half of r's smoothness constant, which Lipschitz continuity doesn't bound"),
-    Claim("Sec. 3.2.2, App. B", "Transitions are bounded: M e^(-kappa_2 t) for the follower, M e^(+kappa_1 t) for the leader.",
-          CORRECTED, transitions, (), "-kappa_1: with + the bound says nothing"),
-    Claim("Lemma 1, 4", "The follower tracks r(x_1) with an error of the order of sqrt(gamma_2), and tau.", HOLDS, follower_tracks,
-          (LAW,)),
+    Claim(
+        "Cor. 2",
+        "Two timescales converge to stable attractors.",
+        HOLDS,
+        Script("duopoly", ("two-timescale, 1e4: at least 998",)),
+        ("tests/test_torus_statistics.py::test_both_dynamics_reach_one_of_their_equilibria",),
+    ),
+    Claim(
+        "Cor. 3",
+        "In zero-sum games, to Stackelberg equilibria.",
+        CORRECTED,
+        zero_sum_attractors,
+        (),
+        "it follows from Prop. 3; Prop. 2, which it invokes, is false",
+    ),
+    Claim(
+        "Remark 3",
+        "A ball around a differential Nash equilibrium, and x_1' = Df_1.",
+        CORRECTED,
+        leaders_sign,
+        (),
+        "Stackelberg, and with a minus: otherwise the leader is repelled",
+    ),
+    Claim(
+        "Sec. 3.2.2",
+        "Stability means that J_S is positive definite.",
+        FALSE,
+        positive_definite_jacobians,
+        (),
+        "its spectrum lies to the right; of the stable equilibria many have an indefinite symmetric part",
+    ),
+    Claim(
+        "Sec. 3.2.2",
+        "A Lyapunov function with <grad V, Df_1> < 0.",
+        CORRECTED,
+        lyapunov_sign,
+        (),
+        "positive: costs fall along -Df_1",
+    ),
+    Claim(
+        "Sec. 3.2.2, Eq. 12",
+        "r's Taylor remainder is at most L_r |dx|^2.",
+        CORRECTED,
+        taylor_remainder,
+        (),
+        "half of r's smoothness constant, which Lipschitz continuity doesn't bound",
+    ),
+    Claim(
+        "Sec. 3.2.2, App. B",
+        "Transitions are bounded: M e^(-kappa_2 t) for the follower, M e^(+kappa_1 t) for the leader.",
+        CORRECTED,
+        transitions,
+        (),
+        "-kappa_1: with + the bound says nothing",
+    ),
+    Claim(
+        "Lemma 1, 4",
+        "The follower tracks r(x_1) with an error of the order of sqrt(gamma_2), and tau.",
+        HOLDS,
+        follower_tracks,
+        (LAW,),
+    ),
     Claim("Thm. 1", "It gets locked in to a neighbourhood, the surer the later one begins.", HOLDS, follower_locked_in),
-    Claim("Thm. 1, constants; Eq. 14-16", "C_1, ..., C_4.", UNMEASURABLE, None, (),
-          "they are said to exist; any monotone decay fits some"),
+    Claim(
+        "Thm. 1, constants; Eq. 14-16",
+        "C_1, ..., C_4.",
+        UNMEASURABLE,
+        None,
+        (),
+        "they are said to exist; any monotone decay fits some",
+    ),
     Claim("Cor. 4", "From the first round on, if the steps are small enough.", HOLDS, locked_in_from_the_start),
-    Claim("Lemma 2, 5", "The leader's distance to x_1* is bounded by terms among which e^(+kappa_1 t).", CORRECTED, leaders_distance,
-          (LAW,), "e^(-kappa_1 t); its distance is of the order of sqrt(gamma_1)"),
-    Claim("Thm. 2", "The leader gets locked in to a neighbourhood of x_1*, the surer the later one begins.", HOLDS,
-          leader_locked_in),
-    Claim("Thm. 2, Eq. 10", "The bound 1 + sum - sums.", UNMEASURABLE, None, (),
-          "its constants are said to exist; read: the first sum is printed with +, and a union bound subtracts it"),
-    Claim("App. A, Def. 6, Lemma 3", "Perturbed trajectories stay near the attractor.", UNMEASURABLE, None, (),
-          "for some delta that is said to exist; cited"),
+    Claim(
+        "Lemma 2, 5",
+        "The leader's distance to x_1* is bounded by terms among which e^(+kappa_1 t).",
+        CORRECTED,
+        leaders_distance,
+        (LAW,),
+        "e^(-kappa_1 t); its distance is of the order of sqrt(gamma_1)",
+    ),
+    Claim(
+        "Thm. 2",
+        "The leader gets locked in to a neighbourhood of x_1*, the surer the later one begins.",
+        HOLDS,
+        leader_locked_in,
+    ),
+    Claim(
+        "Thm. 2, Eq. 10",
+        "The bound 1 + sum - sums.",
+        UNMEASURABLE,
+        None,
+        (),
+        "its constants are said to exist; read: the first sum is printed with +, and a union bound subtracts it",
+    ),
+    Claim(
+        "App. A, Def. 6, Lemma 3",
+        "Perturbed trajectories stay near the attractor.",
+        UNMEASURABLE,
+        None,
+        (),
+        "for some delta that is said to exist; cited",
+    ),
     Claim("App. A, Thm. 3", "Alekseev's formula.", HOLDS, alekseev),
-    Claim("Sec. 4.1", "Quantities, prices and profits of both equilibria; leading always pays more.", HOLDS, duopoly_formulas,
-          ("tests/games/test_quadratic_and_duopoly.py::test_duopoly_golden_values",)),
-    Claim("Sec. 4.1, numbers", "Profits (944.4, 1114.7) and (1048.2, 659.9).", FALSE, printed_profits, (),
-          "the printed formulas give others for the printed quantities, which are right"),
-    Claim("Fig. 1", "Learning paths end at Nash, and at Stackelberg.", HOLDS,
-          Script("duopoly", ("simultaneous, 1e4", "two-timescale, 1e4", "simultaneous, 10000", "two-timescale, 10000"))),
-    Claim("Sec. 4.2", "The Nash equilibria and their costs.", HOLDS, Script("torus", ("Nash equilibria", "costs at Nash"))),
-    Claim("Sec. 4.2", "The Stackelberg equilibria and their costs.", HOLDS,
-          Script("torus", ("Stackelberg equilibria", "costs at Stackelberg"))),
+    Claim(
+        "Sec. 4.1",
+        "Quantities, prices and profits of both equilibria; leading always pays more.",
+        HOLDS,
+        duopoly_formulas,
+        ("tests/games/test_quadratic_and_duopoly.py::test_duopoly_golden_values",),
+    ),
+    Claim(
+        "Sec. 4.1, numbers",
+        "Profits (944.4, 1114.7) and (1048.2, 659.9).",
+        FALSE,
+        printed_profits,
+        (),
+        "the printed formulas give others for the printed quantities, which are right",
+    ),
+    Claim(
+        "Fig. 1",
+        "Learning paths end at Nash, and at Stackelberg.",
+        HOLDS,
+        Script("duopoly", ("simultaneous, 1e4", "two-timescale, 1e4", "simultaneous, 10000", "two-timescale, 10000")),
+    ),
+    Claim(
+        "Sec. 4.2", "The Nash equilibria and their costs.", HOLDS, Script("torus", ("Nash equilibria", "costs at Nash"))
+    ),
+    Claim(
+        "Sec. 4.2",
+        "The Stackelberg equilibria and their costs.",
+        HOLDS,
+        Script("torus", ("Stackelberg equilibria", "costs at Stackelberg")),
+    ),
     Claim("Sec. 4.2", "All are stable.", HOLDS, Script("torus", ("all four",))),
-    Claim("Sec. 4.2", "Leading has the smaller cost at any equilibrium; equilibria of a kind cost the same.", HOLDS,
-          leading_on_the_torus),
-    Claim("Fig. 2", "Both dynamics converge to an equilibrium.", CORRECTED,
-          Script("torus", ("seed 0: simultaneous", "seed 0: two-timescale")), (),
-          "almost: one or two runs in a hundred of the two-timescale dynamics are thrown off by a pole and aren't back yet"),
-    Claim("App. C.1, Prop. 7, Asm. 4-5", "A chain of three levels: the lower ones track their answers.", CORRECTED, None, CHAIN,
-          "player 3 is the follower; Dr_2 is made of total derivatives"),
-    Claim("App. C.2, Asm. 6", "Followers who play Nash: the same results.", CORRECTED, None,
-          ("tests/equilibria/test_certify.py::test_two_followers_who_play_nash",
-           "tests/games/test_quadratic_and_duopoly.py::test_three_levels_and_two_followers_golden_values"),
-          "with the joint Jacobian of their conditions: one by one the leader's gradient doesn't vanish"),
-    Claim("App. C.2, end", "Diagonally strictly convex followers have one Nash equilibrium, and it attracts.", HOLDS,
-          rosens_condition, ("tests/equilibria/test_theory.py::test_rosens_condition",)),
-)  # fmt: skip
+    Claim(
+        "Sec. 4.2",
+        "Leading has the smaller cost at any equilibrium; equilibria of a kind cost the same.",
+        HOLDS,
+        leading_on_the_torus,
+    ),
+    Claim(
+        "Fig. 2",
+        "Both dynamics converge to an equilibrium.",
+        CORRECTED,
+        Script("torus", ("seed 0: simultaneous", "seed 0: two-timescale")),
+        (),
+        "almost: one or two in a hundred two-timescale runs are thrown off by a pole and aren't back yet",
+    ),
+    Claim(
+        "App. C.1, Prop. 7, Asm. 4-5",
+        "A chain of three levels: the lower ones track their answers.",
+        CORRECTED,
+        None,
+        CHAIN,
+        "player 3 is the follower; Dr_2 is made of total derivatives",
+    ),
+    Claim(
+        "App. C.2, Asm. 6",
+        "Followers who play Nash: the same results.",
+        CORRECTED,
+        None,
+        (
+            "tests/equilibria/test_certify.py::test_two_followers_who_play_nash",
+            "tests/games/test_quadratic_and_duopoly.py::test_three_levels_and_two_followers_golden_values",
+        ),
+        "with the joint Jacobian of their conditions: one by one the leader's gradient doesn't vanish",
+    ),
+    Claim(
+        "App. C.2, end",
+        "Diagonally strictly convex followers have one Nash equilibrium, and it attracts.",
+        HOLDS,
+        rosens_condition,
+        ("tests/equilibria/test_theory.py::test_rosens_condition",),
+    ),
+)

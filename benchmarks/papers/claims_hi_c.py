@@ -16,11 +16,9 @@ from benchmarks.papers.claims import (
     HOLDS,
     UNMEASURABLE,
     Claim,
-    Figure,
     Finding,
     Script,
     exact,
-    mean,
     median,
     no_violation,
     share,
@@ -93,7 +91,7 @@ def blocks(game: Table | Quadratic) -> tuple[np.ndarray, ...]:
 
 @in_float64
 def nash_of_random_games(quick: bool) -> Finding:
-    """Verdicts on critical points of random games against eigenvalues of their blocks; Stackelberg points as control."""
+    """Verdicts on critical points of random games against eigenvalues of blocks; Stackelberg points as control."""
     games = [Quadratic(*t) for t in any_leaders(60 if quick else 300, 1)]
     found = [certify(g, *g.critical_points()[0], replies=0) for g in games]
     closed = [all(np.linalg.eigvalsh(m).min() > 0 for m in (blocks(g)[0], blocks(g)[7])) for g in games]
@@ -175,7 +173,9 @@ def security_value(quick: bool) -> Finding:
         below += float(pure_commitment(u, -u).leader_value) < u.min(1).max() - 1e-9
         below += float(optimal_commitment(u, -u).leader_value) < u.min(1).max() - 1e-9
     u1, u2 = rng.uniform(size=(2, n, 4, 3))
-    more = sum(abs(float(pure_commitment(a, b).leader_value) - a.min(1).max()) > 1e-9 for a, b in zip(u1, u2, strict=True))
+    more = sum(
+        abs(float(pure_commitment(a, b).leader_value) - a.min(1).max()) > 1e-9 for a, b in zip(u1, u2, strict=True)
+    )
     ours = no_violation("below the security value", 2 * n, below)
     return Finding([*ours, exact("general-sum games where it differs", more)], below == 0, more > 0)
 
@@ -234,7 +234,7 @@ def literal_update(quick: bool) -> Finding:
 
 @in_float64
 def response_jacobian(quick: bool) -> Finding:
-    """dr/dx with the mixed derivatives as they are and transposed, d1 = d2 = 3; control: symmetric ones don't differ."""
+    """dr/dx with mixed derivatives as they are and transposed, d1 = d2 = 3; control: symmetric ones don't differ."""
     right, wrong, symmetric = [], [], []
     for game in each(drawn(10 if quick else 50, (3, 3), 5)):
         x = jnp.ones(3)
@@ -283,7 +283,11 @@ def spsa_is_nearly_unbiased(quick: bool) -> Finding:
 def constants_of_the_follower(quick: bool) -> Finding:
     """L_r, K_2 and mu of the duopoly, sampled; control: the torus' follower isn't concave, its response is steep."""
     duopoly, torus = (assumptions(game, None, jax.random.key(0)) for game in (GAME, TorusLocation()))
-    ours = [exact("L_r", duopoly.response_lipschitz), exact("K_2", duopoly.follower_smoothness), exact("mu", duopoly.concavity)]
+    ours = [
+        exact("L_r", duopoly.response_lipschitz),
+        exact("K_2", duopoly.follower_smoothness),
+        exact("mu", duopoly.concavity),
+    ]
     found = [f.value for f in ours]
     ours.append(exact("torus, mu at most", torus.concavity))
     return Finding(ours, bool(np.allclose(found, [0.5, 2, 2])), torus.concavity < 0 and torus.response_lipschitz > 100)
@@ -298,9 +302,7 @@ def bounded_by_projection(quick: bool) -> Finding:
     starts = tuple(jnp.asarray(rng.uniform(5, 95, 400), jnp.float32) for _ in range(2))
     ends = []
     for game in (GAME, free):
-        trace = play(
-            Noisy(game, 10.0), *_hi_c(1.0), key=jax.random.key(1), rounds=2000, replicates=400, start=starts
-        )
+        trace = play(Noisy(game, 10.0), *_hi_c(1.0), key=jax.random.key(1), rounds=2000, replicates=400, start=starts)
         last = np.asarray(trace.strategies[0])[:, -1]
         ends.append((np.asarray(trace.status) == 0) & (np.abs(last - STACKELBERG[0]) < 100))
     return Finding([share("stay, boxes", ends[0]), share("without", ends[1])], bool(ends[0].all()), not ends[1].all())
@@ -313,13 +315,15 @@ def _hi_c(d0: float, rate: float = 0.25, **options: Any) -> tuple[HiC, GradientA
 
 
 def lipschitz_needs_bounds(quick: bool) -> Finding:
-    """The duopoly's steepest gradient on [0, s]^2 for s = 10, 100, 1000 grows with s; control: the smoothness doesn't."""
+    """The duopoly's steepest gradient on [0, s]^2 for s = 10, 100, 1000 grows with s; control: K1 doesn't."""
     gradient = jax.grad(lambda z: GAME.payoffs(z[0], z[1])[0])
     corners = [jnp.asarray(c, jnp.float32) for c in itertools.product((0.0, 1.0), repeat=2)]
     steep = [max(float(jnp.linalg.norm(gradient(s * c))) for c in corners) for s in (10, 100, 1000)]
     ours = [exact(f"L1 on [0, {s}]^2", v) for s, v in zip((10, 100, 1000), steep, strict=True)]
     smooth = float(jnp.linalg.norm(jax.hessian(lambda z: GAME.payoffs(z[0], z[1])[0])(corners[0]), 2))
-    return Finding([*ours, exact("K1 everywhere", smooth)], steep[2] < 2 * steep[0], smooth < 3, steep[2] > 5 * steep[1])
+    return Finding(
+        [*ours, exact("K1 everywhere", smooth)], steep[2] < 2 * steep[0], smooth < 3, steep[2] > 5 * steep[1]
+    )
 
 
 def schedules_of_assumption(quick: bool) -> Finding:
@@ -329,7 +333,10 @@ def schedules_of_assumption(quick: bool) -> Finding:
         fine, slow = (check_spsa(PowerLaw(1.0, a), PowerLaw(1.0, d)) for a, d in ((1.0, 1 / 6), (0.6, 0.1)))
     n = np.arange(1, 10**6)
     sums = [float(np.sum(n ** (2 * (d - a)))) for a, d in ((1.0, 1 / 6), (0.6, 0.1))]
-    tails = [float(np.sum(n[10**5 :] ** (2 * (d - a)))) / s for s, (a, d) in zip(sums, ((1.0, 1 / 6), (0.6, 0.1)))]
+    tails = [
+        float(np.sum(n[10**5 :] ** (2 * (d - a)))) / s
+        for s, (a, d) in zip(sums, ((1.0, 1 / 6), (0.6, 0.1)), strict=True)
+    ]
     ours = [exact("tail of the sum of squares beyond 1e5, (1, 1/6)", tails[0]), exact("(.6, .1)", tails[1])]
     return Finding(ours, not fine and tails[0] < 0.01, bool(slow) and tails[1] > 0.05)
 
@@ -342,13 +349,14 @@ class _Tracked:
         x, y = rng.uniform(20, 80, (2, replicates))
         s0 = None
         rate, beta = 0.5, 0.25
-        self.error, self.delta, self.bound, self.eta = [], [], [], []
+        self.error, self.delta, self.bound, self.eta, self.furthest = [], [], [], [], 0.0
         for n in range(intervals):
             delta = 10.0 / (n + 1) ** (1 / 6)
             x = np.clip(x, delta, 100 - delta)
             sign = rng.choice((-1, 1), replicates)
             tilde = x + delta * sign
             k = 2 if short else max(2, math.ceil(2 * (math.log(delta / 100) - math.log(n + 1)) / math.log(1 - rate)))
+            self.furthest = max(self.furthest, float(np.abs(y - (98 - tilde) / 2).max()))
             for _ in range(k - 1):
                 y = np.clip(y + beta * (98 - tilde - 2 * y), 0, 100)
             response = (98 - tilde) / 2
@@ -365,7 +373,7 @@ class _Tracked:
 
 
 def tracking_error(quick: bool) -> Finding:
-    """eps_n / delta_n of Hi-C with Eq. 28 tends to 0, with p = 1 at most 1 / (n + 1); control: k = 2 for ever doesn't."""
+    """eps_n / delta_n of Hi-C with Eq. 28 tends to 0, with p = 1 by 1 / (n + 1); control: with k = 2 it doesn't."""
     n = 300 if quick else 3000
     run, short = _Tracked(n), _Tracked(n, short=True)
     ratio, other = (np.array(r.error) / np.array(r.delta)[:, None] for r in (run, short))
@@ -376,6 +384,23 @@ def tracking_error(quick: bool) -> Finding:
         median("with k = 2", other[-1]),
     ]
     return Finding(ours, bool((ratio <= allowed * (1 + 1e-9)).all()), float(np.median(other[-1])) > 0.1)
+
+
+def bounded_answers(quick: bool) -> Finding:
+    """r of an action of y's shape, as printed, in a game of 2 and 3 dimensions; the largest |y_t - r(x~_n)|.
+
+    Control: a quarter of B = 100 would be too little.
+    """
+    game = drawn(1, (2, 3), 18)
+    one = Quadratic([q[0] for q in game.Q], [b[0] for b in game.b], game.dims)
+    try:
+        one.best_response(1, (jnp.zeros(3), None))
+        defined = True
+    except (TypeError, ValueError):
+        defined = False
+    furthest = _Tracked(300).furthest
+    ours = [exact("r(y~) is defined", defined), exact("largest |y_t - r(x~_n)|", furthest)]
+    return Finding(ours, defined, furthest > 25, furthest <= 100)
 
 
 def error_of_the_estimate(quick: bool) -> Finding:
@@ -422,7 +447,7 @@ def flat_maximum(quick: bool) -> Finding:
 
     flat, round_ = (certify(game(p), 0.0, 0.0, replies=0) for p in (4, 2))
     x = np.full(1, 1.0)
-    for n in range(100_000):
+    for _ in range(100_000):
         x = x - 4 * 0.05 * x**3
     ours = [exact("x after 1e5 steps of 1/20 from 1", x[0]), exact("a DSS by its Hessian", flat.is_stackelberg)]
     return Finding(ours, flat.is_stackelberg, round_.is_stackelberg, abs(x[0]) < 0.01)
@@ -456,7 +481,10 @@ def bound_of_eq_24(quick: bool) -> Finding:
     rate, ks = np.array([0.1, 0.5, 0.9]), np.array([1, 2, 5])
     left = (1 - rate[:, None]) ** (ks - 1.0)
     printed, right, wrong = (left / (1 - rate[:, None]) ** p for p in (ks / 2, ks - 1, ks))
-    ours = [exact("k = 1: error over the bound, beta mu .9", printed[2, 0]), exact("k >= 2: largest", printed[:, 1:].max())]
+    ours = [
+        exact("k = 1: error over the bound, beta mu .9", printed[2, 0]),
+        exact("k >= 2: largest", printed[:, 1:].max()),
+    ]
     return Finding(ours, printed.max() <= 1, wrong.max() > 1, bool(right.max() <= 1 and printed[:, 1:].max() <= 1))
 
 
@@ -588,83 +616,248 @@ def noisy_follower(quick: bool) -> Finding:
 
 
 CLAIMS = (
-    Claim("Def. 3.1", "A differential Nash equilibrium: own gradients vanish, own Hessians are negative definite.",
-          HOLDS, nash_of_random_games, ("tests/equilibria/test_certify.py::test_random_games_agree_with_the_closed_form",)),
+    Claim(
+        "Def. 3.1",
+        "A differential Nash equilibrium: own gradients vanish, own Hessians are negative definite.",
+        HOLDS,
+        nash_of_random_games,
+        ("tests/equilibria/test_certify.py::test_random_games_agree_with_the_closed_form",),
+    ),
     Claim("Sec. 3.1, after Def. 3.1", "There no small unilateral deviation pays.", HOLDS, deviations_do_not_pay),
-    Claim("Sec. 3.1, end", "Games without a Nash equilibrium may have a Stackelberg equilibrium.", HOLDS,
-          no_nash_but_stackelberg, ("tests/games/test_torus_and_planar.py::test_zero_sum_golden_values",)),
-    Claim("Def. 3.2", "A Stackelberg equilibrium; ties of the follower count against the leader.", HOLDS, None,
-          ("tests/equilibria/test_benchmarks.py::test_the_equilibrium_is_the_weak_pure_commitment",
-           "tests/equilibria/test_commitment.py::test_pure_commitments_by_enumeration")),
-    Claim("Sec. 3.2", "On compact spaces a Stackelberg equilibrium always exists.", FALSE, compact_spaces,
-          ("tests/equilibria/test_global_search.py::test_with_weak_ties_its_supremum_is_not_attained",),
-          "not with Definition 3.2's ties: f1 = -x - y, f2 = -x y on [0, 1]^2 has the supremum 0, which no x attains"),
-    Claim("Sec. 3.2, end", "In zero-sum games committing guarantees the leader its security value.", HOLDS, security_value,
-          ("tests/equilibria/test_commitment.py::test_zero_sum_values",)),
-    Claim("Def. 3.3", "A differential Stackelberg equilibrium: total gradient 0, total Hessian and follower's Hessian "
-          "negative definite.", HOLDS, stackelberg_of_random_games,
-          ("tests/equilibria/test_certify.py::test_random_games_agree_with_the_closed_form",)),
+    Claim(
+        "Sec. 3.1, end",
+        "Games without a Nash equilibrium may have a Stackelberg equilibrium.",
+        HOLDS,
+        no_nash_but_stackelberg,
+        ("tests/games/test_torus_and_planar.py::test_zero_sum_golden_values",),
+    ),
+    Claim(
+        "Def. 3.2",
+        "A Stackelberg equilibrium; ties of the follower count against the leader.",
+        HOLDS,
+        None,
+        (
+            "tests/equilibria/test_benchmarks.py::test_the_equilibrium_is_the_weak_pure_commitment",
+            "tests/equilibria/test_commitment.py::test_pure_commitments_by_enumeration",
+        ),
+    ),
+    Claim(
+        "Sec. 3.2",
+        "On compact spaces a Stackelberg equilibrium always exists.",
+        FALSE,
+        compact_spaces,
+        ("tests/equilibria/test_global_search.py::test_with_weak_ties_its_supremum_is_not_attained",),
+        "not with Definition 3.2's ties: f1 = -x - y, f2 = -x y on [0, 1]^2 has the supremum 0, which no x attains",
+    ),
+    Claim(
+        "Sec. 3.2, end",
+        "In zero-sum games committing guarantees the leader its security value.",
+        HOLDS,
+        security_value,
+        ("tests/equilibria/test_commitment.py::test_zero_sum_values",),
+    ),
+    Claim(
+        "Def. 3.3",
+        "A differential Stackelberg equilibrium: total gradient 0, total Hessian and follower's Hessian "
+        "negative definite.",
+        HOLDS,
+        stackelberg_of_random_games,
+        ("tests/equilibria/test_certify.py::test_random_games_agree_with_the_closed_form",),
+    ),
     Claim("Sec. 3.3, end", "There the leader's own gradient needn't vanish.", HOLDS, leader_need_not_rest),
-    Claim("Sec. 3.4", "The Jacobian of the best response is -H_yy^-1 times the mixed derivatives.", CORRECTED,
-          response_jacobian, (), "the mixed derivatives are printed transposed"),
-    Claim("Eq. 5-7", "The hierarchical gradient.", CORRECTED, hierarchical_gradient,
-          ("tests/test_solvers.py::test_it_is_the_derivative_along_the_response",),
-          "the implicit term has the leader's gradient in y, not the follower's"),
-    Claim("Eq. 6, iterated", "Its ascent leads to Stackelberg.", FALSE, literal_update, (),
-          "the literal form leads to Nash on the duopoly: where the follower rests its implicit term vanishes"),
-    Claim("Eq. 8-9", "Two timescales under noise lead to Stackelberg.", HOLDS,
-          Script("duopoly", ("two-timescale, 1e4: at least 998", "two-timescale, 1e4: |mean"))),
-    Claim("Sec. 3.5", "The hierarchical update and LOLA need the follower's payoff; Hi-C doesn't.", HOLDS, who_sees_what,
-          ("tests/test_protocols.py::test_what_was_not_declared_is_refused_by_name",)),
-    Claim("Algorithm 1", "Hi-C, as an algorithm.", HOLDS, None,
-          ("tests/learners/test_against_transcriptions.py::test_hi_c_is_algorithm_1",)),
-    Claim("Algorithm 1, in practice", "As printed it is a learner one can use.", CORRECTED,
-          Script("duopoly", ("Hi-C, d0 10, 10000", "as printed, without the baseline, d0 10")),
-          ("tests/test_duopoly_statistics.py::test_hi_c_needs_its_baseline",),
-          "a single measurement without a baseline is a hundred times as far; a running mean of its own payoffs mends it"),
-    Claim("Eq. 10", "A single measurement at a random sign vector estimates the gradient, to order delta^2.", HOLDS,
-          spsa_is_nearly_unbiased),
-    Claim("Asm. 4.1", "A unique, Lipschitz and smooth best response: on the duopoly it is.", HOLDS, constants_of_the_follower),
+    Claim(
+        "Sec. 3.4",
+        "The Jacobian of the best response is -H_yy^-1 times the mixed derivatives.",
+        CORRECTED,
+        response_jacobian,
+        (),
+        "the mixed derivatives are printed transposed",
+    ),
+    Claim(
+        "Eq. 5-7",
+        "The hierarchical gradient.",
+        CORRECTED,
+        hierarchical_gradient,
+        ("tests/test_solvers.py::test_it_is_the_derivative_along_the_response",),
+        "the implicit term has the leader's gradient in y, not the follower's",
+    ),
+    Claim(
+        "Eq. 6, iterated",
+        "Its ascent leads to Stackelberg.",
+        FALSE,
+        literal_update,
+        (),
+        "the literal form leads to Nash on the duopoly: where the follower rests its implicit term vanishes",
+    ),
+    Claim(
+        "Eq. 8-9",
+        "Two timescales under noise lead to Stackelberg.",
+        HOLDS,
+        Script("duopoly", ("two-timescale, 1e4: at least 998", "two-timescale, 1e4: |mean")),
+    ),
+    Claim(
+        "Sec. 3.5",
+        "The hierarchical update and LOLA need the follower's payoff; Hi-C doesn't.",
+        HOLDS,
+        who_sees_what,
+        ("tests/test_protocols.py::test_what_was_not_declared_is_refused_by_name",),
+    ),
+    Claim(
+        "Algorithm 1",
+        "Hi-C, as an algorithm.",
+        HOLDS,
+        None,
+        ("tests/learners/test_against_transcriptions.py::test_hi_c_is_algorithm_1",),
+    ),
+    Claim(
+        "Algorithm 1, in practice",
+        "As printed it is a learner one can use.",
+        CORRECTED,
+        Script("duopoly", ("Hi-C, d0 10, 10000", "as printed, without the baseline, d0 10")),
+        ("tests/test_duopoly_statistics.py::test_hi_c_needs_its_baseline",),
+        "a single measurement without a baseline is a hundred times as far; a running mean of its own payoffs mends it",
+    ),
+    Claim(
+        "Eq. 10",
+        "A single measurement at a random sign vector estimates the gradient, to order delta^2.",
+        HOLDS,
+        spsa_is_nearly_unbiased,
+    ),
+    Claim(
+        "Asm. 4.1",
+        "A unique, Lipschitz and smooth best response: on the duopoly it is.",
+        HOLDS,
+        constants_of_the_follower,
+    ),
     Claim("Asm. 4.2", "Bounded strategies can be enforced by projection.", HOLDS, bounded_by_projection),
-    Claim("Asm. 4.3", "f1 is Lipschitz and smooth.", CORRECTED, lipschitz_needs_bounds, (),
-          "no quadratic is Lipschitz unless the spaces are bounded; smooth it is"),
-    Claim("Asm. 4.4", "Steps and perturbations: exponents 1 and 1/6 satisfy it.", HOLDS, schedules_of_assumption,
-          ("tests/test_schedules.py::test_violations_are_listed_and_warned_of",)),
+    Claim(
+        "Asm. 4.3",
+        "f1 is Lipschitz and smooth.",
+        CORRECTED,
+        lipschitz_needs_bounds,
+        (),
+        "no quadratic is Lipschitz unless the spaces are bounded; smooth it is",
+    ),
+    Claim(
+        "Asm. 4.4",
+        "Steps and perturbations: exponents 1 and 1/6 satisfy it.",
+        HOLDS,
+        schedules_of_assumption,
+        ("tests/test_schedules.py::test_violations_are_listed_and_warned_of",),
+    ),
     Claim("Asm. 4.5", "The tracking error is o(delta_n) with the schedule of Eq. 28.", HOLDS, tracking_error),
     Claim("Eq. 16-19", "The error of the estimate is at most L1 eps_n / delta_n.", HOLDS, error_of_the_estimate),
     Claim("Thm. 4.6", "Hi-C converges to the zeros of the total gradient.", HOLDS, hi_c_converges),
-    Claim("Cor. 4.7", "If these are isolated and asymptotically stable, it converges to a DSS.", FALSE, flat_maximum, (),
-          "f1 = -x^4: 0 is asymptotically stable, its Hessian 0, so that it is no DSS by Definition 3.3; it is a local "
-          "maximum, which is what holds"),
-    Claim("after Cor. 4.7", "Its premises hold where f1(x, r(x)) has a strict local minimum, whose Hessian must be negative "
-          "definite.", FALSE, flat_maximum, (), "maximum, and only semi-definite: -x^4"),
-    Claim("Asm. 4.8", "f2 is smooth and strongly concave: on the duopoly it is.", HOLDS, constants_of_the_follower,
-          ("tests/equilibria/test_theory.py::test_constants_of_quadratic_games_are_their_matrices",)),
+    Claim(
+        "Cor. 4.7",
+        "If these are isolated and asymptotically stable, it converges to a DSS.",
+        FALSE,
+        flat_maximum,
+        (),
+        "f1 = -x^4: 0 is asymptotically stable, its Hessian 0, so that it is no DSS by Definition 3.3; it is a local "
+        "maximum, which is what holds",
+    ),
+    Claim(
+        "after Cor. 4.7",
+        "Its premises hold where f1(x, r(x)) has a strict local minimum, whose Hessian must be negative definite.",
+        FALSE,
+        flat_maximum,
+        (),
+        "maximum, and only semi-definite: -x^4",
+    ),
+    Claim(
+        "Asm. 4.8",
+        "f2 is smooth and strongly concave: on the duopoly it is.",
+        HOLDS,
+        constants_of_the_follower,
+        ("tests/equilibria/test_theory.py::test_constants_of_quadratic_games_are_their_matrices",),
+    ),
     Claim("Prop. 4.9", "Gradient ascent contracts by (1 - beta mu)^(k/2).", HOLDS, contraction),
-    Claim("Asm. 4.10", "y_t and the best response r(y~_n) are bounded by B/2.", CORRECTED, tracking_error, (),
-          "r is a function of x~_n; what the proof uses is |y_t - r(x~_n)| <= B, here 100"),
-    Claim("Eq. 24-27", "After an interval of k rounds the error is at most (1 - beta mu)^(k/2) B.", FALSE, bound_of_eq_24,
-          (), "the last round shows k - 1 updates: at k = 1 the follower hasn't moved; right for k >= 2"),
-    Claim("Cor. 4.11, Eq. 28", "The commitment times.", CORRECTED, commitment_schedule,
-          ("tests/test_schedules.py::test_commitment_times_are_equation_28",),
-          "n + 1 for n, at least 2; by the true contraction about twice as long as is needed"),
-    Claim("Cor. 4.11", "With them, and gradient ascent as follower, Hi-C converges.", HOLDS,
-          Script("duopoly", ("Hi-C, d0 5, 100000", "Hi-C, d0 10, 100000"))),
-    Claim("after Cor. 4.11", "Where the follower's curvature vanishes it may converge arbitrarily slowly.", HOLDS,
-          flat_followers),
-    Claim("Sec. 5", "Naive simultaneous learning may be unstable.", HOLDS, naive_updates_are_unstable,
-          ("tests/equilibria/test_certify.py::test_nash_equilibrium_and_stability_of_simultaneous_ascent_are_different_things",)),
-    Claim("Sec. 5", "A step of Hi-C costs less than one of the hierarchical gradient.", HOLDS, costs_of_a_round,
-          ("tests/test_solvers_play.py::test_calls_are_what_was_called",)),
+    Claim(
+        "Asm. 4.10",
+        "y_t and the best response r(y~_n) are bounded by B/2.",
+        CORRECTED,
+        bounded_answers,
+        (),
+        "r is a function of x~_n; what the proof uses is |y_t - r(x~_n)| <= B, here 100",
+    ),
+    Claim(
+        "Eq. 24-27",
+        "After an interval of k rounds the error is at most (1 - beta mu)^(k/2) B.",
+        FALSE,
+        bound_of_eq_24,
+        (),
+        "the last round shows k - 1 updates: at k = 1 the follower hasn't moved; right for k >= 2",
+    ),
+    Claim(
+        "Cor. 4.11, Eq. 28",
+        "The commitment times.",
+        CORRECTED,
+        commitment_schedule,
+        ("tests/test_schedules.py::test_commitment_times_are_equation_28",),
+        "n + 1 for n, at least 2; by the true contraction about twice as long as is needed",
+    ),
+    Claim(
+        "Cor. 4.11",
+        "With them, and gradient ascent as follower, Hi-C converges.",
+        HOLDS,
+        Script("duopoly", ("Hi-C, d0 5, 100000", "Hi-C, d0 10, 100000")),
+    ),
+    Claim(
+        "after Cor. 4.11",
+        "Where the follower's curvature vanishes it may converge arbitrarily slowly.",
+        HOLDS,
+        flat_followers,
+    ),
+    Claim(
+        "Sec. 5",
+        "Naive simultaneous learning may be unstable.",
+        HOLDS,
+        naive_updates_are_unstable,
+        (
+            "tests/equilibria/test_certify.py::test_nash_equilibrium_and_stability_of_simultaneous_ascent_are_different_things",
+        ),
+    ),
+    Claim(
+        "Sec. 5",
+        "A step of Hi-C costs less than one of the hierarchical gradient.",
+        HOLDS,
+        costs_of_a_round,
+        ("tests/test_solvers_play.py::test_calls_are_what_was_called",),
+    ),
     Claim("Sec. 5, open question", "In high dimensions Hi-C may take much longer.", HOLDS, dimension),
-    Claim("Sec. 6, open question", "Is a fixed commitment time enough?", CORRECTED,
-          Script("duopoly", ("Hi-C, beta 0.05, k 5", "Hi-C, beta 0.05, k 20", "Hi-C, beta 0.1, k 3", "Hi-C, beta 0.25, k 2")),
-          ("tests/equilibria/test_short_commitments.py::test_hi_c_goes_there_in_several_dimensions",),
-          "no: it converges, to a point between Nash and Stackelberg that a formula predicts"),
-    Claim("Sec. 6, open question", "Convergence with stochastic gradient ascent as follower?", CORRECTED, noisy_follower, (),
-          "with a fixed step, where f1 is linear in y; with decreasing steps the times of Eq. 28 are too short"),
-    Claim("Sec. 6, open question", "Followers with several local optima.", UNMEASURABLE, None, (),
-          "nothing is claimed: the paper leaves it to future work"),
-    Claim("Sec. 1, Sec. 5", "Use in the interaction of humans and AI.", UNMEASURABLE, None, (),
-          "no experiment is described, and none with people can be made here"),
-)  # fmt: skip
+    Claim(
+        "Sec. 6, open question",
+        "Is a fixed commitment time enough?",
+        CORRECTED,
+        Script(
+            "duopoly", ("Hi-C, beta 0.05, k 5", "Hi-C, beta 0.05, k 20", "Hi-C, beta 0.1, k 3", "Hi-C, beta 0.25, k 2")
+        ),
+        ("tests/equilibria/test_short_commitments.py::test_hi_c_goes_there_in_several_dimensions",),
+        "no: it converges, to a point between Nash and Stackelberg that a formula predicts",
+    ),
+    Claim(
+        "Sec. 6, open question",
+        "Convergence with stochastic gradient ascent as follower?",
+        CORRECTED,
+        noisy_follower,
+        (),
+        "with a fixed step, where f1 is linear in y; with decreasing steps the times of Eq. 28 are too short",
+    ),
+    Claim(
+        "Sec. 6, open question",
+        "Followers with several local optima.",
+        UNMEASURABLE,
+        None,
+        (),
+        "nothing is claimed: the paper leaves it to future work",
+    ),
+    Claim(
+        "Sec. 1, Sec. 5",
+        "Use in the interaction of humans and AI.",
+        UNMEASURABLE,
+        None,
+        (),
+        "no experiment is described, and none with people can be made here",
+    ),
+)

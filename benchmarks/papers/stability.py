@@ -89,7 +89,9 @@ def certified(game: Quadratic) -> Point:
 
 def propositions(games: int = GAMES) -> list[Row]:
     """What the source says of zero-sum games, costs f and -f, counted; "of" is how many points could refute it."""
-    points = [certified(game) for n, kind in enumerate(KINDS) if n >= 4 for game in drawn(kind, jax.random.key(n), games)]
+    points = [
+        certified(game) for n, kind in enumerate(KINDS) if n >= 4 for game in drawn(kind, jax.random.key(n), games)
+    ]
     # f = x^2 + 2 x y + y^2 / 2 is the cost of the first: its block is 2, the follower's -1, J's determinant 2, trace 1
     cost = np.array([[2.0, 2.0], [2.0, 1.0]])
     example = certified(Quadratic((cost, -cost), np.zeros((2, 2)), (1, 1)))

@@ -29,13 +29,13 @@ from stackjax.equilibria.global_search import global_stackelberg as global_stack
 from stackjax.equilibria.implicit import implicit_gradient as implicit_gradient
 from stackjax.equilibria.induced import InducedNash as InducedNash
 from stackjax.equilibria.induced import induced_nash as induced_nash
-from stackjax.equilibria.leadership import Roles as Roles
-from stackjax.equilibria.leadership import roles as roles
 from stackjax.equilibria.leaders import Leaders as Leaders
 from stackjax.equilibria.leaders import answered_optimum as answered_optimum
 from stackjax.equilibria.leaders import deterministic_leaders as deterministic_leaders
 from stackjax.equilibria.leaders import ground_truths as ground_truths
 from stackjax.equilibria.leaders import myopic_leader as myopic_leader
+from stackjax.equilibria.leadership import Roles as Roles
+from stackjax.equilibria.leadership import roles as roles
 from stackjax.equilibria.regret import anytime_regret as anytime_regret
 from stackjax.equilibria.regret import instantaneous_regret as instantaneous_regret
 from stackjax.equilibria.regret import pseudo_regret as pseudo_regret

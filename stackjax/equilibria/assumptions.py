@@ -53,9 +53,7 @@ class Assumptions(NamedTuple):
         return max(abs(1 - step * self.concavity), abs(1 - step * self.follower_smoothness))
 
 
-def assumptions(
-    game: Game, region: Sequence[Space] | None, key: PRNGKeyArray, *, samples: int = 1024
-) -> Assumptions:
+def assumptions(game: Game, region: Sequence[Space] | None, key: PRNGKeyArray, *, samples: int = 1024) -> Assumptions:
     """Sample the constants that theorems about two timescales and about Hi-C assume to exist.
 
     Assumptions 4.1, 4.3 and 4.8 of Loftin et al. (2024), A1a and 2 of Fiez et al. (2019).
@@ -161,7 +159,7 @@ def _drawn(game: Game, region: Sequence[Space] | None, key: PRNGKeyArray, sample
             raise ValueError(f"region: player {i}: expected actions like those of {own}, got {given}")
     keys = jax.random.split(key, len(spaces))
     points = tuple(
-        jax.vmap(lambda k, s=space: s.sample(k, jnp.float64))(jax.random.split(k, n))  # type: ignore[misc]
+        jax.vmap(lambda k, s=space: s.sample(k, jnp.float64))(jax.random.split(k, n))
         for space, k in zip(spaces, keys, strict=True)
     )
     return in_float64(game), points

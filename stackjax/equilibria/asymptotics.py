@@ -85,7 +85,9 @@ def asymptotic_covariance(
         raise TypeError(f"steps: expected two PowerLaws, got {steps!r}")
     a, b = (float(step.exponent) for step in both)
     if not (0.5 < b <= a <= 1):
-        raise ValueError(f"steps: expected exponents in (1/2, 1], the leader's not the smaller one, got {a:g} and {b:g}")
+        raise ValueError(
+            f"steps: expected exponents in (1/2, 1], the leader's not the smaller one, got {a:g} and {b:g}"
+        )
     if not all(float(step.scale) > 0 for step in both):
         raise ValueError("steps: expected positive scales")
     dims = [space.dimension for space in game.spaces]
@@ -132,5 +134,7 @@ def _covariance(value: Any, d: int, player: int) -> np.ndarray:
     given = np.asarray(value, np.float64)
     matrix = given * np.eye(d) if given.ndim == 0 else given
     if matrix.shape != (d, d) or not np.allclose(matrix, matrix.T) or np.linalg.eigvalsh(matrix).min() < -1e-12:
-        raise ValueError(f"noise: player {player}: expected a variance or a covariance of shape {(d, d)}, got {value!r}")
+        raise ValueError(
+            f"noise: player {player}: expected a variance or a covariance of shape {(d, d)}, got {value!r}"
+        )
     return matrix

@@ -33,7 +33,7 @@ class Roles(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """ "concurrent" if both want the same leader, else "both would lead" or "both would follow"."""
+        """Either "concurrent", if both want the same leader, or "both would lead" or "both would follow"."""
         first, second = self.preferred
         if first == second:
             return "concurrent"

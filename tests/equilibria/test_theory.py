@@ -113,8 +113,8 @@ def test_laws_that_there_are_not():
 
 
 def test_who_would_lead():
-    """Quantities are strategic substitutes: both would lead. `f_i = -z_i^2 + z_1 z_2 + z_j` has spillovers: by leading a
-    player gains less than the one who follows, and both would follow. A leader at its minimum leads nowhere."""
+    """Quantities are strategic substitutes: both would lead. `f_i = -z_i^2 + z_1 z_2 + z_j` has spillovers: by leading
+    a player gains less than the one who follows, and both would follow. A leader at its minimum leads nowhere."""
     quantities, spill, lowest = (
         Quadratic([np.array(q, float) for q in Q], [np.array(v, float) for v in b], (1, 1))
         for Q, b in (
@@ -136,8 +136,8 @@ def test_who_would_lead():
 
 def test_followers_regrets():
     """A fixed leader arm, gap .4, T = 1e4, 20 replicates. Elimination's last answer to be eliminated comes where its
-    radius is about the gap, so that gap * sqrt(n / (B ln T)) stays near 4; UCB tries the bad arm as late as n = T, where
-    that is 9. Both have anytime bounds. Of 20 replicates the latest try decides: no false alarm to speak of."""
+    radius is about the gap, so that gap * sqrt(n / (B ln T)) stays near 4; UCB tries the bad arm as late as n = T,
+    where that is 9. Both have anytime bounds. Of 20 replicates the latest try decides: no false alarm to speak of."""
     horizon, game = 10_000, bandit_instances.etc_failure2()
     worst = {}
     for name, follower in {
@@ -153,7 +153,7 @@ def test_followers_regrets():
         np.testing.assert_allclose(ever[..., 0], gaps / np.sqrt(2 * np.asarray(trace.rounds) * np.log(horizon)))
     assert worst["elimination"][0] < 5 and worst["UCB"][0] > 6
     assert max(each[1] for each in worst.values()) < 3
-    with pytest.raises(ValueError, match="^horizon: expected at least 2"):
+    with pytest.raises(ValueError, match=r"^horizon: expected at least 2"):
         anytime_regret(game, trace, 1)
 
 
@@ -164,11 +164,11 @@ def test_wrong_arguments_are_named():
         assumptions(DUOPOLY, (Euclidean((2,)), Euclidean(())), KEY)
     with pytest.raises(ValueError, match=r"^game: expected a leader and one follower"):
         assumptions(CournotOligopoly((1.0, 2.0, 3.0)), None, KEY)
-    with pytest.raises(ValueError, match="^game: player 0 has arms"):
+    with pytest.raises(ValueError, match=r"^game: player 0 has arms"):
         assumptions(bandit_instances.aligned(), None, KEY)
-    with pytest.raises(ValueError, match="^game: at none of the samples"):
+    with pytest.raises(ValueError, match=r"^game: at none of the samples"):
         assumptions(from_payoffs(lambda x, y: x * y, lambda x, y: jnp.sin(x) * y, spaces=LINE), None, KEY, samples=4)
-    with pytest.raises(ValueError, match="^players: expected some of"):
+    with pytest.raises(ValueError, match=r"^players: expected some of"):
         diagonal_concavity(DUOPOLY, None, KEY, players=(0, 2))
-    with pytest.raises(ValueError, match="^weights: expected 2 positive numbers"):
+    with pytest.raises(ValueError, match=r"^weights: expected 2 positive numbers"):
         diagonal_concavity(DUOPOLY, None, KEY, players=(0, 1), weights=(1.0, 0.0))
