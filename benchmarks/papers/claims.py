@@ -7,6 +7,7 @@ believed: it must follow from the evidence again, and every function has a contr
 
 import ast
 import functools
+import importlib
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ from scipy import stats
 from benchmarks.reporting import RESULTS
 
 ROOT = Path(__file__).parents[2]
+MODULES = ("hi_c", "fiez", "bandits", "oracles")
 PAGE = ROOT / "docs" / "claims.md"
 
 HOLDS, CORRECTED, FALSE, UNMEASURABLE = (
@@ -124,9 +126,7 @@ def no_violation(what: str, cases: int, violations: int = 0) -> list[Figure]:
 
 def sources() -> dict[str, Sequence[Claim]]:
     """All rows by their source, in the sources' order."""
-    from benchmarks.papers import claims_bandits, claims_fiez, claims_hi_c, claims_oracles
-
-    modules = (claims_hi_c, claims_fiez, claims_bandits, claims_oracles)
+    modules = [importlib.import_module(f"benchmarks.papers.claims_{name}") for name in MODULES]
     return {module.SOURCE: module.CLAIMS for module in modules}
 
 

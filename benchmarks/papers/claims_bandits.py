@@ -137,7 +137,7 @@ def stackelberg_is_out_of_reach(quick: bool) -> Finding:
 
     Against the Stackelberg values. Control: a follower that knows its payoffs escapes.
     """
-    horizons = (3000, 30_000) if quick else (3000, 30_000, 300_000)
+    horizons = (3000, 30_000)
 
     def games(T: int) -> list[StackelbergBandit]:
         return [bandit_instances.impossibility(m, 0.25 / math.sqrt(T)) for m in ("I", "J")]
@@ -179,7 +179,7 @@ def lower_bound_in_arms(quick: bool) -> Finding:
     J_j pays the follower 2 d at (a1, b_j). Of two pairs the better one counts. Control: a follower that knows its
     payoffs pays less than a fifth.
     """
-    T = 30_000 if quick else 100_000
+    T = 30_000
     n, ours, known = (20 if quick else 50), [], []
     for arms in (2, 4, 8):
         d = (arms / T) ** (1 / 3)
@@ -216,7 +216,7 @@ def upper_bound_in_arms(quick: bool) -> Finding:
     Control: UCB/UCB falls below it where nothing misleads, and doesn't in its trap (the row below); here R / T of a
     fixed arm is linear, above 1.
     """
-    T, n, ours, fixed = 30_000, (20 if quick else 40), [], []
+    T, n, ours, fixed = 30_000, 20, [], []
     for a, b in ((2, 2), (4, 4), (8, 2), (2, 8)):
         batch = bandit_instances.uniform(jax.random.key(0), a, b, batch=10)
         games = [StackelbergBandit(*u, "bernoulli") for u in zip(batch.leader_means, batch.follower_means, strict=True)]

@@ -248,7 +248,7 @@ def newton_steps_make_it_hierarchical(quick: bool) -> Finding:
 
 def leading_pays(quick: bool) -> Finding:
     """The leader's payoff at Stackelberg minus at Nash, unique responses; control: the follower's has both signs."""
-    batch = drawn(1000 if quick else 10_000, (2, 3), 14)
+    batch = drawn(1000, (2, 3), 14)
     points = batch.stackelberg(), batch.nash()
     pay = [np.stack(jax.vmap(lambda g, z: jnp.stack(g.payoffs(*z)))(batch, z)) for z in points]
     gain = np.asarray(pay[0], np.float64) - np.asarray(pay[1], np.float64)
@@ -427,7 +427,7 @@ def attractors_that_are_not_stackelberg(quick: bool) -> Finding:
     Control: some equilibria are stable.
     """
     some, equilibria, n = 0, 0, 0
-    for g in any_leaders(400 if quick else 2000, 6):
+    for g in any_leaders(400 if quick else 1000, 6):
         a1, b1, c1, d1, _, _, c2, d2 = blocks(g)
         response = -np.linalg.solve(d2, c2)
         spread = np.concatenate([np.eye(2), response])

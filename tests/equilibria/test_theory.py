@@ -80,21 +80,34 @@ def test_runs_on_the_duopoly_spread_by_the_law(name):
     np.testing.assert_allclose(measured, np.concatenate(law.deviations(100_000)), rtol=0.1)
 
 
-@pytest.mark.optimized
-def test_runs_in_several_dimensions_spread_by_the_law():
-    """A quadratic game 2 x 1, steps 1/k^.9 and 1/k^.6: with 1000 replicates traces of variances have standard errors of
-    about 4 %, and the next order is k^(-.3), 5 %: the tolerance is 20 %. (Half of what moves the
-    leader is the follower's noise.)"""
+@pytest.mark.parametrize("hierarchical", [True, False])
+@pytest.mark.parametrize(("slow", "fast"), [(1.0, 0.6), (1.0, 1.0), (0.8, 0.8)])
+def test_covariances_in_several_dimensions_tend_to_the_law(slow, fast, hierarchical):
+    """The covariances of a linear recursion, exactly, round by round: without sampling. What is left falls like the
+    next order, k^(fast - slow) or 1/k, and k^(slow - 1) below 1. More than half of what moves the leader is the follower's
+    noise."""
     game = Quadratic.random(jax.random.key(4), (2, 1), coupling=1.5)
-    steps = PowerLaw(1.0, 0.9), PowerLaw(1.0, 0.6)
-    law = asymptotic_covariance(game, game.stackelberg(), steps, (0.01, 0.4))
-    players = (HierarchicalAscent(steps[0], noise_variance=0.01), GradientAscent(steps[1], noise_variance=0.4))
-    record = Record.final(payoffs=None)
-    trace = play(game, *players, key=KEY, rounds=20_000, replicates=1000, start=game.stackelberg(), record=record)
-    for measured, expected in zip(trace.raise_if_failed().strategies, law.at(20_000), strict=True):
-        assert np.trace(np.cov(np.asarray(measured)[:, -1].T).reshape(expected.shape)) == pytest.approx(
-            np.trace(expected), rel=0.2
-        )
+    point = game.stackelberg() if hierarchical else game.nash()
+    steps, noise = (PowerLaw(1.0, slow), PowerLaw(1.0, fast)), (0.01, 0.4)
+    law = asymptotic_covariance(game, point, steps, noise, hierarchical=hierarchical)
+    q1, q2 = (np.asarray(q, np.float64) for q in game.Q)
+    response = -np.linalg.solve(q2[2:, 2:], q2[2:, :2]) if hierarchical else np.zeros((1, 2))
+    jacobian = -np.concatenate([q1[:2] + response.T @ q1[2:], q2[2:]])
+    covariance, driven, left = np.zeros((3, 3)), np.diag([0.01, 0.01, 0.4]), []
+    for k in range(1, 20_001):
+        step = np.array([k**-slow, k**-slow, k**-fast])
+        onward = np.eye(3) + step[:, None] * jacobian
+        covariance = onward @ covariance @ onward.T + step[:, None] * driven * step
+        if k in (2000, 20_000):
+            expected = law.at(k)
+            left.append(
+                [np.linalg.norm(covariance[i] - e) / np.linalg.norm(e) for i, e in zip(BLOCKS, expected, strict=True)]
+            )
+    first, last = np.array(left)
+    assert np.all(last < 0.7 * first) and np.all(last < (0.02 if slow == 1 else 0.15))
+
+
+BLOCKS = (np.s_[:2, :2], np.s_[2:, 2:])
 
 
 def test_laws_that_there_are_not():
