@@ -84,8 +84,8 @@ def test_runs_on_the_duopoly_spread_by_the_law(name):
 @pytest.mark.parametrize(("slow", "fast"), [(1.0, 0.6), (1.0, 1.0), (0.8, 0.8)])
 def test_covariances_in_several_dimensions_tend_to_the_law(slow, fast, hierarchical):
     """The covariances of a linear recursion, exactly, round by round: without sampling. What is left falls like the
-    next order, k^(fast - slow) or 1/k, and k^(slow - 1) below 1. More than half of what moves the leader is the follower's
-    noise."""
+    next order, k^(fast - slow) or 1/k, and k^(slow - 1) below 1. More than half of what moves the leader is the
+    follower's noise."""
     game = Quadratic.random(jax.random.key(4), (2, 1), coupling=1.5)
     point = game.stackelberg() if hierarchical else game.nash()
     steps, noise = (PowerLaw(1.0, slow), PowerLaw(1.0, fast)), (0.01, 0.4)
