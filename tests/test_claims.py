@@ -22,7 +22,7 @@ def test_faults_are_found():
     good = claims.Claim("Thm. 1", "It holds.", claims.HOLDS, None, ("tests/test_claims.py::test_faults_are_found",))
     bad = [
         good,
-        good._replace(place="Thm. 2", verdict="true"),
+        good._replace(place="Thm. 2", verdict="true", why="so"),
         good._replace(place="Thm. 3", tests=()),
         good._replace(place="Thm. 4", tests=("tests/test_claims.py::test_nothing", "tests/none.py::test_it")),
         good._replace(place="Thm. 5", verdict=claims.FALSE),
