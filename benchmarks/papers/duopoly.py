@@ -23,9 +23,9 @@ VARIANCE = 10.0
 HORIZONS = (1_000, 10_000, 100_000)
 
 
-def run(learners: Any, rounds: int, replicates: int, *, game: Any = GAME, points: int = 1) -> Trace:
-    """The strategies after powers of ten rounds."""
-    record = Record.log_spaced(int(np.log10(rounds)) + 1, payoffs=None) if points > 1 else Record.final(payoffs=None)
+def run(learners: Any, rounds: int, replicates: int, *, game: Any = GAME, several: bool = False) -> Trace:
+    """The strategies at the end or, of `several`, after every thousand rounds."""
+    record = Record.every(HORIZONS[0], payoffs=None) if several else Record.final(payoffs=None)
     return play(game, *learners, key=jax.random.key(2026), rounds=rounds, replicates=replicates, record=record)
 
 
@@ -55,7 +55,7 @@ def two_timescale() -> list[Row]:
     }
     rows = []
     for name, (equilibrium, learners) in methods.items():
-        trace = run(learners, HORIZONS[-1], 1000, points=2)
+        trace = run(learners, HORIZONS[-1], 1000, several=True)
         for rounds in HORIZONS:
             sd = at(trace, rounds).std(0)
             close = np.allclose(sd, spec[name][rounds], rtol=0.1)  # 4.5 standard errors of an sd over 1000 replicates
@@ -91,7 +91,7 @@ def baseline() -> list[Row]:
     noisy = Noisy(GAME, VARIANCE)
 
     def median(learners: Any) -> dict[int, float]:
-        trace = run(learners, HORIZONS[-1], 400, game=noisy, points=2)
+        trace = run(learners, HORIZONS[-1], 400, game=noisy, several=True)
         return {r: float(np.median(np.abs(at(trace, r)[:, 0] - STACKELBERG[0]))) for r in HORIZONS}
 
     rows = []

@@ -39,13 +39,15 @@ _EXACT = catalogue.MARKOV_LEADERS["policy-gradient-exact"]
 _TRAIN = catalogue.ORACLES["contextual"].make
 
 
-def learned(game: str, spread: float = 0.2, truths: bool = True, **variants: dict[str, Any]) -> xarray.Dataset:
+def learned(
+    game: str, spread: float = 0.2, truths: bool = True, seeds: int = SEEDS, **variants: dict[str, Any]
+) -> xarray.Dataset:
     """A game with exact policy gradients against trained contextual followers, one method for each variant."""
     entry = catalogue.MARKOV_GAMES[game]
     methods = {name: Leading(_EXACT.make(), _TRAIN, **options) for name, options in variants.items()}
     options: dict[str, Any] = {"states": entry.states, "actions": entry.actions, "title": entry.title}
     return lead(
-        entry.make(), methods, rounds=ROUNDS, replicates=SEEDS, spread=spread, truths=truths, progress=False, **options
+        entry.make(), methods, rounds=ROUNDS, replicates=seeds, spread=spread, truths=truths, progress=False, **options
     )
 
 
@@ -63,11 +65,12 @@ def quartiles(values: Any) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in found]
 
 
-def dilemma() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
+def dilemma(seeds: int = SEEDS) -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
     """The prisoner's dilemma, with the reduction's conditions and with one of them violated."""
     rewards = catalogue.MARKOV_GAMES["prisoners-dilemma"].query_rewards()
     data = learned(
         "prisoners-dilemma",
+        seeds=seeds,
         visible={},
         hidden={"visible": False},
         rewarded={"query_rewards": rewards},
@@ -101,7 +104,7 @@ def dilemma() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
             committed["rewarded"] < committed["visible"],
         )
     )
-    far = last(learned("prisoners-dilemma", 1.0, False, visible={}))
+    far = last(learned("prisoners-dilemma", 1.0, False, seeds, visible={}))
     more = {name: quartiles(last(data, str(name))) for name in data["methods"].values}
     return (
         rows,
@@ -117,11 +120,11 @@ def dilemma() -> tuple[list[Row], dict[str, Any], xarray.Dataset]:
     )
 
 
-def others() -> tuple[list[Row], dict[str, Any]]:
+def others(seeds: int = SEEDS) -> tuple[list[Row], dict[str, Any]]:
     """The other four games, and the corridor."""
     rows, more = [], {}
     data = {
-        game: learned(game, visible={}, hidden={"visible": False})
+        game: learned(game, seeds=seeds, visible={}, hidden={"visible": False})
         for game in catalogue.MARKOV_GAMES
         if game != "prisoners-dilemma"
     }
@@ -135,7 +138,7 @@ def others() -> tuple[list[Row], dict[str, Any]]:
     rows.append(row("matching pennies: every |value| at most .05", pennies, pennies <= 0.05))
     sexes = values["battle-of-the-sexes"]
     rows.append(row("battle of the sexes: best seed at least 2.9", sexes.max(), sexes.max() >= 2.9))
-    far = last(learned("battle-of-the-sexes", 1.0, False, visible={}))
+    far = last(learned("battle-of-the-sexes", 1.0, False, seeds, visible={}))
     at_two = [float(np.mean(np.abs(v - 2) < NEAR)) for v in (sexes, far)]
     rows.append(
         row("battle of the sexes: from far starts some seeds end at the local optimum 2", at_two[1], at_two[1] > 0)

@@ -46,12 +46,12 @@ def equilibria() -> list[Row]:
     return rows
 
 
-def statistics() -> list[Row]:
+def statistics(seeds: int = 5) -> list[Row]:
     """Steps 1/sqrt(k), and 1/k and 1/sqrt(k); estimator noise of variance .01; starts uniform."""
     fast = GradientAscent(PowerLaw(1.0, 0.5), noise_variance=0.01)
     slow = HierarchicalAscent(PowerLaw(1.0, 1.0), noise_variance=0.01)
     rows = []
-    for seed in range(5):
+    for seed in range(seeds):
         data = compare(
             GAME,
             {"simultaneous": (fast, fast), "two-timescale": (slow, fast)},

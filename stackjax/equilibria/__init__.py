@@ -1,6 +1,11 @@
 """What points are and where equilibria lie: certificates, searches, and optimal commitments."""
 
 from stackjax.equilibria._boundary import ActiveConstraint as ActiveConstraint
+from stackjax.equilibria.assumptions import Assumptions as Assumptions
+from stackjax.equilibria.assumptions import assumptions as assumptions
+from stackjax.equilibria.assumptions import diagonal_concavity as diagonal_concavity
+from stackjax.equilibria.asymptotics import AsymptoticCovariance as AsymptoticCovariance
+from stackjax.equilibria.asymptotics import asymptotic_covariance as asymptotic_covariance
 from stackjax.equilibria.benchmarks import Benchmark as Benchmark
 from stackjax.equilibria.benchmarks import alignment_constant as alignment_constant
 from stackjax.equilibria.benchmarks import self_tolerant_benchmarks as self_tolerant_benchmarks
@@ -29,6 +34,10 @@ from stackjax.equilibria.leaders import answered_optimum as answered_optimum
 from stackjax.equilibria.leaders import deterministic_leaders as deterministic_leaders
 from stackjax.equilibria.leaders import ground_truths as ground_truths
 from stackjax.equilibria.leaders import myopic_leader as myopic_leader
+from stackjax.equilibria.leadership import Roles as Roles
+from stackjax.equilibria.leadership import roles as roles
+from stackjax.equilibria.regret import anytime_regret as anytime_regret
+from stackjax.equilibria.regret import instantaneous_regret as instantaneous_regret
 from stackjax.equilibria.regret import pseudo_regret as pseudo_regret
 from stackjax.equilibria.search import Found as Found
 from stackjax.equilibria.search import find as find
