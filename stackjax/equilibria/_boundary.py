@@ -16,7 +16,8 @@ from stackjax.equilibria._local import Local
 from stackjax.protocols import Game
 
 _FACES = 8  # weakly active constraints of one player up to which its critical cone is looked through face by face
-_SIDES = 4  # weakly active constraints of later levels up to which all sides of a player's value are
+_OPEN = 10  # constraints of one player that it may hold or not up to which all its ways to do so are
+_SIDES = 16  # of a player's value that are looked at
 _EQUAL = 1e-9  # payoffs that differ by less, relative to their size, are equal
 _DEPENDENT = 1e-10  # singular values of rows of length 1 that are smaller mean that they depend on each other
 
@@ -39,8 +40,23 @@ class ActiveConstraint:
     conditions: str
 
 
+class Piece(NamedTuple):
+    """A way in which later levels may answer nearby.
+
+    **Attributes:** `held` `[N]`, the constraints that are active then, with multipliers `nu`; `borders`: the others
+    that are reached, and those held whose multiplier is 0, on whose account it may end here.
+    """
+
+    held: np.ndarray
+    nu: np.ndarray
+    borders: np.ndarray
+
+
 class Side(NamedTuple):
-    """A player's total derivative on one side of its value: `held`, weakly active constraints that are held there."""
+    """A player's total derivative on one side of its value: `held`, constraints of later levels that are active there.
+
+    `ends`: whether that value would rise beyond the borders of the side.
+    """
 
     player: int
     held: tuple[int, ...]
@@ -48,6 +64,7 @@ class Side(NamedTuple):
     residual: float
     spectrum: np.ndarray
     curved: bool | None
+    ends: bool
 
 
 class Conditions(NamedTuple):
@@ -77,7 +94,7 @@ class Boundary(NamedTuple):
 
     **Attributes:** `constraints`, `values`, which are `active`; `violations` `[N]`, in units of the actions; `nash` and
     `stackelberg` conditions; `sides` of the values of players whom later levels answer with a kink; `undecided`:
-    players whose sides are too many to look at.
+    of players whose sides can't all be looked at, why not.
     """
 
     constraints: tuple[Constraint, ...]
@@ -87,7 +104,7 @@ class Boundary(NamedTuple):
     nash: Conditions
     stackelberg: Conditions
     sides: tuple[Side, ...]
-    undecided: tuple[int, ...]
+    undecided: dict[int, str]
 
     @property
     def loose(self) -> tuple[int, ...]:
@@ -183,7 +200,7 @@ class _Examined:
         nash = self._simultaneous()
         stackelberg, sides, undecided = self._hierarchical()
         return Boundary(
-            self.constraints, values, self.active, violations, nash, stackelberg, tuple(sides), tuple(undecided)
+            self.constraints, values, self.active, violations, nash, stackelberg, tuple(sides), undecided
         )
 
     def _partial(self, nu: Any) -> _Slopes:
@@ -243,34 +260,28 @@ class _Examined:
         fixed = np.where(np.isin(mine, borders), held[mine], strong[mine])
         return second_order(hessian, rows[mine[fixed]], rows[mine[~fixed]], self.tolerances.curvature)
 
-    def _hierarchical(self) -> tuple[Conditions, list[Side], list[int]]:
+    def _hierarchical(self) -> tuple[Conditions, list[Side], dict[int, str]]:
         nu, strong, weak = np.zeros(self.n), np.zeros(self.n, bool), np.zeros(self.n, bool)
         residuals, limits = np.zeros(self.players), np.zeros(self.players)
         sides: list[Side] = []
-        undecided: list[int] = []
+        undecided: dict[int, str] = {}
         kinked: dict[int, list[Side]] = {}
         at = None
         for level in sorted(set(self.levels), reverse=True):
             at = self._total(nu, strong)
             members = [i for i in range(self.players) if self.levels[i] == level]
             below = np.array([self.levels[j] > level for j in self.of])
-            loose = np.flatnonzero(below & weak)
             for i in members:
                 rows = at.rows[:, self.own[i]]
                 limits[i] = self._limit(i, at)
                 residuals[i] = self._multiply(i, at.gradient[self.own[i]], rows, limits[i], nu, strong)
-            for i in members if loose.size else ():
-                few = loose.size <= _SIDES and max(self.levels) == 1
-                if not few:
-                    undecided.append(i)
-                pieces = range(loose.size + 1) if few else (0,)
-                found = [
-                    self._side(i, np.asarray(held, int), loose, nu, strong, limits[i])
-                    for count in pieces
-                    for held in itertools.combinations(loose, count)
-                ]
-                kinked[i] = found
-                sides += found
+            if np.any(below & weak):
+                pieces, doubt = self._pieces(at, below, nu, strong, limits)
+                for i in members:
+                    kinked[i] = [self._side(i, piece, nu, limits[i]) for piece in pieces]
+                    sides += kinked[i]
+                    if doubt:
+                        undecided[i] = doubt
             for i in members:
                 weak[self.mine[i]] = (self.active & ~strong)[self.mine[i]]
         assert at is not None  # there is a level
@@ -310,43 +321,68 @@ class _Examined:
             return np.full_like(hessian, np.nan)
         return hessian - at.jacobian[np.ix_(own, later)] @ answer
 
-    def _side(
-        self, i: int, held: np.ndarray, loose: np.ndarray, nu: np.ndarray, strong: np.ndarray, limit: float
-    ) -> Side:
-        """The player's conditions where, of the `loose` constraints of later levels, `held` are active.
+    def _pieces(
+        self, at: _Slopes, below: np.ndarray, nu: np.ndarray, strong: np.ndarray, limits: np.ndarray
+    ) -> tuple[list[Piece], str]:
+        """All pieces that meet here; or the one that the multipliers tell, and why others aren't looked at."""
+        loose = below & self.active & ~self.equality
+        alone = [Piece(strong, nu, loose & ~strong)]
+        if max(self.levels) > 1:
+            return alone, "there are more than two levels"
+        found = [Piece(strong & ~below, np.where(below, 0, nu), loose)]
+        for j in (j for j in range(self.players) if self.levels[j] == 1):
+            mine, own = self._own_active(j), self.own[j]
+            rows, signed = at.rows[np.ix_(mine, own)], self.equality[mine]
+            open_ = shared(rows) & ~signed
+            if np.any(open_) and own.size > 1 and self._turning(j, mine[open_]):
+                return alone, "the gradients of active constraints depend on each other, but not nearby"
+            ways = supports(rows, at.gradient[own], signed, strong[mine] & ~open_, limits[j])
+            if ways is None or len(ways) * len(found) > _SIDES:
+                return alone, f"more than {_SIDES} pieces of it meet"
+            if not ways:
+                return alone, "active constraints depend on each other, and have no multipliers"
+            found = [self._with(piece, mine, *way) for piece in found for way in ways]
+        return found, ""
 
-        There it maximises under one more constraint for each: that a held one's multiplier, or a free one's slack,
-        isn't negative.
+    def _with(self, piece: Piece, mine: np.ndarray, held: np.ndarray, nu: np.ndarray, weak: np.ndarray) -> Piece:
+        """A piece on which a player holds some of its active constraints, of which `weak` ones have no multiplier."""
+        piece = Piece(*(part.copy() for part in piece))
+        piece.held[mine], piece.nu[mine], piece.borders[mine] = held, nu, (~held | weak) & piece.borders[mine]
+        return piece
+
+    def _turning(self, j: int, constraints: np.ndarray) -> bool:
+        """Whether gradients of a player's constraints change with the joint action."""
+        for k in constraints:
+            unit: Any = np.eye(self.n)[k]
+            changes = np.asarray(_conditions.bounds(self.game, self.actions, unit, self.of)[2])[self.own[j]]
+            if not np.max(np.abs(changes)) <= _DEPENDENT * np.linalg.norm(self.partial[k]):
+                return True
+        return False
+
+    def _side(self, i: int, piece: Piece, nu: np.ndarray, limit: float) -> Side:
+        """The player's conditions on a piece.
+
+        There it maximises under one more constraint for each border: that a held constraint's multiplier, or a free
+        one's slack, isn't negative.
         """
-        nu, where = nu.copy(), strong.copy()
+        nu = np.where([self.levels[j] > self.levels[i] for j in self.of], piece.nu, nu)
         nu[self.mine[i]] = 0
-        where[held] = True
-        at = self._total(nu, where)
+        at = self._total(nu, piece.held)
         rows, gradient = at.rows[:, self.own[i]], at.gradient[self.own[i]]
-        if self._dependent(i, where, at):
-            gradient = np.full_like(gradient, np.nan)
-        mine = np.concatenate([self._own_active(i), loose])
+        borders = np.flatnonzero(piece.borders)
+        mine = np.concatenate([self._own_active(i), borders])
         found, left = multipliers(rows[mine], gradient, self.equality[mine])
         pressed = np.zeros(self.n, bool)
         pressed[mine] = self.equality[mine] | (np.abs(found) * np.linalg.norm(rows[mine], axis=1) > limit)
         rho = np.zeros((self.players, self.n))
         own = np.isin(mine, self.mine[i])
         nu[mine[own]], rho[i, mine[~own]] = found[own], found[~own]
-        hessian = self._total_hessian(i, self._total(nu, where, rho))
-        spectrum, curved, _ = self._curvature(i, hessian, rows, pressed, loose, pressed)
-        return Side(i, tuple(map(int, held)), gradient, float(np.linalg.norm(left)), spectrum, curved)
-
-    def _dependent(self, i: int, held: np.ndarray, at: _Slopes) -> bool:
-        """Whether what later players hold determines no multipliers."""
-        for j in range(self.players):
-            mine = self.mine[j][(held | self.equality)[self.mine[j]]]
-            if self.levels[j] <= self.levels[i] or not mine.size:
-                continue
-            rows = at.rows[np.ix_(mine, self.own[j])]
-            rows = rows / np.maximum(np.linalg.norm(rows, axis=1), np.finfo(float).tiny)[:, None]
-            if mine.size > self.own[j].size or np.linalg.svd(rows, compute_uv=False).min() < _DEPENDENT:
-                return True
-        return False
+        hessian = self._total_hessian(i, self._total(nu, piece.held, rho))
+        spectrum, curved, _ = self._curvature(i, hessian, rows, pressed, borders, pressed)
+        held = tuple(map(int, np.flatnonzero(piece.held & ~self.equality)))
+        held = tuple(k for k in held if k not in self.mine[i])
+        ends = bool(np.any(pressed[borders]))
+        return Side(i, held, gradient, float(np.linalg.norm(left)), spectrum, curved, ends)
 
     def _gathered(
         self,
@@ -423,8 +459,7 @@ def multipliers(rows: np.ndarray, vector: np.ndarray, signed: np.ndarray) -> tup
     """`argmin |rows' nu - vector|` over `nu >= 0`, of either sign where `signed`; and `vector - rows' nu`."""
     if not np.all(np.isfinite(vector)) or not np.all(np.isfinite(rows)):
         return np.zeros(len(rows)), np.full_like(vector, np.nan)
-    lengths = np.linalg.norm(rows, axis=1)
-    unit = rows / np.where(lengths > 0, lengths, 1)[:, None]
+    lengths, unit = np.linalg.norm(rows, axis=1), _unit(rows)
     size = float(np.linalg.norm(vector))
     if not len(rows) or not size or not vector.size:
         return np.zeros(len(rows)), vector
@@ -433,6 +468,48 @@ def multipliers(rows: np.ndarray, vector: np.ndarray, signed: np.ndarray) -> tup
     nu = found[: len(rows)] * size
     nu[signed] -= found[len(rows) :] * size
     return nu / np.where(lengths > 0, lengths, 1), vector - unit.T @ nu
+
+
+def shared(rows: np.ndarray) -> np.ndarray:
+    """Which rows others determine, so that their multipliers aren't unique."""
+    if not len(rows) or not np.all(np.isfinite(rows)):
+        return np.zeros(len(rows), bool)
+    return np.asarray(np.any(np.abs(_kernel(_unit(rows).T)) > 1e-8, axis=1))
+
+
+def supports(
+    rows: np.ndarray, vector: np.ndarray, signed: np.ndarray, certain: np.ndarray, limit: float
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]] | None:
+    """All sets of independent rows whose non-negative multiples (any where `signed`) sum to `vector` to the limit.
+
+    All of the `certain` and the signed ones are in each. With the multipliers, and which of a set have none but 0. None
+    if there are too many rows to choose from.
+    """
+    always = certain | signed
+    open_ = np.flatnonzero(~always)
+    if open_.size > _OPEN or not np.all(np.isfinite(rows)) or not np.all(np.isfinite(vector)):
+        return None
+    unit, lengths = _unit(rows), np.linalg.norm(rows, axis=1)
+    found = []
+    for count in range(min(open_.size, max(0, rows.shape[1] - int(always.sum()))) + 1):
+        for some in itertools.combinations(open_, count):
+            held = always.copy()
+            held[list(some)] = True
+            chosen = unit[held]
+            if len(chosen) > rows.shape[1] or np.linalg.svd(chosen, compute_uv=False).min(initial=1.0) < _DEPENDENT:
+                continue
+            by = np.linalg.lstsq(chosen.T, vector, rcond=None)[0] if len(chosen) else np.zeros(0)
+            low = ~signed[held] & (by <= limit)
+            if np.linalg.norm(vector - chosen.T @ by) <= limit and np.all(by[low] >= -limit):
+                nu, weak = np.zeros(len(rows)), np.zeros(len(rows), bool)
+                nu[held], weak[held] = np.where(low, 0, by) / np.where(lengths[held] > 0, lengths[held], 1), low
+                found.append((held, nu, weak))
+    return found
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(rows, axis=1)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1)[:, None])
 
 
 def second_order(
@@ -463,10 +540,9 @@ def second_order(
 
 
 def _kernel(rows: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1)
     if not np.all(np.isfinite(rows)):
         return np.eye(rows.shape[1])
-    return np.asarray(scipy.linalg.null_space(rows / np.where(lengths > 0, lengths, 1)[:, None], rcond=_DEPENDENT))
+    return np.asarray(scipy.linalg.null_space(_unit(rows), rcond=_DEPENDENT))
 
 
 def _has_rising_direction(matrix: np.ndarray, rows: np.ndarray, least: float) -> bool:

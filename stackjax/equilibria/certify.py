@@ -387,7 +387,7 @@ def certificate(
             reasons += _notes.first_order(each.residuals[i], each.limits[i], role, first, boundary, i, sides)
             reasons += _notes.second_order(each.spectra[i], each.curved[i], role, second, boundary, i, sides)
             if boundary is not None and each is stackelberg_ and i in boundary.undecided:
-                reasons.append(f"{role}'s value has too many sides here to decide whether it is at its maximum")
+                reasons.append(f"whether {role}'s value is at its maximum isn't decided: {boundary.undecided[i]}")
         why.append(reasons)
 
     def dynamics(each: _Judged) -> LocalDynamics:
