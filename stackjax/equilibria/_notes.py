@@ -130,8 +130,8 @@ def _where(boundary: Boundary, side: Side) -> str:
 
 def _loose(sides: list[Side]) -> list[int]:
     """What is held on some of a value's sides and free on others."""
-    held = [set(s.held) for s in sides]
-    return sorted(set.union(*held) - set.intersection(*held)) if held else []
+    ever = {k for s in sides for k in s.held}
+    return sorted(k for k in ever if not all(k in s.held for s in sides))
 
 
 def sides(boundary: Boundary | None, roles: tuple[str, ...], equilibrium: bool) -> list[str]:
