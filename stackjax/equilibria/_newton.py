@@ -25,8 +25,10 @@ from stackjax.protocols import Game, level_of
 _STEPS = 40  # of each search
 _ANSWERS = 20  # steps towards the followers' answer to a start
 _CROSSINGS = 3  # from a piece to the next
+_BATCH = 32  # points that are evaluated at once
 _NEXT = 8  # pieces beyond one point
 _FISCHER = 60  # steps of a search by Fischer's equations
+_STUCK = 1e8  # damping of these beyond which it goes nowhere
 _EDGE = 1e-6  # nearer to a bound than this is at it
 _ENTRIES = 2**24  # numbers that an intermediate result of one evaluation may have
 _LOST = 1e12  # a larger coordinate isn't on the way to anything
@@ -144,18 +146,28 @@ class Search:
         return _State(np.zeros((self.count, self.d)), nothing, nothing, np.zeros((self.count, self.n), bool))
 
     def _evaluate(self, state: _State, start: np.ndarray, predicted: np.ndarray, hierarchical: bool) -> Any:
-        """At the states, padded to the number of starts so that one program serves all."""
-        fill = np.resize(np.arange(start.size), self.count)
-        rho = np.zeros((self.count, len(self.levels), self.n))
-        rho[:, 0] = state.rho[fill]
-        centers = jax.tree.map(lambda x: x[start[fill]], self.starts)
-        given: Any = centers, state.u[fill], state.nu[fill], rho, (state.held | self.equality)[fill], predicted
-        together = int(np.clip(_ENTRIES // (self.d + self.n) ** 3, 1, self.count))
-        values, held = _conditions.values_of_many(
-            self.game, *given, of=self.of, hierarchical=hierarchical, together=together
-        )
-        kept = slice(start.size)
-        return _conditions.Values(*(np.asarray(x)[kept] for x in values)), np.asarray(held)[kept]
+        """At the states, so many at once that one program serves all."""
+        size = min(_BATCH, self.count)
+        rho = np.zeros((start.size, len(self.levels), self.n))
+        rho[:, 0] = state.rho
+        given: Any = state.u, state.nu, rho, state.held | self.equality
+        together = int(np.clip(_ENTRIES // (self.d + self.n) ** 3, 1, size))
+        parts = []
+        for first in range(0, start.size, size):
+            some = np.resize(np.arange(first, min(first + size, start.size)), size)
+            centers = jax.tree.map(lambda x: x[start[some]], self.starts)  # noqa: B023  (called at once)
+            found = _conditions.values_of_many(
+                self.game,
+                centers,
+                *(x[some] for x in given),
+                predicted,
+                of=self.of,
+                hierarchical=hierarchical,
+                together=together,
+            )
+            parts.append(found)
+        values, held = jax.tree.map(lambda *xs: np.concatenate(xs)[: start.size], *parts)
+        return values, held
 
     def _solve(
         self,
@@ -173,20 +185,26 @@ class Search:
         where the conditions hold is searched by Fischer's equations too.
         """
         predicted = ~self.equality & ~(self.theirs & piece)
-        begin = state
+        begin, moving = state, np.arange(start.size)
+        state = _State(*(np.array(x) for x in state))
         for step in range(steps + 1):
-            at, held = self._evaluate(state, start, predicted, hierarchical)
-            state = state._replace(held=held)
-            right, matrix = self._system(state, at, answer, piece)
+            some = _State(*(x[moving] for x in state))
+            # Those of the last level are the same along responses, and sooner had without.
+            at, state.held[moving] = self._evaluate(some, start[moving], predicted, hierarchical and not answer)
+            new = self._system(_State(*(x[moving] for x in state)), at, answer, piece)
+            if not step:
+                right, matrix = (np.array(x) for x in new)
+            right[moving], matrix[moving] = new
             usable = (np.abs(right) < _HUGE).all(1) & (np.abs(matrix) < _HUGE).all((1, 2))  # NaN isn't
             good = usable & (np.linalg.norm(np.where(usable[:, None], right, 0), axis=1) <= self.tolerance)
-            moving = usable & ~good
-            moving &= np.max(np.abs(state.u), axis=1, initial=0.0) < _LOST
-            if step == steps or not moving.any():
+            lost = np.max(np.abs(state.u), axis=1, initial=0.0) >= _LOST
+            moving = np.flatnonzero(usable & ~good & ~lost)
+            if step == steps or not moving.size:
                 break
-            change = np.zeros_like(right)
-            change[moving] = -_solved(matrix[moving], right[moving])
-            state = self._moved(state, change, answer)
+            some = _State(*(x[moving] for x in state))
+            moved = self._moved(some, -_solved(matrix[moving], right[moving]), answer)
+            for part, changed in zip(state, moved, strict=True):
+                part[moving] = changed
         values = np.linalg.svd(np.where(usable[:, None, None], matrix, 0), compute_uv=False)
         regular = values[:, -1] > self.singular * np.maximum(values[:, 0], np.finfo(float).tiny)
         if (answer or piece) and not good.all():
@@ -223,34 +241,33 @@ class Search:
         """The same search as `_solve`'s by other steps; at the end its equations are those of `_solve` again."""
         count = start.size
         worth, damping = np.full(count, np.inf), np.full(count, 1e-3)
-        best, left, matrix = state, np.zeros((count, 0)), np.zeros((count, 0, 0))
+        best, trial, moving = _State(*(np.array(x) for x in state)), state, np.arange(count)
         nothing, predicted = np.zeros(self.n, bool), ~self.equality & ~(self.theirs & piece)
         for step in range(_FISCHER + 1):
-            at, _ = self._evaluate(state, start, nothing, True)
-            right, jacobian = self._smoothed(state, at, answer, piece)
+            at, _ = self._evaluate(trial, start[moving], nothing, not answer)
+            right, jacobian = self._smoothed(trial, at, answer, piece)
             if not step:
-                left, matrix = right, jacobian
+                left, matrix = np.array(right), np.array(jacobian)
             finite = (np.abs(right) < _HUGE).all(1) & (np.abs(jacobian) < _HUGE).all((1, 2))
             new = np.where(finite, np.sum(np.where(finite[:, None], right, 0) ** 2, axis=1), np.inf)
-            better = new < worth
-            best = _State(*(np.where(better[:, None], a, b) for a, b in zip(state, best, strict=True)))
-            left, worth = np.where(better[:, None], right, left), np.where(better, new, worth)
-            matrix = np.where(better[:, None, None], jacobian, matrix)
-            damping = np.clip(np.where(better, damping / 5, damping * 4), 1e-14, 1e8)
-            moving = np.isfinite(worth) & (worth > (self.tolerance / 100) ** 2)
-            if step == _FISCHER or not moving.any():
+            better = new < worth[moving]
+            gained = moving[better]
+            for whole, part in ((worth, new), (left, right), (matrix, jacobian), *zip(best, trial, strict=True)):
+                whole[gained] = part[better]
+            damping[moving] = np.clip(damping[moving] * np.where(better, 0.2, 4.0), 1e-14, _STUCK)
+            open_ = np.isfinite(worth) & (worth > (self.tolerance / 100) ** 2) & (damping < _STUCK)
+            moving = moving[open_[moving]]
+            if step == _FISCHER or not moving.size:
                 break
-            change = np.zeros_like(left)
             j = matrix[moving]
             normal = np.swapaxes(j, 1, 2) @ j
             diagonal = np.einsum("nii->ni", normal)
             diagonal += damping[moving, None] * (diagonal + 1e-12 * diagonal.sum(1, keepdims=True) + 1e-30)
-            change[moving] = -_solved(normal, (np.swapaxes(j, 1, 2) @ left[moving][..., None])[..., 0])
-            state = self._moved(best, change, answer)
+            change = -_solved(normal, (np.swapaxes(j, 1, 2) @ left[moving][..., None])[..., 0])
+            trial = self._moved(_State(*(x[moving] for x in best)), change, answer)
         near = worth <= self.tolerance**2
-        at, held = self._evaluate(best, start, predicted, True)
+        at, held = self._evaluate(best, start, predicted, not answer)
         best = best._replace(held=held)
-        regular = np.zeros(count, bool)
         right, matrix = self._system(best, at, answer, piece)
         usable = (np.abs(right) < _HUGE).all(1) & (np.abs(matrix) < _HUGE).all((1, 2))
         values = np.linalg.svd(np.where(usable[:, None, None], matrix, 0), compute_uv=False)
