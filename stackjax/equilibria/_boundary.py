@@ -3,22 +3,20 @@
 On the host, from the derivatives of `_conditions`.
 """
 
-import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy  # of whose parts only those that are used are imported, when they are
 
 from stackjax.equilibria import _conditions
 from stackjax.equilibria._conditions import Constraint
 from stackjax.equilibria._local import Local
+from stackjax.equilibria._multipliers import multipliers, second_order, shared, supports
 from stackjax.protocols import Game
 
-_FACES = 8  # weakly active constraints of one player up to which its critical cone is looked through face by face
-_SIDES = 4  # weakly active constraints of later levels up to which all sides of a player's value are
+_SIDES = 16  # of a player's value that are looked at
 _EQUAL = 1e-9  # payoffs that differ by less, relative to their size, are equal
-_DEPENDENT = 1e-10  # singular values of rows of length 1 that are smaller mean that they depend on each other
+_STILL = 1e-10  # relative changes of a constraint's gradient that are rounding
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,23 @@ class ActiveConstraint:
     conditions: str
 
 
+class Piece(NamedTuple):
+    """A way in which later levels may answer nearby.
+
+    **Attributes:** `held` `[N]`, the constraints that are active then, with multipliers `nu`; `borders`: the others
+    that are reached, and those held whose multiplier is 0, on whose account it may end here.
+    """
+
+    held: np.ndarray
+    nu: np.ndarray
+    borders: np.ndarray
+
+
 class Side(NamedTuple):
-    """A player's total derivative on one side of its value: `held`, weakly active constraints that are held there."""
+    """A player's total derivative on one side of its value: `held`, constraints of later levels that are active there.
+
+    `ends`: whether that value would rise beyond the borders of the side.
+    """
 
     player: int
     held: tuple[int, ...]
@@ -48,6 +61,7 @@ class Side(NamedTuple):
     residual: float
     spectrum: np.ndarray
     curved: bool | None
+    ends: bool
 
 
 class Conditions(NamedTuple):
@@ -77,7 +91,7 @@ class Boundary(NamedTuple):
 
     **Attributes:** `constraints`, `values`, which are `active`; `violations` `[N]`, in units of the actions; `nash` and
     `stackelberg` conditions; `sides` of the values of players whom later levels answer with a kink; `undecided`:
-    players whose sides are too many to look at.
+    of players whose sides can't all be looked at, why not.
     """
 
     constraints: tuple[Constraint, ...]
@@ -87,7 +101,7 @@ class Boundary(NamedTuple):
     nash: Conditions
     stackelberg: Conditions
     sides: tuple[Side, ...]
-    undecided: tuple[int, ...]
+    undecided: dict[int, str]
 
     @property
     def loose(self) -> tuple[int, ...]:
@@ -182,9 +196,7 @@ class _Examined:
         """All of it."""
         nash = self._simultaneous()
         stackelberg, sides, undecided = self._hierarchical()
-        return Boundary(
-            self.constraints, values, self.active, violations, nash, stackelberg, tuple(sides), tuple(undecided)
-        )
+        return Boundary(self.constraints, values, self.active, violations, nash, stackelberg, tuple(sides), undecided)
 
     def _partial(self, nu: Any) -> _Slopes:
         """Those with the others' actions fixed."""
@@ -243,34 +255,28 @@ class _Examined:
         fixed = np.where(np.isin(mine, borders), held[mine], strong[mine])
         return second_order(hessian, rows[mine[fixed]], rows[mine[~fixed]], self.tolerances.curvature)
 
-    def _hierarchical(self) -> tuple[Conditions, list[Side], list[int]]:
+    def _hierarchical(self) -> tuple[Conditions, list[Side], dict[int, str]]:
         nu, strong, weak = np.zeros(self.n), np.zeros(self.n, bool), np.zeros(self.n, bool)
         residuals, limits = np.zeros(self.players), np.zeros(self.players)
         sides: list[Side] = []
-        undecided: list[int] = []
+        undecided: dict[int, str] = {}
         kinked: dict[int, list[Side]] = {}
         at = None
         for level in sorted(set(self.levels), reverse=True):
             at = self._total(nu, strong)
             members = [i for i in range(self.players) if self.levels[i] == level]
             below = np.array([self.levels[j] > level for j in self.of])
-            loose = np.flatnonzero(below & weak)
             for i in members:
                 rows = at.rows[:, self.own[i]]
                 limits[i] = self._limit(i, at)
                 residuals[i] = self._multiply(i, at.gradient[self.own[i]], rows, limits[i], nu, strong)
-            for i in members if loose.size else ():
-                few = loose.size <= _SIDES and max(self.levels) == 1
-                if not few:
-                    undecided.append(i)
-                pieces = range(loose.size + 1) if few else (0,)
-                found = [
-                    self._side(i, np.asarray(held, int), loose, nu, strong, limits[i])
-                    for count in pieces
-                    for held in itertools.combinations(loose, count)
-                ]
-                kinked[i] = found
-                sides += found
+            if np.any(below & weak):
+                pieces, doubt = self._pieces(at, below, nu, strong, limits)
+                for i in members:
+                    kinked[i] = [self._side(i, piece, nu, limits[i]) for piece in pieces]
+                    sides += kinked[i]
+                    if doubt:
+                        undecided[i] = doubt
             for i in members:
                 weak[self.mine[i]] = (self.active & ~strong)[self.mine[i]]
         assert at is not None  # there is a level
@@ -310,43 +316,68 @@ class _Examined:
             return np.full_like(hessian, np.nan)
         return hessian - at.jacobian[np.ix_(own, later)] @ answer
 
-    def _side(
-        self, i: int, held: np.ndarray, loose: np.ndarray, nu: np.ndarray, strong: np.ndarray, limit: float
-    ) -> Side:
-        """The player's conditions where, of the `loose` constraints of later levels, `held` are active.
+    def _pieces(
+        self, at: _Slopes, below: np.ndarray, nu: np.ndarray, strong: np.ndarray, limits: np.ndarray
+    ) -> tuple[list[Piece], str]:
+        """All pieces that meet here; or the one that the multipliers tell, and why others aren't looked at."""
+        loose = below & self.active & ~self.equality
+        alone = [Piece(strong, nu, loose & ~strong)]
+        if max(self.levels) > 1:
+            return alone, "there are more than two levels"
+        found = [Piece(strong & ~below, np.where(below, 0, nu), loose)]
+        for j in (j for j in range(self.players) if self.levels[j] == 1):
+            mine, own = self._own_active(j), self.own[j]
+            rows, signed = at.rows[np.ix_(mine, own)], self.equality[mine]
+            open_ = shared(rows) & ~signed
+            if np.any(open_) and own.size > 1 and self._turning(j, mine[open_]):
+                return alone, "the gradients of active constraints depend on each other, but not nearby"
+            ways = supports(rows, at.gradient[own], signed, strong[mine] & ~open_, limits[j])
+            if ways is None or len(ways) * len(found) > _SIDES:
+                return alone, f"more than {_SIDES} pieces of it meet"
+            if not ways:
+                return alone, "active constraints depend on each other, and have no multipliers"
+            found = [self._with(piece, mine, *way) for piece in found for way in ways]
+        return found, ""
 
-        There it maximises under one more constraint for each: that a held one's multiplier, or a free one's slack,
-        isn't negative.
+    def _with(self, piece: Piece, mine: np.ndarray, held: np.ndarray, nu: np.ndarray, weak: np.ndarray) -> Piece:
+        """A piece on which a player holds some of its active constraints, of which `weak` ones have no multiplier."""
+        piece = Piece(*(part.copy() for part in piece))
+        piece.held[mine], piece.nu[mine], piece.borders[mine] = held, nu, (~held | weak) & piece.borders[mine]
+        return piece
+
+    def _turning(self, j: int, constraints: np.ndarray) -> bool:
+        """Whether gradients of a player's constraints change with the joint action."""
+        for k in constraints:
+            unit: Any = np.eye(self.n)[k]
+            changes = np.asarray(_conditions.bounds(self.game, self.actions, unit, self.of)[2])[self.own[j]]
+            if not np.max(np.abs(changes)) <= _STILL * np.linalg.norm(self.partial[k]):
+                return True
+        return False
+
+    def _side(self, i: int, piece: Piece, nu: np.ndarray, limit: float) -> Side:
+        """The player's conditions on a piece.
+
+        There it maximises under one more constraint for each border: that a held constraint's multiplier, or a free
+        one's slack, isn't negative.
         """
-        nu, where = nu.copy(), strong.copy()
+        nu = np.where([self.levels[j] > self.levels[i] for j in self.of], piece.nu, nu)
         nu[self.mine[i]] = 0
-        where[held] = True
-        at = self._total(nu, where)
+        at = self._total(nu, piece.held)
         rows, gradient = at.rows[:, self.own[i]], at.gradient[self.own[i]]
-        if self._dependent(i, where, at):
-            gradient = np.full_like(gradient, np.nan)
-        mine = np.concatenate([self._own_active(i), loose])
+        borders = np.flatnonzero(piece.borders)
+        mine = np.concatenate([self._own_active(i), borders])
         found, left = multipliers(rows[mine], gradient, self.equality[mine])
         pressed = np.zeros(self.n, bool)
         pressed[mine] = self.equality[mine] | (np.abs(found) * np.linalg.norm(rows[mine], axis=1) > limit)
         rho = np.zeros((self.players, self.n))
         own = np.isin(mine, self.mine[i])
         nu[mine[own]], rho[i, mine[~own]] = found[own], found[~own]
-        hessian = self._total_hessian(i, self._total(nu, where, rho))
-        spectrum, curved, _ = self._curvature(i, hessian, rows, pressed, loose, pressed)
-        return Side(i, tuple(map(int, held)), gradient, float(np.linalg.norm(left)), spectrum, curved)
-
-    def _dependent(self, i: int, held: np.ndarray, at: _Slopes) -> bool:
-        """Whether what later players hold determines no multipliers."""
-        for j in range(self.players):
-            mine = self.mine[j][(held | self.equality)[self.mine[j]]]
-            if self.levels[j] <= self.levels[i] or not mine.size:
-                continue
-            rows = at.rows[np.ix_(mine, self.own[j])]
-            rows = rows / np.maximum(np.linalg.norm(rows, axis=1), np.finfo(float).tiny)[:, None]
-            if mine.size > self.own[j].size or np.linalg.svd(rows, compute_uv=False).min() < _DEPENDENT:
-                return True
-        return False
+        hessian = self._total_hessian(i, self._total(nu, piece.held, rho))
+        spectrum, curved, _ = self._curvature(i, hessian, rows, pressed, borders, pressed)
+        held = tuple(map(int, np.flatnonzero(piece.held & ~self.equality)))
+        held = tuple(k for k in held if k not in self.mine[i])
+        ends = bool(np.any(pressed[borders]))
+        return Side(i, held, gradient, float(np.linalg.norm(left)), spectrum, curved, ends)
 
     def _gathered(
         self,
@@ -417,89 +448,3 @@ class _Examined:
             return np.full((len(project),) * 2, np.nan)
         along = np.linalg.pinv(whole)[:, : len(project)]
         return np.asarray(project @ moved @ along)
-
-
-def multipliers(rows: np.ndarray, vector: np.ndarray, signed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`argmin |rows' nu - vector|` over `nu >= 0`, of either sign where `signed`; and `vector - rows' nu`."""
-    if not np.all(np.isfinite(vector)) or not np.all(np.isfinite(rows)):
-        return np.zeros(len(rows)), np.full_like(vector, np.nan)
-    lengths = np.linalg.norm(rows, axis=1)
-    unit = rows / np.where(lengths > 0, lengths, 1)[:, None]
-    size = float(np.linalg.norm(vector))
-    if not len(rows) or not size or not vector.size:
-        return np.zeros(len(rows)), vector
-    columns = np.concatenate([unit, -unit[signed]]).T
-    found, _ = scipy.optimize.nnls(columns, vector / size, maxiter=100 * columns.shape[1])
-    nu = found[: len(rows)] * size
-    nu[signed] -= found[len(rows) :] * size
-    return nu / np.where(lengths > 0, lengths, 1), vector - unit.T @ nu
-
-
-def second_order(
-    hessian: np.ndarray, fixed: np.ndarray, loose: np.ndarray, curvature: float
-) -> tuple[np.ndarray, bool | None, np.ndarray]:
-    """A matrix on the cone of the d with `fixed d = 0` and `loose d <= 0`.
-
-    Its eigenvalues on the cone's linear hull, where nothing is fixed; whether `d' hessian d < 0` in all of the cone but
-    0, None if that isn't decided; a basis of the hull.
-    """
-    basis = np.eye(len(hessian))
-    if len(fixed):
-        basis = _kernel(fixed)
-    if not np.all(np.isfinite(hessian)) and basis.size:
-        return np.full(basis.shape[1], np.nan), None, basis
-    reduced = basis.T @ np.where(np.isfinite(hessian), (hessian + hessian.T) / 2, 0) @ basis
-    spectrum = np.linalg.eigvalsh(reduced)
-    least = -curvature * max(1.0, float(np.max(np.abs(spectrum), initial=0.0)))
-    if np.all(spectrum < least):
-        return spectrum, True, basis
-    lengths = np.linalg.norm(loose @ basis, axis=1)
-    rows = (loose @ basis)[lengths > _DEPENDENT] / lengths[lengths > _DEPENDENT][:, None]
-    if not len(rows):
-        return spectrum, False, basis
-    if len(rows) > _FACES:
-        return spectrum, None, basis
-    return spectrum, not _has_rising_direction(reduced, rows, least), basis
-
-
-def _kernel(rows: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(rows, axis=1)
-    if not np.all(np.isfinite(rows)):
-        return np.eye(rows.shape[1])
-    return np.asarray(scipy.linalg.null_space(rows / np.where(lengths > 0, lengths, 1)[:, None], rcond=_DEPENDENT))
-
-
-def _has_rising_direction(matrix: np.ndarray, rows: np.ndarray, least: float) -> bool:
-    """Whether `d' matrix d >= least` for a d of length 1 with `rows d <= 0`.
-
-    The largest value is taken inside a face, where d is an eigenvector of the matrix on the face's linear hull.
-    """
-    for count in range(len(rows) + 1):
-        for face in itertools.combinations(range(len(rows)), count):
-            basis = _kernel(rows[list(face)]) if face else np.eye(len(matrix))
-            if not basis.shape[1]:
-                continue
-            values, vectors = np.linalg.eigh(basis.T @ matrix @ basis)
-            rest = np.delete(rows, face, axis=0) @ basis @ vectors
-            near = 1e-9 * max(1.0, float(np.abs(values).max()))
-            for k in np.flatnonzero(values >= least):
-                same = np.flatnonzero(np.abs(values - values[k]) <= near)
-                if _meets_cone(rest[:, same]):
-                    return True
-    return False
-
-
-def _meets_cone(rows: np.ndarray) -> bool:
-    """Whether there is a c, not 0, with `rows c <= 0`."""
-    n = rows.shape[1]
-    if not len(rows) or n > len(rows):
-        return True
-    if n == 1:
-        return bool(np.all(rows <= 1e-9) or np.all(rows >= -1e-9))
-    for k, sign in itertools.product(range(n), (1.0, -1.0)):
-        cost = np.zeros(n)
-        cost[k] = sign
-        found = scipy.optimize.linprog(cost, rows, np.full(len(rows), 1e-9), bounds=[(-1, 1)] * n)
-        if found.status == 0 and found.fun < -1e-6:
-            return True
-    return False

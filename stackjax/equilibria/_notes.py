@@ -55,8 +55,10 @@ def _some(words: Sequence[str]) -> str:
 
 
 def is_kink(boundary: Boundary) -> bool:
-    """Whether a value's derivatives differ from side to side."""
-    return any(_jump(boundary, i) > boundary.stackelberg.limits[i] for i in {s.player for s in boundary.sides})
+    """Whether a value's derivatives differ from side to side, or it ends where it would rise."""
+    players = {s.player for s in boundary.sides}
+    ends = any(s.ends for s in boundary.sides)
+    return ends or any(_jump(boundary, i) > boundary.stackelberg.limits[i] for i in players)
 
 
 def _jump(boundary: Boundary, player: int) -> float:
@@ -115,9 +117,9 @@ def second_order(
 
 def _where(boundary: Boundary, side: Side) -> str:
     """A side in words."""
-    loose = {k for s in boundary.sides if s.player == side.player for k in s.held}
+    loose = _loose([s for s in boundary.sides if s.player == side.player])
     names = {k: boundary.constraints[k].words for k in loose}
-    held, free = [names[k] for k in sorted(side.held)], [names[k] for k in sorted(loose - set(side.held))]
+    held, free = ([names[k] for k in loose if (k in side.held) == is_held] for is_held in (True, False))
     parts = [
         f"{_some(words)} {'is' if len(words) == 1 else 'are'} {state}"
         for words, state in ((held, "held"), (free, "free"))
@@ -126,21 +128,42 @@ def _where(boundary: Boundary, side: Side) -> str:
     return f"on the side where {' and '.join(parts)}"
 
 
+def _loose(sides: list[Side]) -> list[int]:
+    """What is held on some of a value's sides and free on others."""
+    ever = {k for s in sides for k in s.held}
+    return sorted(k for k in ever if not all(k in s.held for s in sides))
+
+
 def sides(boundary: Boundary | None, roles: tuple[str, ...], equilibrium: bool) -> list[str]:
     """What the weakly active constraints of later levels make of a value."""
+    if boundary is None:
+        return []
     found = []
-    for i in [] if boundary is None else sorted({s.player for s in boundary.sides}):
-        assert boundary is not None  # there are sides
+
+    def named(constraints: Iterable[int], state: str) -> str:
+        names = [f"{roles[boundary.constraints[k].player]}'s {boundary.constraints[k].words}" for k in constraints]
+        return f"{_some(names)} {'is' if len(names) == 1 else 'are'} {state}"
+
+    for i in sorted({s.player for s in boundary.sides}):
         mine = [s for s in boundary.sides if s.player == i]
-        loose = sorted({k for s in mine for k in s.held}) or list(boundary.loose)
-        names = [f"{roles[boundary.constraints[k].player]}'s {boundary.constraints[k].words}" for k in loose]
-        weak = f"{_some(names)} {'is' if len(names) == 1 else 'are'} weakly active"
-        if len(mine) == 1:
+        kind = ": a local maximum by its one-sided derivatives" if equilibrium else ""
+        if i in boundary.undecided:
+            weak = named(boundary.loose, "weakly active")
             found.append(f"{weak}: {roles[i]}'s derivatives are those of the side where nothing of that is held")
-        elif _jump(boundary, i) <= boundary.stackelberg.limits[i]:
+            continue
+        ever = {k for s in mine for k in s.held}
+        edges = [k for k in boundary.loose if boundary.constraints[k].player != i and k not in ever]
+        if edges:
+            found.append(
+                f"{roles[i]}'s value ends here{kind}: {named(edges, 'reached')} and, as the answer moves, kept on one "
+                "side only; on the other there is no answer nearby"
+            )
+        if len(mine) == 1:
+            continue
+        weak = named(_loose(mine), "weakly active")
+        if _jump(boundary, i) <= boundary.stackelberg.limits[i]:
             found.append(f"{weak}: {roles[i]}'s value has one second derivative for each side")
         else:
-            kind = ": a local maximum by its one-sided derivatives" if equilibrium else ""
             shown = "; ".join(f"{numbers(s.derivative)} {_where(boundary, s)}" for s in mine[:_MANY])
             found.append(f"a kink of {roles[i]}'s value{kind}: {weak}, and the total derivative is {shown}")
     return found

@@ -144,11 +144,15 @@ def certify(
     multipliers along. A leader whose own constraints depend on the followers' actions keeps to them as they answer.
 
     Where a constraint of a follower is weakly active, the leader's value `x -> f1(x, r(x))` has one-sided derivatives:
-    on each side some of those constraints are held and the others free. The point is a differential Stackelberg
-    equilibrium here if the leader satisfies these conditions on every side, which includes *kinks*, at which its value
-    falls to all sides at first order, such as a firm that sells just enough to keep another out. That goes beyond the
-    definition by derivatives, and the notes say so. It is undecided, and no equilibrium, if more than four constraints
-    are weakly active, or with more than two levels.
+    on each side some of those constraints are held and the others free. The same goes for a *vertex*, where more
+    constraints are reached than the follower can hold at once, so that its multipliers aren't unique, as is usual where
+    it is linear: each way to hold independent ones of them with non-negative multipliers is a side. Sides end where a
+    free constraint would be broken, or a multiplier negative. The point is a differential Stackelberg equilibrium here
+    if the leader satisfies these conditions on every side, which includes *kinks*, at which its value falls to all
+    sides at first order, such as a firm that sells just enough to keep another out, and points beyond which the
+    follower has no answer nearby. That goes beyond the definition by derivatives, and the notes say so. It is
+    undecided, and no equilibrium, if there are more than 16 sides or two levels, or if gradients of a follower's
+    constraints depend on each other at the point and change with it (they may be independent nearby).
 
     The stability of the two dynamics is reported and decides nothing: in general-sum games a stable hierarchical
     dynamic needn't be at an equilibrium, nor an equilibrium stable.
@@ -387,7 +391,7 @@ def certificate(
             reasons += _notes.first_order(each.residuals[i], each.limits[i], role, first, boundary, i, sides)
             reasons += _notes.second_order(each.spectra[i], each.curved[i], role, second, boundary, i, sides)
             if boundary is not None and each is stackelberg_ and i in boundary.undecided:
-                reasons.append(f"{role}'s value has too many sides here to decide whether it is at its maximum")
+                reasons.append(f"whether {role}'s value is at its maximum isn't decided: {boundary.undecided[i]}")
         why.append(reasons)
 
     def dynamics(each: _Judged) -> LocalDynamics:

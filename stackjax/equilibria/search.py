@@ -103,9 +103,9 @@ def find(
     *At bounds and constraints*: if a space has a boundary or the game has constraints, the conditions with multipliers
     (see `certify`) are searched as well, from the same starts, by Newton's method with active sets that the last
     multipliers predict. With two levels and one leader its value is also climbed piece by piece, on each of which the
-    followers hold the same constraints, since it has kinks between them. What lies in one is kept if it is certified as
-    an equilibrium. Boundaries of games with more than 200 coordinates and constraints together aren't searched, and
-    the notes say so.
+    followers hold the same constraints, since it has kinks between them, and ends where they have no answer, as is
+    usual of linear followers. What lies there is kept if it is certified as an equilibrium. Boundaries of games with
+    more than 200 coordinates and constraints together aren't searched, and the notes say so.
 
     Differential equilibria are local. Where the follower of a point has a better answer elsewhere (`replies`), the
     table says so, and the leader's advantage isn't counted.

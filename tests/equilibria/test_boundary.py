@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stackjax import Game, equilibria
-from stackjax.equilibria._boundary import multipliers, second_order
+from stackjax.equilibria._multipliers import multipliers, second_order
 from stackjax.games import CournotDuopoly, from_costs, from_payoffs
 from stackjax.spaces import Box, Euclidean, Polytope, Simplex
 from tests.equilibria.examples import LINE, certify, pair
