@@ -145,12 +145,12 @@ class Search:
         nothing = np.zeros((self.count, self.n))
         return _State(np.zeros((self.count, self.d)), nothing, nothing, np.zeros((self.count, self.n), bool))
 
-    def _evaluate(self, state: _State, start: np.ndarray, predicted: np.ndarray, hierarchical: bool) -> Any:
+    def _evaluate(self, state: _State, start: np.ndarray, predicted: Any, hierarchical: bool) -> Any:
         """At the states, so many at once that one program serves all."""
         size = min(_BATCH, self.count)
         rho = np.zeros((start.size, len(self.levels), self.n))
         rho[:, 0] = state.rho
-        given: Any = state.u, state.nu, rho, state.held | self.equality
+        held = state.held | self.equality
         together = int(np.clip(_ENTRIES // (self.d + self.n) ** 3, 1, size))
         parts = []
         for first in range(0, start.size, size):
@@ -159,15 +159,18 @@ class Search:
             found = _conditions.values_of_many(
                 self.game,
                 centers,
-                *(x[some] for x in given),
+                state.u[some],
+                state.nu[some],
+                rho[some],
+                held[some],
                 predicted,
                 of=self.of,
                 hierarchical=hierarchical,
                 together=together,
             )
             parts.append(found)
-        values, held = jax.tree.map(lambda *xs: np.concatenate(xs)[: start.size], *parts)
-        return values, held
+        values, found_held = jax.tree.map(lambda *xs: np.concatenate(xs)[: start.size], *parts)
+        return values, found_held
 
     def _solve(
         self,
