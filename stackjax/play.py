@@ -145,8 +145,8 @@ def play(
     ).run()
 
 
-def _kernel(asked: Any, platform: str, skip_phases: bool) -> loop.Kernel:
-    """Whether to play in one, by what was asked for."""
+def _kernel(asked: Any, platform: str, skip_phases: bool, known: bool) -> loop.Kernel:
+    """Whether to play in one, by what was asked for; unasked only with `known` values, lest there are derivatives."""
     if asked is not None and not isinstance(asked, bool):
         raise TypeError(f"kernel: expected True, False or None, got {asked!r}")
     if asked and skip_phases:
@@ -155,7 +155,7 @@ def _kernel(asked: Any, platform: str, skip_phases: bool) -> loop.Kernel:
         raise ValueError(f"kernel: expected a GPU, or a CPU on which it is interpreted, got {platform!r}")
     if asked:
         return "always"
-    return "where it fits" if asked is None and platform == "gpu" and not skip_phases else "never"
+    return "where it fits" if asked is None and platform == "gpu" and known and not skip_phases else "never"
 
 
 def lowered(game: Game, *learners: Learner, **options: Any) -> jax.stages.Lowered:
@@ -231,7 +231,8 @@ def _call(
     platform = entry.platform(where)
     host_free = platform != "cpu" and spacing is None and not skip_phases
     pace = loop.pace(begin, points) if host_free else None
-    how = (finite, bool(skip_phases), pace, platform, _kernel(kernel, platform, skip_phases))
+    in_one = _kernel(kernel, platform, skip_phases, concrete(shared, mapped, ids, key, carry))
+    how = (finite, bool(skip_phases), pace, platform, in_one)
     program = _Program(layout, dtype, spacing, recording, alike, where, "no", *how)
 
     words = stream_words(key, len(learners) + 1)

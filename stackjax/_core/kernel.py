@@ -21,7 +21,7 @@ from stackjax._core.entries import ELEMENTWISE, ByEntry, Evaluation, Spelling, U
 
 #: Elementwise operations that Triton has as XLA has them, for these types, beside those that are spelled below.
 POSSIBLE = (ELEMENTWISE - {"erf", "erfc", "lgamma", "digamma", "round", "max", "min"}) | {
-    "cond", "clamp", "stop_gradient", "copy", "copy_p", "bitcast_convert_type"
+    "cond", "stop_gradient", "copy", "copy_p", "bitcast_convert_type"
 }  # fmt: skip
 TYPES = frozenset(map(jnp.dtype, ("bool", "int32", "uint32", "int64", "uint64", "float32", "float64")))
 _MOST = 3000  # operations of a round
@@ -35,6 +35,8 @@ def for_kernel(round_: Traced) -> ByEntry:
     """The round as a kernel can play it; raises `UnfitError` if it does anything that a kernel can't."""
     found = ByEntry(round_, "gpu", _MOST, _SPELLED)
     program = found.program.jaxpr
+    if program.constvars:
+        raise UnfitError("its rounds hold arrays of their own")
     others = sorted(set(_impossible(program)) - {"concatenate", "reshape", "split", "stack", "squeeze"})
     if others:
         raise UnfitError(f"its rounds use {', '.join(others)}, which a kernel doesn't have")
@@ -46,10 +48,8 @@ def _impossible(program: core.Jaxpr) -> Iterator[str]:
         yield from _kind(variable)
     for equation in program.eqns:
         name: str = equation.primitive.name
-        kind = _type(equation.invars[0])
-        ints = name in ("max", "min") and not jnp.issubdtype(kind, jnp.inexact)
-        many = name == "select_n" and kind != jnp.bool_
-        if many or not (name in POSSIBLE or ints):
+        kind = _type((equation.invars or equation.outvars)[0])
+        if not _possible(name, kind):
             yield name
         if kind == jnp.uint64 and (name == "not" or any(_beyond_int64(atom) for atom in equation.invars)):
             yield "numbers of 2^63 and more"  # its constants are signed
@@ -57,6 +57,12 @@ def _impossible(program: core.Jaxpr) -> Iterator[str]:
             yield from _kind(variable) if not variable.aval.shape else [name]  # type: ignore[attr-defined]  # of arrays
         for branch in equation.params.get("branches", ()):
             yield from _impossible(branch.jaxpr)
+
+
+def _possible(name: str, kind: Any) -> bool:
+    if name in _SPELLED or name == "clamp":  # of what is spelled whole numbers are left
+        return not jnp.issubdtype(kind, jnp.inexact)
+    return name in POSSIBLE and (name != "select_n" or kind == jnp.bool_)
 
 
 def _beyond_int64(atom: Any) -> bool:

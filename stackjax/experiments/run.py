@@ -408,7 +408,7 @@ class Runs:
         players, options = self.arguments(chunk.group, chunk.runs)
         _, rows, _, last = lowered(*players, **options).out_info
         calls = tuple(Calls(*[0] * len(Calls._fields)) for _ in players[1:])
-        structure = jax.tree.structure((last, calls, rows["block_visits"]))
+        structure = jax.tree.structure((last[:3], calls, rows["block_visits"]))  # as `Trace.ending` has them
         kind = entry.structure(players[0], players[1:])
         parts = jax.tree.unflatten(structure, list(from_arrays(state)))
         return Reached(rounds, arrays, ended(kind, options["key"], options["replicates"], rounds, *parts))

@@ -36,7 +36,7 @@ class InjectedSigns(HiC):
     def init(self, view, key):
         return super().init(view, key)._replace(signs=self.table[0])
 
-    def draw(self, view, key):
+    def _bits(self, view, key):
         return self.table[round_of(key) + 1] > 0
 
 
