@@ -148,6 +148,16 @@ def test_bad_kernels():
         jax.grad(end)(0.1)
 
 
+def test_who_does_not_ask_gets_a_kernel_on_a_gpu_where_there_can_be_no_derivatives():
+    """By what is asked for, the platform, whether phases are skipped, and whether all values are known."""
+    decide = sys.modules[play.__module__]._kernel
+    assert decide(None, "gpu", False, True) == "where it fits"
+    for asked, *rest in ((None, "cpu", False, True), (None, "gpu", True, True), (None, "gpu", False, False)):
+        assert decide(asked, *rest) == "never"
+    assert decide(False, "gpu", False, True) == "never"
+    assert decide(True, "cpu", False, True) == "always"
+
+
 def test_a_gpu_gets_kernels_where_rounds_fit():
     """As it would be made there by default: a kernel, and no loop whose end the host decides; else the scan."""
     lowered = lower("2x2/ucb", 1000, kernel="where it fits")
@@ -162,6 +172,7 @@ def test_a_gpu_gets_kernels_where_rounds_fit():
 CALLED = {"not": "bitwise_not", "and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "add_any": "add"}
 OPERATIONS = {name: getattr(jax.lax, CALLED.get(name, name)) for name in (POSSIBLE | _SPELLED.keys()) & ELEMENTWISE}
 OPERATIONS |= {
+    **{name: lambda x, o=OPERATIONS[name]: o(x, x.dtype.type(3)) for name in OPERATIONS if name.startswith("shift_")},
     "select_n": lambda x, y: jax.lax.select_n(x < y, x, y),
     "integer_pow": lambda x: jax.lax.integer_pow(x, 3),
     "convert_element_type": lambda x: x.astype(jnp.int32).astype(jnp.float32).astype(x.dtype),
@@ -184,7 +195,8 @@ def test_every_operation_that_is_possible_is_there_for_cuda(kind, least):
             return Numbers([], [out for count, call in made for out in jax.vmap(call)(*own[:count])])
 
         def everything(x, y):
-            return in_kernel(body, Numbers([jnp.zeros((), kind)], [x, y]), interpret=False).own
+            types = Numbers([], [aval.dtype for _, call in made for aval in call.program.out_avals])
+            return in_kernel(body, Numbers([jnp.zeros((), kind)], [x, y]), types, interpret=False).own
 
         jax.jit(everything).trace(many, many).lower(lowering_platforms=("cuda",))
 
@@ -204,6 +216,8 @@ def test_spelled_operations_are_xlas():
 def test_what_triton_has_otherwise_is_refused():
     with pytest.raises(UnfitError, match="select_n"):
         for_kernel(Traced(lambda i, x: jax.lax.select_n(i, x, 2 * x, 3 * x), jnp.int32(0), jnp.float32(0)))
+    with pytest.raises(UnfitError, match="shifts by more bits than there are"):
+        for_kernel(Traced(jnp.left_shift, jnp.int32(1), jnp.int32(1)))
     with pytest.raises(UnfitError, match="lgamma"):
         for_kernel(Traced(jax.lax.lgamma, jnp.float32(0)))
 

@@ -4,19 +4,18 @@
 no GPU; see `benchmarks/h200/README.md`.
 """
 
-import argparse
-from importlib import metadata
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.h200.command import asked_for, compiler
 from benchmarks.h200.device import without_gpu
 from benchmarks.h200.programs import PROGRAMS, REPLICATES, ROUNDS
 from benchmarks.h200.report import figures
 from benchmarks.reporting import write
 
-NAME = "h200_programs"
+COMMAND, NAME = "python -m benchmarks.h200", "h200_programs"
 COLUMNS = {
     "kernels": "kernels_per_round",
     "bytes": "bytes_per_replicate_and_round",
@@ -29,19 +28,9 @@ COLUMNS = {
 }
 
 
-def _versions() -> dict[str, str]:
-    """Of what compiles for CUDA."""
-    names = (each.name for each in metadata.distributions())
-    return {name: metadata.version(name) for name in sorted(names) if name.startswith(("jax-cuda", "nvidia-"))}
-
-
 def main() -> None:
     """Compile, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.h200")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PROGRAMS)} (default: all)")
-    names = parser.parse_args().names
-    if unknown := [name for name in names if name not in PROGRAMS]:
-        parser.error(f"unknown programs {unknown}")
+    names = asked_for(COMMAND, PROGRAMS)
     without_gpu()
     found: dict[str, Any] = {}
     table = Table("program", "replicates", *COLUMNS, "predicted s", title="a round, a replicate; compiled, not run")
@@ -54,7 +43,7 @@ def main() -> None:
             table.add_row(name, str(replicates), *shown, f"{low:.2g}-{high:.2g}")
     Console(width=150).print(table)
     if not names:
-        write(NAME, {"rounds": ROUNDS, "compiler": _versions(), "programs": found}, "python -m benchmarks.h200")
+        write(NAME, {"rounds": ROUNDS, "compiler": compiler(), "programs": found}, COMMAND)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 only printed. There needs to be no GPU; see `benchmarks/h200/README.md`.
 """
 
-import argparse
 import warnings
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.h200 import sass
+from benchmarks.h200.command import asked_for, compiler
 from benchmarks.h200.device import compiled, without_gpu
 from benchmarks.h200.lowering import fits
 from benchmarks.h200.programs import KERNELS, REPLICATES, ROUNDS
@@ -20,7 +20,7 @@ from benchmarks.h200.report import figures
 from benchmarks.reporting import write
 from stackjax.catalogue import GAMES
 
-NAME = "h200_kernels"
+COMMAND, NAME = "python -m benchmarks.h200.kernels", "h200_kernels"
 PROCESSORS, SCHEDULERS, LANES, CLOCK = 132, 4, 32, 1.98e9
 #: Instructions of threads in a second: every scheduler starts one of a warp in every cycle.
 INSTRUCTIONS = PROCESSORS * SCHEDULERS * LANES * CLOCK
@@ -60,11 +60,7 @@ def kernel(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Compile, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.h200.kernels")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(KERNELS)} (default: all)")
-    names = parser.parse_args().names
-    if unknown := [name for name in names if name not in KERNELS]:
-        parser.error(f"unknown pairs {unknown}")
+    names = asked_for(COMMAND, KERNELS)
     without_gpu()
     found: dict[str, Any] = {}
     few, many = map(str, REPLICATES)
@@ -87,7 +83,8 @@ def main() -> None:
                 game: {method: fits(entry.make(), made.make()) for method, made in entry.methods.items()}
                 for game, entry in GAMES.items()
             }
-        write(NAME, {"rounds": ROUNDS, "kernels": found, "catalogue": catalogue}, "python -m benchmarks.h200.kernels")
+        results = {"rounds": ROUNDS, "compiler": compiler(), "kernels": found, "catalogue": catalogue}
+        write(NAME, results, COMMAND)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,16 @@ class Figure(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def least(self) -> float:
+        """The lower end of the interval, or the number itself."""
+        return self.value if self.low is None else self.low
+
+    @property
+    def most(self) -> float:
+        """The upper end of the interval, or the number itself."""
+        return self.value if self.high is None else self.high
+
     def __str__(self) -> str:
         interval = "" if self.low is None else f" [{self.low:.4g}, {self.high:.4g}]"
         return f"{self.what} {self.value:.4g}{interval}"

@@ -113,7 +113,7 @@ def sign_of_regret(quick: bool) -> Finding:
     Control: the other sign is positive and T times the gap.
     """
     game = always(bandit_instances.etc_failure())
-    pair: Pair = lambda T: (Fixed(1), BestResponse())  # noqa: E731
+    pair: Pair = lambda T: (Fixed(1), BestResponse())  # noqa: E731  (of one expression)
     ours = float(measured(game, pair, (1000,), stackelberg_benchmarks, 2).regret[0, 0, 0])
     return Finding(
         [exact("leader's regret", ours), exact("as printed", -ours)], -ours > 0, abs(ours - 100) < 1e-3, ours > 0
@@ -157,7 +157,7 @@ def stackelberg_is_out_of_reach(quick: bool) -> Finding:
     falls = [run.worst[-1] / run.horizons[-1] for run in found.values()]
     control = found["UCB/best response"]
     sublinear = falls[-1] < 0.5 * control.worst[0] / control.horizons[0]
-    return Finding(ours, min(f.low or 0.0 for f in ours[:-1]) > 0.03, bool(sublinear))
+    return Finding(ours, min(f.least for f in ours[:-1]) > 0.03, bool(sublinear))
 
 
 def the_arm_that_tells(quick: bool) -> Finding:
@@ -201,13 +201,13 @@ def lower_bound_in_arms(quick: bool) -> Finding:
             "UCB/UCB": lambda T: (of(UCB, "leader"), of(UCB, "follower")),
             "UCB/best response": lambda T: (of(UCB, "leader"), BestResponse()),
         }
-        tolerant = lambda a, b: tolerant_benchmarks(a, b, 0.05)  # noqa: E731
-        scale = lambda t, arms=arms: t ** (2 / 3) * arms ** (1 / 3)  # noqa: E731
-        runs = [measured(lambda T: games, p, (T,), tolerant, n) for p in pairs.values()]  # noqa: B023
+        tolerant = lambda a, b: tolerant_benchmarks(a, b, 0.05)  # noqa: E731  (of one expression)
+        scale = lambda t, arms=arms: t ** (2 / 3) * arms ** (1 / 3)  # noqa: E731  (of one expression)
+        runs = [measured(lambda T: games, p, (T,), tolerant, n) for p in pairs.values()]  # noqa: B023  (called at once)
         paid = [worst(f"B = {arms}", run, scale) for run in runs]
         ours.append(min(paid[:2], key=lambda f: f.value))
         known.append(paid[2].value)
-    return Finding(ours, min(f.low or 0 for f in ours) > 0.2, max(known) < 0.2 * min(f.value for f in ours))
+    return Finding(ours, min(f.least for f in ours) > 0.2, max(known) < 0.2 * min(f.value for f in ours))
 
 
 def upper_bound_in_arms(quick: bool) -> Finding:
@@ -220,16 +220,16 @@ def upper_bound_in_arms(quick: bool) -> Finding:
     for a, b in ((2, 2), (4, 4), (8, 2), (2, 8)):
         batch = bandit_instances.uniform(jax.random.key(0), a, b, batch=10)
         games = [StackelbergBandit(*u, "bernoulli") for u in zip(batch.leader_means, batch.follower_means, strict=True)]
-        pair: Pair = lambda T, a=a, b=b: (  # noqa: E731
+        pair: Pair = lambda T, a=a, b=b: (  # noqa: E731  (of one expression)
             ExploreThenUCB.tuned(T, a, b, "leader", noise="bernoulli"),
             ExploreThenCommit.tuned(T, a, b, "follower", noise="bernoulli"),
         )
-        tolerant = lambda u, v: tolerant_benchmarks(u, v, 0.05)  # noqa: E731
-        scale = lambda t, a=a, b=b: t ** (2 / 3) * (a * b * np.log(t)) ** (1 / 3)  # noqa: E731
-        ours.append(worst(f"{a} x {b}", measured(lambda T: games, pair, (T,), tolerant, n), scale))  # noqa: B023
-        wrong: Pair = lambda T: (Fixed(0), BestResponse())  # noqa: E731
-        fixed.append(worst("", measured(lambda T: games, wrong, (T,), tolerant, 2), scale).value)  # noqa: B023
-    return Finding(ours, max(f.high or 0 for f in ours) < 1, max(fixed) > 1)
+        tolerant = lambda u, v: tolerant_benchmarks(u, v, 0.05)  # noqa: E731  (of one expression)
+        scale = lambda t, a=a, b=b: t ** (2 / 3) * (a * b * np.log(t)) ** (1 / 3)  # noqa: E731  (of one expression)
+        ours.append(worst(f"{a} x {b}", measured(lambda T: games, pair, (T,), tolerant, n), scale))  # noqa: B023  (called at once)
+        wrong: Pair = lambda T: (Fixed(0), BestResponse())  # noqa: E731  (of one expression)
+        fixed.append(worst("", measured(lambda T: games, wrong, (T,), tolerant, 2), scale).value)  # noqa: B023  (called at once)
+    return Finding(ours, max(f.most for f in ours) < 1, max(fixed) > 1)
 
 
 def alignment_definition(quick: bool) -> Finding:
@@ -278,12 +278,12 @@ def misalignment_distorts(quick: bool) -> Finding:
         games = [StackelbergBandit(a, (1 - w) * a + w * b, "bernoulli") for a, b in zip(u, v, strict=True)]
         return measured(lambda T: games, pair, (T,), stackelberg_benchmarks, 10).regret[0, :, 0] / T
 
-    pair: Pair = lambda T: tuple(UCB.tuned(T, 3, 3, role, noise="bernoulli") for role in ("leader", "follower"))  # type: ignore[return-value]  # noqa: E731
-    ours = [mean(f"w = {w:g}", leader(pair, w)) for w in (0.0, 0.5, 1.0)]
-    knows: Pair = lambda T: (UCB.tuned(T, 3, 3, "leader", noise="bernoulli"), BestResponse())  # noqa: E731
-    other = [float(leader(knows, w).mean()) for w in (0.0, 0.5)]
-    grows = ours[1].low > ours[0].high  # type: ignore[operator]
-    return Finding(ours, grows, other[1] - other[0] < 0.5 * (ours[1].value - ours[0].value))
+    def ucb(T: int, role: str) -> UCB:
+        return UCB.tuned(T, 3, 3, role, noise="bernoulli")
+
+    ours = [mean(f"w = {w:g}", leader(lambda T: (ucb(T, "leader"), ucb(T, "follower")), w)) for w in (0.0, 0.5, 1.0)]
+    other = [float(leader(lambda T: (ucb(T, "leader"), BestResponse()), w).mean()) for w in (0.0, 0.5)]
+    return Finding(ours, ours[1].least > ours[0].most, other[1] - other[0] < 0.5 * (ours[1].value - ours[0].value))
 
 
 def follower_regrets(kind: str, quick: bool) -> dict[str, np.ndarray]:

@@ -592,7 +592,7 @@ def _locked_in(quick: bool, player: int, eps: float) -> Finding:
     values = [f.value for f in inside]
     other = share("fixed steps", fixed.left[begins[-1]][player] <= eps)
     rises = all(a <= b for a, b in itertools.pairwise(values)) and values[-1] > values[0]
-    return Finding([*inside, other], rises and inside[-1].low > 0.9, other.high < 0.1)
+    return Finding([*inside, other], rises and inside[-1].least > 0.9, other.most < 0.1)
 
 
 def follower_locked_in(quick: bool) -> Finding:
@@ -614,7 +614,7 @@ def locked_in_from_the_start(quick: bool) -> Finding:
     runs = {offset: _run(rounds, n, offset) for offset in (1, 100, 1000)}
     inside = [share(f"N = {offset}", r.left[100][0] <= 1.0) for offset, r in runs.items()]
     return Finding(
-        inside, inside[2].low > 0.98 and inside[2].value >= inside[1].value, inside[0].value < inside[2].value
+        inside, inside[2].least > 0.98 and inside[2].value >= inside[1].value, inside[0].value < inside[2].value
     )
 
 
@@ -671,7 +671,7 @@ def taylor_remainder(quick: bool) -> Finding:
     game, x = TorusLocation((1.0, 1.05)), jnp.asarray(np.linspace(-np.pi, np.pi, 4001))
     with jax.enable_x64(True):
         x = jnp.asarray(np.linspace(-np.pi, np.pi, 4001))
-        r = lambda t: game.best_response(1, (t, None))  # noqa: E731
+        r = lambda t: game.best_response(1, (t, None))  # noqa: E731  (of one expression)
         first, second = jax.grad(r), jax.grad(jax.grad(r))
         lipschitz, curvature = (float(jnp.abs(jax.vmap(f)(x)).max()) for f in (first, second))
         ratios = []
@@ -689,7 +689,7 @@ def alekseev(quick: bool) -> Finding:
     t = np.linspace(0, end, n + 1)
     h, p = t[1], np.empty(n + 1)
     p[0] = 1.0
-    field = lambda time, v: -(v**3) + np.sin(time) / 3  # noqa: E731
+    field = lambda time, v: -(v**3) + np.sin(time) / 3  # noqa: E731  (of one expression)
     for i in range(n):
         k1 = field(t[i], p[i])
         k2 = field(t[i] + h / 2, p[i] + h / 2 * k1)

@@ -546,7 +546,7 @@ def naive_updates_are_unstable(quick: bool) -> Finding:
         distance = np.sqrt(sum(np.square(a).sum(-1) for a in away))
         left.append(~(distance < 0.05) | (np.asarray(trace.status) != 0))
     ours = [share("leave Nash, coupling 3", left[0]), share("coupling .3", left[1])]
-    return Finding(ours, ours[0].low is not None and ours[0].low > 0.02, not left[1].any())
+    return Finding(ours, ours[0].least > 0.02, not left[1].any())
 
 
 def costs_of_a_round(quick: bool) -> Finding:

@@ -44,19 +44,20 @@ def for_kernel(round_: Traced) -> ByEntry:
 
 
 def _impossible(program: core.Jaxpr) -> Iterator[str]:
-    for variable in program.invars:
-        yield from _kind(variable)
+    """What a program does or holds that isn't in `POSSIBLE`, `_SPELLED` or `TYPES`."""
     for equation in program.eqns:
         name: str = equation.primitive.name
         kind = _type((equation.invars or equation.outvars)[0])
-        if not _possible(name, kind):
+        if not _possible(name, kind) or any(_aval(variable).shape for variable in equation.outvars):
             yield name
+        if name.startswith("shift_") and not _shifts_within(equation.invars[1], kind):
+            yield "shifts by more bits than there are"  # XLA's result is 0, and Triton's undefined
         if kind == jnp.uint64 and (name == "not" or any(_beyond_int64(atom) for atom in equation.invars)):
             yield "numbers of 2^63 and more"  # its constants are signed
-        for variable in equation.outvars:
-            yield from _kind(variable) if not variable.aval.shape else [name]  # type: ignore[attr-defined]  # of arrays
         for branch in equation.params.get("branches", ()):
             yield from _impossible(branch.jaxpr)
+    variables = [*program.invars, *(variable for equation in program.eqns for variable in equation.outvars)]
+    yield from (str(_type(variable)) for variable in variables if _type(variable) not in TYPES)
 
 
 def _possible(name: str, kind: Any) -> bool:
@@ -65,17 +66,20 @@ def _possible(name: str, kind: Any) -> bool:
     return name in POSSIBLE and (name != "select_n" or kind == jnp.bool_)
 
 
+def _shifts_within(by: Any, kind: Any) -> bool:
+    return isinstance(by, core.Literal) and 0 <= int(by.val) < 8 * kind.itemsize
+
+
 def _beyond_int64(atom: Any) -> bool:
     return isinstance(atom, core.Literal) and bool(atom.val >= 2**63)
 
 
+def _aval(atom: Any) -> Any:
+    return atom.aval
+
+
 def _type(atom: Any) -> Any:
-    return atom.aval.dtype
-
-
-def _kind(variable: Any) -> Iterator[str]:
-    if _type(variable) not in TYPES:
-        yield str(_type(variable))
+    return _aval(atom).dtype
 
 
 # Triton's own differ from XLA's, or there are none.
@@ -156,66 +160,69 @@ def _branches(branches: Sequence[core.ClosedJaxpr], which: Any, operands: list[A
 
 
 class Numbers(NamedTuple):
-    """What a kernel takes: `shared` numbers, and for each replicate its `own`, arrays `[replicates]`."""
+    """What a kernel takes, or the types of it: `shared` numbers, and `own` arrays `[replicates]`."""
 
-    shared: list[Array]
-    own: list[Array]
+    shared: list[Any]
+    own: list[Any]
 
 
-def in_kernel(body: Callable[[list[Array], list[Array]], Numbers], given: Numbers, interpret: bool) -> Numbers:
+def in_kernel(
+    body: Callable[[list[Array], list[Array]], Numbers], given: Numbers, types: Numbers, interpret: bool
+) -> Numbers:
     """`body(shared, own)` in a kernel, over blocks of replicates: `own` and what comes of it are `[block]` there.
 
-    What is returned as shared has to be the same in every block.
+    `types`: of what is returned as shared, which has to be the same in every block, and as own.
     """
-    # Pallas takes half a second to import, and most who import the library never need it.
+    # Pallas takes long to import, and most who import the library never need it.
     from jax.experimental import pallas as pl
 
     replicates = given.own[0].shape[0]
     block = _BLOCKS[replicates >= _MANY]
     programs = -(-replicates // block)
     own = [_stored(jnp.pad(x, (0, programs * block - replicates), mode="edge")) for x in given.own]
+    shared = [_stored(x) for x in given.shared]
     # Numbers of a type lie side by side, lest there are hundreds of arguments.
-    kinds = [_stored(x).dtype for x in given.shared]
-    groups = {kind: [_stored(x) for x in given.shared if _stored(x).dtype == kind] for kind in dict.fromkeys(kinds)}
+    kinds = [x.dtype for x in shared]
+    groups = {kind: jnp.stack([x for x in shared if x.dtype == kind]) for kind in dict.fromkeys(kinds)}
     places = [kinds[:k].count(kind) for k, kind in enumerate(kinds)]
 
-    def restored(stored: Sequence[Array], like: Sequence[Array]) -> list[Array]:
-        return [x != 0 if original.dtype == jnp.bool_ else x for x, original in zip(stored, like, strict=True)]
-
-    def read(refs: Sequence[Any]) -> tuple[list[Array], list[Array]]:
-        groups_of = dict(zip(groups, refs, strict=False))
-        shared = [groups_of[kind][place] for kind, place in zip(kinds, places, strict=True)]
-        return restored(shared, given.shared), restored([ref[...] for ref in refs[len(groups) :]], given.own)
+    def restored(stored: Sequence[Array], wanted: Sequence[Any]) -> list[Array]:
+        return [x != 0 if kind == jnp.bool_ else x for x, kind in zip(stored, wanted, strict=True)]
 
     def kernel(*refs: Any) -> None:
         inputs, outputs = refs[: len(groups) + len(own)], refs[len(groups) + len(own) :]
-        shared, each = body(*read(inputs))
-        for ref, x in zip(outputs, (*shared, *each), strict=True):
+        group_of = dict(zip(groups, inputs, strict=False))
+        numbers = [group_of[kind][place] for kind, place in zip(kinds, places, strict=True)]
+        found = body(
+            restored(numbers, [x.dtype for x in given.shared]),
+            restored([ref[...] for ref in inputs[len(groups) :]], [x.dtype for x in given.own]),
+        )
+        for ref, x in zip(outputs, (*found.shared, *found.own), strict=True):
             ref[...] = jnp.broadcast_to(_stored(x), ref.shape)
 
-    structs = [jax.ShapeDtypeStruct((block,), x.dtype) for x in given.own]
-    shapes = jax.eval_shape(body, [jax.ShapeDtypeStruct((), x.dtype) for x in given.shared], structs)
     by_program = pl.BlockSpec((1,), lambda i: (i,))
     by_replicate = pl.BlockSpec((block,), lambda i: (i,))
-    out = [jax.ShapeDtypeStruct((programs,), _storable(x.dtype)) for x in shapes[0]]
-    out += [jax.ShapeDtypeStruct((programs * block,), _storable(x.dtype)) for x in shapes[1]]
+    sizes = [programs] * len(types[0]) + [programs * block] * len(types[1])
     if interpret:
         how: dict[str, Any] = {"interpret": True}
     else:
         from jax.experimental.pallas import triton
 
         how = {"compiler_params": triton.CompilerParams(num_warps=block // 32, num_stages=1)}
-    found = pl.pallas_call(
+    results = pl.pallas_call(
         kernel,
         grid=(programs,),
         in_specs=[pl.BlockSpec(memory_space=pl.ANY)] * len(groups) + [by_replicate] * len(own),
-        out_specs=[by_program] * len(shapes[0]) + [by_replicate] * len(shapes[1]),
-        out_shape=out,
+        out_specs=[by_program] * len(types[0]) + [by_replicate] * len(types[1]),
+        out_shape=[
+            jax.ShapeDtypeStruct((size,), _storable(kind))
+            for size, kind in zip(sizes, (*types[0], *types[1]), strict=True)
+        ],
         name="rounds",
         **how,
-    )(*(jnp.stack(group) for group in groups.values()), *own)
-    shared = restored([x[0] for x in found[: len(shapes[0])]], shapes[0])
-    return Numbers(shared, restored([x[:replicates] for x in found[len(shapes[0]) :]], shapes[1]))
+    )(*groups.values(), *own)
+    alike, each = results[: len(types[0])], results[len(types[0]) :]
+    return Numbers(restored([x[0] for x in alike], types[0]), restored([x[:replicates] for x in each], types[1]))
 
 
 def _storable(dtype: Any) -> Any:

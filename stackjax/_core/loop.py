@@ -295,7 +295,7 @@ class _Entries:
             numbers = iter(packed)
             return jax.tree.unflatten(self.structure, [[next(numbers) for _ in range(x.size)] for x in self.leaves])
 
-        def apart(xs: list[Array], varies: list[bool]) -> Numbers:
+        def apart(xs: list[Any], varies: list[bool]) -> Numbers:
             return Numbers(*([x for x, v in zip(xs, varies, strict=True) if v == which] for which in (False, True)))
 
         def together(shared: list[Array], own: list[Array], varies: list[bool]) -> list[Array]:
@@ -319,9 +319,11 @@ class _Entries:
             c, thousands = _whole_block(part, plan.spacing, first, last, unpack(packed))
             return apart(jax.tree.leaves((c, thousands)), results_vary)
 
-        carried = apart(self.pack(c), self.each_varies)
+        packed = self.pack(c)
+        carried = apart(packed, self.each_varies)
         given = Numbers([begin, end, *self.round.captured, *carried.shared], [self.ids, *self.own, *carried.own])
-        found = together(*in_kernel(body, given, plan.platform == "cpu"), results_vary)
+        types = apart([x.dtype for x in (*packed, *jax.tree.leaves(c.calls))], results_vary)
+        found = together(*in_kernel(body, given, types, plan.platform == "cpu"), results_vary)
         thousands = jax.tree.unflatten(jax.tree.structure(c.calls), found[len(self.each_varies) :])
         return self.unpack(found[: len(self.each_varies)]), thousands
 

@@ -56,7 +56,7 @@ def asymptotic_covariance(
     I) Sigma + Sigma (M + h I)' + diag(scales) S diag(scales) = 0`, h = 1/2 if a = 1, else 0, of `z / sqrt(k^-a)`.
 
     Both are local, and to leading order in the steps: what is left falls like step_1 / step_2 on two timescales, and,
-    where a < 1, like k^(a - 1), which for a near 1 is slow: with a = .9 variances can be 15 % larger after 2e4 rounds.
+    where a < 1, like k^(a - 1), which for a near 1 is slow.
 
     **Arguments:** `game` of a leader and one follower; `point`, where F vanishes, inside of the spaces; `steps`: a
     `PowerLaw` a player, exponents in (1/2, 1]; `noise`: for each player the variance of every coordinate of its

@@ -7,8 +7,9 @@ import pytest
 
 from stackjax import Game
 from stackjax.equilibria import find as search
+from stackjax.games import from_payoffs
 from stackjax.games.bilevel_problems import PROBLEMS
-from stackjax.spaces import Euclidean
+from stackjax.spaces import Box, Euclidean
 from tests.equilibria.examples import LINE, certify
 
 KEY = jax.random.key(0)
@@ -158,3 +159,17 @@ def test_random_linear_games_against_their_vertices():
             assert here == pytest.approx(float(c.payoffs[0]), abs=1e-8)
             assert max(value(game, x + 1e-4), value(game, x - 1e-4)) < here - 1e-7
     assert several  # there are local ones too
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_kink_beside_an_equality_whose_multiplier_has_either_sign(sign):
+    """y = (x, x) / 2 up to x = .4, where y_0 <= .2 binds: the leader's slope goes from 2 - .08 to -3 - .08."""
+    game = from_payoffs(
+        lambda x, y: -3 * x + 10 * y[0] - 0.1 * x * x,
+        lambda x, y: -jnp.sum((y - x) ** 2),
+        spaces=(Box(0.0, 1.0, ()), Euclidean((2,))),
+        inequalities=(None, lambda x, y: y[0] - 0.2),
+        equalities=(None, lambda x, y: sign * (y[0] + y[1] - x)),
+    )
+    (best,) = search(game, KEY, 8).stackelberg
+    np.testing.assert_allclose(np.concatenate([np.ravel(a) for a in best.actions]), [0.4, 0.2, 0.2], atol=1e-6)
