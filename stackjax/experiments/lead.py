@@ -19,7 +19,7 @@ from stackjax.experiments.progress import named
 from stackjax.experiments.run import Experiment, How, Measure, replicate_count, replicate_ids, run, run_key
 from stackjax.experiments.settings import Setting
 from stackjax.experiments.store import Arrays
-from stackjax.games import MarkovGame, Oracle, OracleGame
+from stackjax.games import AdaptiveOracle, MarkovGame, Oracle, OracleGame
 from stackjax.games.oracle import MOST_PATTERNS
 from stackjax.protocols import Learner, Signal
 from stackjax.trace import Record, Trace
@@ -27,8 +27,10 @@ from stackjax.trace import Record, Trace
 if TYPE_CHECKING:
     import xarray
 
-#: What the key of a replicate's training and that of its start are derived from.
-_TRAINING, _START = 1, 2
+#: What the keys of a replicate's training, of its start and of the responses that value it are derived from.
+_TRAINING, _START, _VALUE = 1, 2, 3
+#: Responses by which a leader is valued whose oracle is random, or whose answers are too many to sum over.
+RESPONSES = 8
 #: Records of a run.
 POINTS = 60
 _COUPLED = Signal.GRADIENT | Signal.GAME
@@ -42,8 +44,9 @@ class Leading:
 
     - `leader`: a learner that follows its own gradient plays the one-player `OracleGame`; one that sees only what it
       is paid commits to a policy in every round of `play`, which is one sampled episode.
-    - `follower`: an oracle (`queries` and `respond`); a function of the game and a key that trains one, once for each
-      replicate; or a learner of `play` that is no oracle, such as `QLearning`, for leaders of the second kind.
+    - `follower`: an oracle (`stackjax.games.Oracle`, or an `AdaptiveOracle` such as `QLearning`); a function of the
+      game and a key that trains one, once for each replicate; or a learner of `play` that is no oracle, for leaders of
+      the second kind.
     - `visible`, `query_rewards`, `recognisable`, `episodes`: of the `OracleGame`, only for leaders of the first kind.
     """
 
@@ -59,23 +62,19 @@ class Leading:
         """Whether the leader follows a gradient."""
         return bool(self.leader.wants & _COUPLED)
 
-    @property
-    def practises(self) -> bool:
-        """Whether the follower learns anew in every round."""
-        return isinstance(self.follower, Learner) and not isinstance(self.follower, Oracle)
-
     def check(self) -> None:
         """Raise a `TypeError` or `ValueError` that names the argument for what doesn't go together."""
         if not isinstance(self.leader, Learner):
             raise TypeError(f"leader: expected a learner, got {self.leader!r}")
-        if not isinstance(self.follower, Learner | Oracle) and not callable(self.follower):
+        if not isinstance(self.follower, _MADE) and not callable(self.follower):
             raise TypeError(
                 f"follower: expected an oracle, a learner or a function that trains one, got {self.follower!r}"
             )
-        if self.ascends and self.practises:
+        if self.ascends and isinstance(self.follower, Learner) and not is_oracle(self.follower):
             raise ValueError(
                 f"follower: {type(self.leader).__name__} follows the gradient through the answers to an oracle's "
-                f"queries, and {type(self.follower).__name__} is no oracle; expected queries and respond"
+                f"queries, and {type(self.follower).__name__} is no oracle; expected a stackjax.games.Oracle or "
+                "AdaptiveOracle"
             )
         switches = not self.visible or self.query_rewards is not None or self.recognisable
         if not self.ascends and (switches or self.episodes is not None):
@@ -85,38 +84,41 @@ class Leading:
             )
 
 
+#: What a follower is that needn't be trained.
+_MADE = (Learner, Oracle, AdaptiveOracle)
+
+
+def is_oracle(follower: Any) -> bool:
+    """Does it answer a leader's answers, fixed or one after the other?"""
+    return isinstance(follower, Oracle | AdaptiveOracle)
+
+
 def _check_follower(game: MarkovGame, method: Leading, key: Array) -> None:
-    """Before any training: is it an oracle, and can its leaders be valued exactly?"""
-    if method.practises:
-        return
+    """Before any training: does it go with the game and the leader?"""
     follower = method.follower
-    if not isinstance(follower, Learner | Oracle):
+    if not isinstance(follower, _MADE):
         follower = eqx.filter_eval_shape(lambda key: method.follower(game, key), key)
-        if not isinstance(follower, Oracle):
+        if not is_oracle(follower):
             raise TypeError(f"follower: expected a function that returns an oracle, got one that returns {follower!r}")
     if not method.ascends and not isinstance(follower, Learner):
         raise ValueError("follower: expected a learner, to be played with, got an oracle that is none")
-    queries, actions = int(np.shape(follower.queries)[0]), game.action_counts[0]
-    if method.ascends and actions**queries > MOST_PATTERNS:
-        raise ValueError(
-            f"queries: expected at most {MOST_PATTERNS} patterns to value leaders exactly, got {actions}^{queries}; "
-            "let the follower ask fewer"
-        )
+    if method.ascends:  # it says what the gradient needs
+        eqx.filter_eval_shape(lambda f: OracleGame(game, f, episodes=method.episodes), follower)
 
 
 class _Followers:
     """The followers of a method: one for all replicates, or one each, and what they have in common."""
 
-    def __init__(self, game: MarkovGame, method: Leading, keys: Array, ids: np.ndarray):
-        self.ids = ids
-        self.each = not isinstance(method.follower, Learner | Oracle)
+    def __init__(self, game: MarkovGame, method: Leading, base: Array, ids: np.ndarray):
+        keys = _folded(base, _TRAINING)
+        self.ids, self.keys = ids, base
+        self.each = not isinstance(method.follower, _MADE)
         if self.each:
             self.them = jax.block_until_ready(jax.jit(jax.vmap(lambda key: method.follower(game, key)))(keys))
             self.one = jax.tree.map(lambda x: x[0], self.them)
         else:
             self.them = self.one = method.follower
         self.axis = 0 if self.each else None
-        self.queries = 0 if method.practises else int(np.shape(self.one.queries)[0])
 
     def places(self, ids: Any) -> np.ndarray:
         """Where the followers of these replicates stand among all."""
@@ -166,9 +168,10 @@ def lead(
     **Returns:** a dataset with the dimensions `methods`, `replicate`, `record`, `observation` and `leader_action`:
 
     - `policy` `[methods, replicate, record, observation, leader_action]`: the leader's probabilities;
-    - `value` `[methods, replicate, record]`: its exact payoff per step in the game that it plays: against an oracle the
-      mean over all answers, rewards of queries included; against a learner that against the policy which this one
-      played last;
+    - `value` `[methods, replicate, record]`: its payoff per step in the game that it plays: against an oracle the mean
+      over all answers, rewards of queries included; against one that is random, or whose answers are too many to sum
+      over, an estimate, the mean over 8 responses (which are then valued exactly, without rewards of queries) if the
+      leader follows a gradient, else against the policy which it played last, as against any other learner;
     - `commitment_value` likewise: the exact payoff of the policy against a true best response, ties as in the attribute
       `ties`;
     - `rounds` `[methods, record]`, completed (short runs have fewer records, and repeat the last one);
@@ -220,7 +223,7 @@ def lead(
             with named(f"the method {name!r}"):
                 if id(method.follower) not in trained:
                     began = time.perf_counter()
-                    followers = _Followers(plain, method, _folded(keys, _TRAINING), ids)
+                    followers = _Followers(plain, method, keys, ids)
                     trained[id(method.follower)] = followers, time.perf_counter() - began
                 played[name] = _Method(plain, acting, method, *trained[id(method.follower)])
         return [
@@ -293,14 +296,21 @@ class _Method:
     ):
         self.plain, self.acting, self.method, self.followers = plain, acting, method, followers
         self.training_seconds = training_seconds
-        if not method.practises:
+        self.asked = 0  # observations that an episode's questions are about
+        self.exact: OracleGame | None = None
+        if is_oracle(followers.one):
             switches = {
                 "visible": method.visible,
                 "query_rewards": method.query_rewards,
                 "recognisable": method.recognisable,
             }
-            self.sampled = self._batched(OracleGame(plain, followers.one, episodes=method.episodes, **switches))
-            self.exact = self._batched(OracleGame(plain, followers.one, **switches))
+            episodes = method.episodes if method.ascends else 2 if plain.horizon is not None else None
+            sampled = OracleGame(plain, followers.one, episodes=episodes, **switches)
+            self.asked = int(np.prod(sampled.asked()))
+            self.sampled = self._batched(sampled)
+            enumerable = plain.action_counts[0] ** self.asked <= MOST_PATTERNS
+            if enumerable and not getattr(followers.one, "is_random", False):
+                self.exact = self._batched(OracleGame(plain, followers.one, **switches))
 
     def _batched(self, game: OracleGame) -> OracleGame:
         return eqx.tree_at(lambda g: g.oracle, game, self.followers.them)
@@ -322,8 +332,7 @@ class _Method:
             start = jnp.stack([starts, starts], 1) if method.recognisable else starts
             own = (self._axes(self.sampled), None)
             return Setting(self.sampled, (method.leader,), (start,), rounds, in_axes=own, **where)
-        them = method.follower if method.practises else self.followers.them
-        axes = (None, None, axis)
+        them, axes = self.followers.them, (None, None, axis)
         return Setting(self.acting, (method.leader, them), (starts, None), rounds, in_axes=axes, **where)
 
     def measured(self, game: Any, trace: Trace, at: np.ndarray) -> Arrays:
@@ -332,11 +341,15 @@ class _Method:
         policy = jax.nn.softmax(leader[:, :, 0] if self.method.recognisable else leader)
         flat = policy.reshape(-1, *policy.shape[2:])
         commitment = committed_values(self.plain, flat, self.plain.ties).reshape(policy.shape[:2])
-        if self.method.practises:
-            value = _between(self.plain, policy, trace.actions[1])
-        else:  # the followers of these replicates
+        if self.exact is not None:  # against the followers of these replicates
             exact = eqx.tree_at(lambda g: g.oracle, self.exact, self._followers(trace))
             value = _paid(exact, self._axes(self.exact), leader)
+        elif self.method.ascends:
+            sampled = eqx.tree_at(lambda g: g.oracle, self.sampled, self._followers(trace))
+            keys = _folded(self.followers.keys[self.followers.places(trace.ids)], _VALUE)
+            value = _estimated(sampled, self._axes(self.sampled), leader, keys)
+        else:
+            value = _between(self.plain, policy, trace.actions[1])
         arrays = {
             "policy": (("rounds", "observation", "leader_action"), policy),
             "value": (("rounds",), value),
@@ -359,10 +372,9 @@ class _Method:
         if horizon is None or (self.method.ascends and self.method.episodes is None):
             return np.full(shape, np.nan)
         episodes = self.method.episodes if self.method.ascends else 1
-        practice = np.asarray(trace.calls[1].payoffs, np.float64) if self.method.practises else 0
         training = self.training()
         before = training[self.followers.places(trace.ids)] if training.size > 1 else training
-        steps = rounds * (episodes or 1) * (self.followers.queries + horizon) + practice
+        steps = rounds * (episodes or 1) * (self.asked + horizon)
         return np.broadcast_to(np.reshape(before, (-1, 1)) + steps, shape)
 
 
@@ -372,6 +384,15 @@ def _paid(game: OracleGame, axes: OracleGame, leaders: Array) -> Array:
         return jax.vmap(lambda x: game.payoffs(x)[0])(leaders)
 
     return jax.vmap(one, (axes, 0))(game, leaders)
+
+
+@eqx.filter_jit
+def _estimated(game: OracleGame, axes: OracleGame, leaders: Array, keys: Array) -> Array:
+    def one(game: OracleGame, leaders: Array, key: Array) -> Array:
+        keys = jax.random.split(key, leaders.shape[0])
+        return jax.vmap(lambda x, key: game.estimated(x, key, RESPONSES))(leaders, keys)
+
+    return jax.vmap(one, (axes, 0, 0))(game, leaders, keys)
 
 
 @eqx.filter_jit

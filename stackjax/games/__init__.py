@@ -22,6 +22,7 @@ from stackjax.games.linear_quadratic import LinearQuadratic as LinearQuadratic
 from stackjax.games.markov import MarkovGame as MarkovGame
 from stackjax.games.mixture import MixtureGAN as MixtureGAN
 from stackjax.games.noisy import Noisy as Noisy
+from stackjax.games.oracle import AdaptiveOracle as AdaptiveOracle
 from stackjax.games.oracle import Oracle as Oracle
 from stackjax.games.oracle import OracleGame as OracleGame
 from stackjax.games.penalized import Penalized as Penalized

@@ -24,12 +24,15 @@ from stackjax.learners.local_symplectic_surgery import LocalSymplecticSurgery as
 from stackjax.learners.lola import LOLA as LOLA
 from stackjax.learners.look_ahead import LookAhead as LookAhead
 from stackjax.learners.mirror_ascent import MirrorAscent as MirrorAscent
+from stackjax.learners.multiplicative_weights import MultiplicativeWeights as MultiplicativeWeights
+from stackjax.learners.multiplicative_weights import Reinforce as Reinforce
 from stackjax.learners.neural_follower import NeuralFollower as NeuralFollower
 from stackjax.learners.optimistic_ascent import OptimisticAscent as OptimisticAscent
 from stackjax.learners.per_arm import PerArm as PerArm
 from stackjax.learners.phased_ucb import PhasedUCB as PhasedUCB
 from stackjax.learners.pure_nash import PureNash as PureNash
 from stackjax.learners.q_learning import QLearning as QLearning
+from stackjax.learners.recurrent_follower import RecurrentFollower as RecurrentFollower
 from stackjax.learners.soba import SOBA as SOBA
 from stackjax.learners.stable_opponent_shaping import StableOpponentShaping as StableOpponentShaping
 from stackjax.learners.symplectic_gradient_adjustment import (

@@ -43,6 +43,62 @@ def sample(probabilities: Float[Array, "*batch n"], uniform: Float[Array, "*batc
     return jnp.sum(uniform[..., None] >= cumulative, -1, dtype=jnp.int32)
 
 
+class Now(NamedTuple):
+    """Where `parallel` episodes are: the `state`, and what each player sees of it."""
+
+    state: Int[Array, " parallel"]
+    seen: tuple[Int[Array, " parallel"], ...]
+
+
+def uniforms(dynamics: Dynamics, key: PRNGKeyArray, parallel: int, length: int) -> Float[Array, "time use parallel"]:
+    """The uniform numbers of all steps of `parallel` episodes."""
+    players = len(dynamics.observations)
+    return jax.random.uniform(key, (length, 3 * players + 3, parallel), dynamics.transitions.dtype)
+
+
+def begun(dynamics: Dynamics, key: PRNGKeyArray, parallel: int) -> Now:
+    """The beginning of `parallel` episodes; `key` as for their `uniforms`."""
+    players, states = len(dynamics.observations), dynamics.transitions.shape[0]
+    first = jax.random.uniform(jax.random.fold_in(key, 1), (players + 1, parallel), dynamics.transitions.dtype)
+    state = sample(jnp.broadcast_to(dynamics.initial, (parallel, states)), first[0])
+    return Now(state, _observed(dynamics, state, first[1:]))
+
+
+def _observed(dynamics: Dynamics, state: Array, uniform: Array) -> tuple[Array, ...]:
+    rows = dynamics.observations
+    return tuple(state if o is None else sample(o[state], uniform[i]) for i, o in enumerate(rows))
+
+
+def acting(dynamics: Dynamics, uniform: Float[Array, "use parallel"]) -> Float[Array, "players parallel"]:
+    """Of the uniform numbers of a step those for the players' actions."""
+    return uniform[: len(dynamics.observations)]
+
+
+def stepped(
+    dynamics: Dynamics,
+    rewards: tuple[Array, ...],
+    now: Now,
+    actions: tuple[Array, ...],
+    uniform: Float[Array, "use parallel"],
+    restarts: Any,
+) -> tuple[Now, Steps]:
+    """A step of `parallel` episodes: where it leads, and what happened, without an axis of time.
+
+    **Arguments:** `rewards`: `[S, A_0, ..., A_{N-1}]` for each follower that learns; `restarts`: the probability that
+    after the step the state is drawn anew, from all of them alike (what followed the step is known all the same).
+    """
+    players, states = len(dynamics.observations), dynamics.transitions.shape[0]
+    _, looking, again, (move, jump, where) = jnp.split(uniform, [players, 2 * players, 3 * players])
+    paid = tuple(r[(now.state, *actions)] for r in rewards)
+    after = sample(dynamics.transitions[(now.state, *actions)], move)
+    following = _observed(dynamics, after, looking)
+    jumps = jump < restarts
+    new = jnp.where(jumps, jnp.minimum((where * states).astype(jnp.int32), states - 1), after)
+    pairs = zip(_observed(dynamics, new, again), following, strict=True)
+    seen = tuple(jnp.where(jumps, a, b) for a, b in pairs)
+    return Now(new, seen), Steps(now.seen, actions, following, paid, jumps)
+
+
 def rollout(
     dynamics: Dynamics,
     rewards: tuple[Array, ...],
@@ -52,36 +108,16 @@ def rollout(
     length: int,
     restarts: Any,
 ) -> Steps:
-    """Play `parallel` episodes of `length` steps at once.
+    """Play `parallel` episodes of `length` steps at once; arguments as for `stepped`."""
 
-    **Arguments:** `dynamics`; `rewards`: `[S, A_0, ..., A_{N-1}]` for each follower that learns; `restarts`: the
-    probability that after a step the state is drawn anew, from all of them alike (what followed the step is known all
-    the same).
-    """
-    dtype = dynamics.transitions.dtype
-    states, players = dynamics.transitions.shape[0], len(dynamics.observations)
-    uniform = jax.random.uniform(key, (length, 3 * players + 3, parallel), dtype)
+    def step(now: Now, xs: Any) -> tuple[Now, Steps]:
+        t, uniform = xs
+        actions = tuple(choose(t, list(now.seen), acting(dynamics, uniform)))
+        return stepped(dynamics, rewards, now, actions, uniform, restarts)
 
-    def observe(state: Array, u: Array) -> tuple[Array, ...]:
-        rows = dynamics.observations
-        return tuple(state if o is None else sample(o[state], u[i]) for i, o in enumerate(rows))
-
-    def step(carry: Any, xs: Any) -> Any:
-        (state, seen), (t, u) = carry, xs
-        acting, looking, again, (move, jump, where) = jnp.split(u, [players, 2 * players, 3 * players])
-        actions = tuple(choose(t, list(seen), acting))
-        paid = tuple(r[(state, *actions)] for r in rewards)
-        after = sample(dynamics.transitions[(state, *actions)], move)
-        following = observe(after, looking)
-        jumps = jump < restarts
-        new = jnp.where(jumps, jnp.minimum((where * states).astype(jnp.int32), states - 1), after)
-        seen_next = tuple(jnp.where(jumps, a, b) for a, b in zip(observe(new, again), following, strict=True))
-        return (new, seen_next), Steps(seen, actions, following, paid, jumps)
-
-    first = jax.random.uniform(jax.random.fold_in(key, 1), (players + 1, parallel), dtype)
-    state = sample(jnp.broadcast_to(dynamics.initial, (parallel, states)), first[0])
-    start = (state, observe(state, first[1:]))
-    return jax.lax.scan(step, start, (jnp.arange(length, dtype=jnp.int32), uniform))[1]
+    times = jnp.arange(length, dtype=jnp.int32)
+    xs = (times, uniforms(dynamics, key, parallel, length))
+    return jax.lax.scan(step, begun(dynamics, key, parallel), xs)[1]
 
 
 def no_tables(dynamics: Dynamics, player: int, contexts: int, clock: int) -> Tables:
@@ -138,6 +174,24 @@ def greedy(tables: Tables, clocked: bool) -> Array:
     return best if clocked else best[:, 0]
 
 
+def until_restart(rewards: Float[Array, "time parallel"], jumped: Array, gamma: Any) -> Float[Array, "time parallel"]:
+    """The discounted rewards from each time on, up to a restart: what comes after is no consequence."""
+
+    def back(ahead: Array, xs: Any) -> tuple[Array, Array]:
+        paid, jumps = xs
+        total = paid + gamma * jnp.where(jumps, 0, ahead)
+        return total, total
+
+    return jax.lax.scan(back, jnp.zeros_like(rewards[0]), (rewards, jumped), reverse=True)[1]
+
+
+def above_the_others(values: Float[Array, "time parallel"], group: int) -> Float[Array, "time parallel"]:
+    """Less the mean over the other episodes of the same leader, who is met in `group` of them."""
+    leaders = values.reshape(values.shape[0], -1, group)
+    others = (jnp.sum(leaders, -1, keepdims=True) - leaders) / (group - 1)
+    return (leaders - others).reshape(values.shape)
+
+
 def random_leaders(key: PRNGKeyArray, kind: str, shape: tuple[int, int, int], dtype: Any) -> Array:
     """Memoryless policies `[parallel, O, A]`: one action an observation, or uniform in the simplex."""
     if kind == "deterministic":
@@ -152,8 +206,11 @@ def context_of(answers: Int[Array, "... Q"], actions: int) -> Int[Array, "..."]:
     return answers.astype(jnp.int32) @ powers
 
 
-def checked_queries(queries: Any, observations: int | None) -> Array:
-    """The queries as an int32 array; None for all of the leader's observations, in order, if their number is known."""
+def checked_queries(queries: Any, observations: int | None, actions: int) -> Array:
+    """The queries as an int32 array; None for all of the leader's observations, in order, if their number is known.
+
+    They are `[Q]`, or `[Q, actions**(Q-1)]` where each depends on the answers before it.
+    """
     if queries is None and observations is not None:
         return jnp.arange(observations, dtype=jnp.int32)
     expected = f"queries: expected whole numbers, one an observation of the leader, got {queries!r}"
@@ -161,10 +218,16 @@ def checked_queries(queries: Any, observations: int | None) -> Array:
         found = queries if isinstance(queries, jax.Array) else np.asarray(queries)
     except (TypeError, ValueError) as error:  # NumPy's say neither which argument nor what is expected
         raise TypeError(expected) from error
-    if found.ndim != 1 or not jnp.issubdtype(found.dtype, jnp.integer):
+    if found.ndim not in (1, 2) or not jnp.issubdtype(found.dtype, jnp.integer):
         raise TypeError(expected)
+    if found.ndim == 2 and (found.shape[0] == 0 or found.shape[1] != actions ** (found.shape[0] - 1)):
+        raise ValueError(
+            f"queries: expected rows of {actions}^(Q-1) columns for Q adaptive queries, got the shape {found.shape}"
+        )
     if concrete(found):
-        check_observations(np.asarray(found), observations)
+        rows = np.atleast_2d(np.asarray(found).T).T
+        used = [row if found.ndim == 1 else row[: actions**k] for k, row in enumerate(rows)]
+        check_observations(np.concatenate(used) if used else [], observations)
     return jnp.asarray(found, jnp.int32)
 
 
@@ -193,11 +256,15 @@ def learning_rate(step: Any) -> Schedule:
     return as_schedule(step, "step")
 
 
-def check_probabilities(exploration: Any, restarts: Any) -> None:
-    """Some exploration, and restarts that may be none."""
+def check_exploration(exploration: Any) -> None:
+    """A probability above 0."""
     number(exploration, "exploration", 0.0)
-    number(restarts, "restarts", 0.0, open_low=False)
     _check_at_most_one("exploration", exploration)
+
+
+def check_restarts(restarts: Any) -> None:
+    """A probability, 0 included."""
+    number(restarts, "restarts", 0.0, open_low=False)
     _check_at_most_one("restarts", restarts)
 
 

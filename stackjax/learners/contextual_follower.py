@@ -1,7 +1,7 @@
-"""The contextual follower: one policy for all leaders, whose context is what the leader answers to fixed queries."""
+"""The contextual follower: one policy for all leaders, whose context is what the leader answers to its queries."""
 
 import itertools
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,25 +9,29 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from stackjax._calculus.consultation import consulted
 from stackjax._calculus.distributions import check_rows
 from stackjax.checks import as_number, concrete, whole
 from stackjax.learners import _episodes
-from stackjax.protocols import Action, Learner, Noise, Seen, Signal, View
+from stackjax.protocols import Action, Dynamics, Learner, Noise, Seen, Signal, View
 
 #: The most contexts of a table.
 MOST_CONTEXTS = 65_536
 
 
 class QueryFollower(Learner):
-    """A follower that asks the leader fixed queries and plays what `respond` makes of the answers.
+    """A follower that asks the leader queries, fixed or adaptive, and plays what `respond` makes of the answers.
 
-    Subclasses have `queries`, observations of the leader `[Q]`; `actions`, how many the leader has; and `respond`, one
-    policy a follower. Player 1 plays the first of them.
+    Subclasses have `queries`, observations of the leader `[Q]` or, if they depend on the answers, `[Q, A**(Q-1)]`: the
+    k-th in the column that the k answers before it say, read as digits; `actions`, how many the leader has; and
+    `respond`, one policy a follower. Player 1 plays the first of them. It is an `AdaptiveOracle`.
     """
 
     queries: eqx.AbstractVar[Any]
     actions: eqx.AbstractVar[int]
     wants = Signal.QUERY
+    #: As an oracle: the same answers lead to the same response.
+    is_random: ClassVar[bool] = False
 
     def respond(self, answers: Int[Array, " Q"]) -> tuple[Array, ...]:
         """The followers' policies to the leader's actions in the `queries`."""
@@ -41,7 +45,7 @@ class QueryFollower(Learner):
         shape: tuple[int, ...] = getattr(jax.tree.leaves(view.earlier[0].struct(view.dtype))[0], "shape", ())
         if len(shape) != 2 or shape[1] != self.actions:
             raise ValueError(f"{who}: actions: the leader's policies have the shape {shape}, not [O, {self.actions}]")
-        policies = jax.eval_shape(self.respond, jax.ShapeDtypeStruct(np.shape(self.queries), jnp.int32))
+        policies = jax.eval_shape(self.respond, jax.ShapeDtypeStruct(np.shape(self.queries)[:1], jnp.int32))
         mine = view.player - 1
         expected = view.space.struct(view.dtype).shape
         got = policies[mine].shape if mine < len(policies) else None
@@ -54,10 +58,48 @@ class QueryFollower(Learner):
         """Nothing to remember."""
         return ()
 
+    # As an oracle
+
+    def questions(self, model: Dynamics) -> int:
+        """All queries at once, or one after the other."""
+        return 1 if np.ndim(self.queries) == 1 else int(np.shape(self.queries)[0])
+
+    def begin(self, model: Dynamics, key: PRNGKeyArray) -> "Told":
+        """No answers yet."""
+        return Told(jnp.zeros(np.shape(self.queries)[0], jnp.int32), jnp.int32(0), jnp.int32(0))
+
+    def ask(self, model: Dynamics, memory: "Told") -> Int[Array, " P"]:
+        """All queries, or the one that the answers lead to."""
+        queries = jnp.asarray(self.queries, jnp.int32)
+        return queries if queries.ndim == 1 else queries[memory.k, memory.context][None]
+
+    def hear(self, model: Dynamics, memory: "Told", answers: Int[Array, " P"]) -> "Told":
+        """Keep the answers."""
+        answers = answers.astype(jnp.int32)
+        if np.ndim(self.queries) == 1:
+            return memory._replace(answers=answers)
+        context = memory.context * self.actions + answers[0]
+        return Told(memory.answers.at[memory.k].set(answers[0]), memory.k + 1, context)
+
+    def conclude(self, model: Dynamics, memory: "Told") -> tuple[Array, ...]:
+        """What it responds."""
+        return self.respond(memory.answers)
+
+    # As a learner
+
     def act(self, view: View, state: tuple[()], noise: Noise, seen: Seen) -> Action:
         """Ask, and answer. Outside of a round the leader answers by its likeliest actions."""
-        answers = seen.ask(jnp.asarray(self.queries, jnp.int32))
-        return self.respond(answers)[view.player - 1].astype(view.dtype)
+        unused: Any = None  # no model, and no randomness
+        told = consulted(self, unused, unused, lambda asked, k: seen.ask((asked, k))).memory
+        return self.respond(told.answers)[view.player - 1].astype(view.dtype)
+
+
+class Told(NamedTuple):
+    """Answers `[Q]`; of adaptive queries, how many there are, and their digits as a number."""
+
+    answers: Int[Array, " Q"]
+    k: Int[Array, ""]
+    context: Int[Array, ""]
 
 
 class ContextualFollower(QueryFollower):
@@ -76,7 +118,10 @@ class ContextualFollower(QueryFollower):
       of the game, whose last axis sums to 1 (checked unless traced; whole numbers become floating-point ones). A
       context is the answers read as digits, the first the most significant.
     - `actions`: the number of the leader's actions; `contexts = actions ** Q`.
-    - `queries`: observations of the leader `[Q]`, whole numbers from 0; default: the first Q of them, in order.
+    - `queries`: observations of the leader `[Q]`, whole numbers from 0; default: the first Q of them, in order. Or
+      *adaptive* ones, `[Q, actions**(Q-1)]`: query k, counted from 0, is row k's entry in the column of the k answers
+      before, read as digits (in the row's first `actions**k` columns; the others aren't used). So it needn't ask what
+      those answers make irrelevant.
     - `environment_steps`: what the training cost, queries included, for the record.
 
     **Raises:** `ValueError` or `TypeError` that names the argument; from `play` where the leader has no such
@@ -97,7 +142,7 @@ class ContextualFollower(QueryFollower):
             raise ValueError("policies: expected tables [contexts, ..., O, A] of the same number of contexts")
         (found,) = contexts
         asked = round(np.log(found) / np.log(actions)) if queries is None and actions > 1 else 0
-        self.queries = _episodes.checked_queries(queries, asked if queries is None else None)
+        self.queries = _episodes.checked_queries(queries, asked if queries is None else None, self.actions)
         if found != self.actions ** self.queries.shape[0]:
             raise ValueError(
                 f"policies: expected actions ** queries = {self.actions}^{self.queries.shape[0]} contexts, got {found}"
@@ -158,7 +203,7 @@ class ContextualFollower(QueryFollower):
           in the simplex, whose answers are sampled. With the former the follower learns a best response to what it was
           answered; with the latter one to the mean of the leaders who may have answered so, probabilities of 2/3 and
           1/3, against whom the prisoner's dilemma has no threats left: so the former is the default.
-        - `queries`: which observations of the leader it asks about; default: all.
+        - `queries`: which observations of the leader it asks about, as in the class; default: all.
         - `step`: of the values, in (0, 1], a number or a schedule of an entry's earlier updates; a constant suits
           deterministic leaders and transitions.
         - `exploration` in (0, 1]: the probability of a random action; default: 0.7, or 0.1 for several followers.
@@ -172,7 +217,8 @@ class ContextualFollower(QueryFollower):
         schedule = _episodes.learning_rate(step)
         if exploration is None:
             exploration = 0.7 if len(game.action_counts) == 2 else 0.1
-        _episodes.check_probabilities(exploration, restarts)
+        _episodes.check_exploration(exploration)
+        _episodes.check_restarts(restarts)
         setting = Setting.of(game, leaders, queries, length, episodes, parallel)
         followers = [game.model(i) for i in range(1, len(game.action_counts))]
         horizon = setting.length if game.horizon is not None else 1
@@ -226,7 +272,7 @@ class Setting(eqx.Module):
         if game.clocked[0]:
             raise ValueError("game: the leader has a clock; followers are trained against memoryless leaders")
         observations, n = game.observation_counts[0], game.action_counts[0]
-        asked = _episodes.checked_queries(queries, observations)
+        asked = _episodes.checked_queries(queries, observations, n)
         _check_contexts(n, asked.shape[0])
         steps = _episodes.episode_length(game.horizon, length)
         dtype = game.model(1).transitions.dtype
@@ -249,8 +295,16 @@ class Setting(eqx.Module):
         """
         parallel, observations, n = self.shape
         policies = _episodes.random_leaders(key, self.kind, (parallel // group, observations, n), self.dtype)
-        asked = policies[:, self.queries]
-        answers = _episodes.sample(asked, jax.random.uniform(jax.random.fold_in(key, 1), asked.shape[:2], self.dtype))
+        many = self.queries.shape[0]
+        uniform = jax.random.uniform(jax.random.fold_in(key, 1), (policies.shape[0], many), self.dtype)
+        if self.queries.ndim == 1:
+            answers = _episodes.sample(policies[:, self.queries], uniform)
+        else:
+            each, context, told = jnp.arange(policies.shape[0]), jnp.zeros(policies.shape[0], jnp.int32), []
+            for k in range(many):
+                told.append(_episodes.sample(policies[each, self.queries[k, context]], uniform[:, k]))
+                context = context * n + told[-1]
+            answers = jnp.stack(told, -1)
         policies, answers = jnp.repeat(policies, group, 0), jnp.repeat(answers, group, 0)
         return policies, answers, _episodes.context_of(answers, self.shape[2])
 

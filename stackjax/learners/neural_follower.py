@@ -57,7 +57,7 @@ class NeuralFollower(QueryFollower):
         environment_steps: Any = 0,
     ):
         self.actions = whole("actions", actions)
-        self.queries = _episodes.checked_queries(queries, None)
+        self.queries = _episodes.checked_queries(queries, None, self.actions)
         if not isinstance(networks, tuple | list) or not networks:
             raise ValueError(f"networks: expected a tuple of networks, one a follower, got {networks!r}")
         self.networks = tuple(_checked_layers(f"networks[{i}]", layers) for i, layers in enumerate(networks))
@@ -141,7 +141,7 @@ class NeuralFollower(QueryFollower):
         if entropy is None:
             entropy = 0.5 if len(game.action_counts) == 2 else 0.1
         number(entropy, "entropy", 0.0, open_low=False)
-        _episodes.check_probabilities(1.0, restarts)
+        _episodes.check_restarts(restarts)
         episodes, parallel = _episodes.counts(episodes, parallel)
         group = whole("group", group, 2)
         if parallel % group:
@@ -177,7 +177,10 @@ class NeuralFollower(QueryFollower):
             rewards = tuple(d.rewards for d in followers)
             again = jax.random.fold_in(key, 2)
             steps = _episodes.rollout(followers[0], rewards, choose, again, parallel, setting.length, restarts)
-            weights = [_advantages(r, steps.jumped, gamma, group) for r in steps.rewards]
+            weights = [
+                _episodes.above_the_others(_episodes.until_restart(r, steps.jumped, gamma), group)
+                for r in steps.rewards
+            ]
 
             def loss(networks: Any) -> Array:
                 total = jnp.zeros(())
@@ -239,17 +242,3 @@ def _checked_layers(name: str, layers: Any) -> Layers:
     if concrete(found) and not all(np.all(np.isfinite(np.asarray(x))) for x in jax.tree.leaves(found)):
         raise ValueError(f"{name}: expected finite weights and biases")
     return found
-
-
-def _advantages(rewards: Array, jumped: Array, gamma: Any, group: int) -> Array:
-    """What followed until a restart, less its mean over the leader's other episodes `[time, parallel]`."""
-
-    def back(ahead: Array, xs: Any) -> tuple[Array, Array]:
-        paid, jumps = xs
-        total = paid + gamma * jnp.where(jumps, 0, ahead)
-        return total, total
-
-    found = jax.lax.scan(back, jnp.zeros_like(rewards[0]), (rewards, jumped), reverse=True)[1]
-    leaders = found.reshape(found.shape[0], -1, group)
-    others = (jnp.sum(leaders, -1, keepdims=True) - leaders) / (group - 1)
-    return (leaders - others).reshape(found.shape)

@@ -1,30 +1,18 @@
-"""The inner-loop oracle: a follower that practises against each round's leader before it plays."""
+"""Tabular Q-learning as an inner loop: a follower that practises against each round's leader before it plays."""
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
-from stackjax.checks import whole
 from stackjax.learners import _episodes
-from stackjax.protocols import Action, Calls, Dynamics, Learner, Seen, Signal, Signals, View
+from stackjax.learners._inner_loop import InnerLoop, checked_practice, shape_of
+from stackjax.protocols import Dynamics
 from stackjax.schedules import Schedule
-from stackjax.spaces import Simplex
 
 
-class PractisedState(NamedTuple):
-    """The last policy, the table that stays (`()` if none does), the others' last policies, and whether it played."""
-
-    policy: Action
-    tables: Any
-    others: tuple[Any, ...]
-    played: Array
-
-
-class QLearning(Learner):
+class QLearning(InnerLoop):
     """Practises in every round by tabular Q-learning against the leader's policy of the round, then plays greedily.
 
     The inner loop of inner-loop/outer-loop methods: it simulates `episodes` episodes of its own part of the game
@@ -65,8 +53,6 @@ class QLearning(Learner):
     warm: bool = eqx.field(static=True)
     others: bool = eqx.field(static=True)
     length: int | None = eqx.field(static=True)
-    #: What it wants without others; `wants` is a property of an instance.
-    usually: ClassVar[Signal] = Signal.QUERY | Signal.OWN_PAYOFF
 
     def __init__(
         self,
@@ -80,122 +66,31 @@ class QLearning(Learner):
         others: bool = False,
         length: int | None = None,
     ):
-        self.episodes, self.parallel = _episodes.counts(episodes, parallel)
+        self.episodes, self.parallel, self.length = checked_practice(episodes, parallel, restarts, length)
         self.step = _episodes.learning_rate(step)
-        _episodes.check_probabilities(exploration, restarts)
+        _episodes.check_exploration(exploration)
         self.exploration, self.restarts = exploration, restarts
         self.warm, self.others = bool(warm), bool(others)
-        self.length = None if length is None else whole("length", length)
 
-    @property
-    def wants(self) -> Signal:
-        """Queries and its own payoffs; with `others`, what the others played."""
-        return self.usually | Signal.OTHERS if self.others else self.usually
+    def fresh(self, model: Dynamics, player: int) -> _episodes.Tables:
+        """An empty table, whose policy is its first action everywhere."""
+        return _episodes.no_tables(model, player, 1, shape_of(model, player)[0])
 
-    def requires(self, view: View) -> dict[str, Any]:
-        """A follower with a table, and `others=True` where there are other followers."""
-        who = f"player {view.player}, QLearning"
-        if not view.earlier:
-            raise ValueError(f"{who}: it is a follower, and nobody moves before it")
-        if not isinstance(view.space, Simplex):
-            raise ValueError(f"{who}: its policies are probabilities of 0 and 1, and its actions are in {view.space}")
-        dynamics = view.dynamics
-        _episodes.episode_length(dynamics.horizon, self.length)
-        if len(dynamics.observations) > 2 and not self.others:
-            raise ValueError(f"{who}: others: there are other followers; others=True lets it see what they played")
-        return {}
+    def renewed(self, tables: _episodes.Tables) -> _episodes.Tables:
+        """The table, its updates counted anew."""
+        return tables._replace(visits=jnp.zeros_like(tables.visits))
 
-    def _length(self, dynamics: Dynamics) -> int:
-        return _episodes.episode_length(dynamics.horizon, self.length)
-
-    def _tables(self, view: View) -> _episodes.Tables:
-        clock = view.space.struct(view.dtype).shape[0] if _clocked(view) else 1
-        return _episodes.no_tables(view.dynamics, view.player, 1, clock)
-
-    def init(self, view: View, key: PRNGKeyArray) -> PractisedState:
-        """An empty table, whose policy is its first action everywhere; the others' policies uniform."""
-        tables = self._tables(view)
-        others = self._others(view, _uniform(view.dynamics, view.dtype))
-        policy = _episodes.greedy(tables, _clocked(view))[0].astype(view.dtype)
-        return PractisedState(policy, tables if self.warm else (), others, jnp.zeros((), bool))
-
-    def _others(self, view: View, policies: Sequence[Any]) -> tuple[Any, ...]:
-        """What it practises against and needn't ask: nothing of the leader, nor of itself."""
-        return tuple(() if j in (0, view.player) else p for j, p in enumerate(policies)) if self.others else ()
-
-    def draw(self, view: View, key: PRNGKeyArray) -> Array:
-        """The words of a key for the practice of the round and, with others, one for whether it repeats."""
-        return jax.random.bits(key, (3 if self._together(view) else 2,), jnp.uint32)
-
-    def _together(self, view: View) -> bool:
-        """Are there other followers whom it answers?"""
-        return self.others and len(view.dynamics.observations) > 2
-
-    def _practised(self, view: View, state: PractisedState, noise: Array, ask: Any) -> _episodes.Tables:
-        dynamics, me = view.dynamics, view.player
-        length = self._length(dynamics)
-        gamma = None if dynamics.horizon is not None else jnp.asarray(dynamics.discount)
-        key = jax.random.wrap_key_data(noise[:2], impl="threefry2x32")
+    def chosen(self, tables: _episodes.Tables, t: Any, seen: Array, uniform: Array) -> Array:
+        """Any action with the probability `exploration`, else the best by the table."""
         context = jnp.zeros(self.parallel, jnp.int32)
+        return _episodes.explored(tables, context, t, seen, uniform, self.exploration)
 
-        def batch(tables: _episodes.Tables, n: Any) -> tuple[_episodes.Tables, None]:
-            def choose(t: Any, seen: list[Array], u: Array) -> list[Array]:
-                actions = [ask((seen[0], n * length + t))]
-                for j in range(1, len(dynamics.observations)):
-                    if j == me:
-                        actions.append(_episodes.explored(tables, context, t, seen[j], u[j], self.exploration))
-                    else:
-                        policy = state.others[j]
-                        rows = policy[t] if policy.ndim == 3 else policy
-                        actions.append(_episodes.sample(rows[seen[j]], u[j]))
-                return actions
+    def learned(self, model: Dynamics, tables: _episodes.Tables, steps: _episodes.Steps, player: int) -> Any:
+        """The table after the updates of a batch of episodes."""
+        gamma = None if model.horizon is not None else jnp.asarray(model.discount)
+        context = jnp.zeros(self.parallel, jnp.int32)
+        return _episodes.replayed(tables, steps, player, steps.rewards[0], context, self.step, gamma)
 
-            steps = _episodes.rollout(
-                dynamics,
-                (dynamics.rewards,),
-                choose,
-                jax.random.fold_in(key, n),
-                self.parallel,
-                length,
-                self.restarts,
-            )
-            return _episodes.replayed(tables, steps, me, steps.rewards[0], context, self.step, gamma), None
-
-        batches = jnp.arange(self.episodes // self.parallel, dtype=jnp.int32)
-        tables = state.tables if self.warm else self._tables(view)
-        fresh = tables._replace(visits=jnp.zeros_like(tables.visits))
-        return jax.lax.scan(batch, fresh, batches)[0]
-
-    def act(self, view: View, state: PractisedState, noise: Array, seen: Seen) -> Action:
-        """Practise, and play what is best by the table; with others, half of the time what it played before."""
-        tables = self._practised(view, state, noise, seen.ask)
-        best = _episodes.greedy(tables, _clocked(view))[0].astype(view.dtype)
-        return jnp.where(state.played & (noise[2] % 2 == 1), state.policy, best) if self._together(view) else best
-
-    def strategy(self, view: View, state: PractisedState, seen: Seen) -> Action:
-        """The policy that was played last."""
-        return state.policy
-
-    def update(self, view: View, state: PractisedState, noise: Array, signals: Signals) -> PractisedState:
-        """Keep what was played and, if warm, the table."""
-        tables = self._practised(view, state, noise, signals.ask) if self.warm else ()
-        others = self._others(view, signals.actions if self.others else ())
-        return PractisedState(signals.own, tables, others, jnp.ones((), bool))
-
-    def calls(self, view: View, before: Any, after: Any) -> Calls:
-        """The payoffs of its practice, one an environment step."""
-        return Calls(payoffs=self.episodes * self._length(view.dynamics))
-
-
-def _clocked(view: View) -> bool:
-    return len(view.space.struct(view.dtype).shape) == 3
-
-
-def _uniform(dynamics: Dynamics, dtype: Any) -> list[Array]:
-    """Uniform policies of all players."""
-    states, *actions = dynamics.transitions.shape[:-1]
-    found = []
-    for rows, timed, n in zip(dynamics.observations, dynamics.clocked, actions, strict=True):
-        shape = (states if rows is None else rows.shape[1], n)
-        found.append(jnp.full((dynamics.horizon, *shape) if timed else shape, 1 / n, dtype))
-    return found
+    def respond_by(self, model: Dynamics, tables: _episodes.Tables, player: int) -> Array:
+        """What is best by the table."""
+        return _episodes.greedy(tables, model.clocked[player])[0]
