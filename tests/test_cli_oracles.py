@@ -61,8 +61,11 @@ def test_list_names_oracles():
         (("chicken", "--oracle", "contextal"), "did you mean 'contextual'?"),
         (("chicken", "--oracle", "contextual", "--leader", "hic"), "did you mean 'hi-c'?"),
         (("chicken", "--oracle", "contextual", "--methods", "a"), "--methods: expected none with --oracle"),
-        (("chicken", "--oracle", "q-learning", "--leader", "policy-gradient"), "QLearning is no oracle"),
-        (("chicken", "--oracle", "q-learning", "--hidden"), "--hidden: expected a --leader who follows a gradient"),
+        (("chicken", "--oracle", "q-learning", "--leader", "policy-gradient-exact"), "QLearning is random, so that"),
+        (
+            ("chicken", "--oracle", "q-learning", "--leader", "hi-c", "--hidden"),
+            "--hidden: expected a --leader who follows a gradient",
+        ),
         (("chicken", "--oracle", "contextual", "--replicates", "4e9"), "replicates: 1 methods x 4000000000 replicates"),
     ],
 )
@@ -85,14 +88,15 @@ def test_each_oracle_gets_a_leader_that_goes_with_it(tmp_path, monkeypatch):
     result = run("compare", "corridor", *options)
     assert str(result.exception) == "played"
     ((methods, rounds, replicates),) = asked
-    names = ["policy-gradient/contextual", "policy-gradient/contextual, rewarded", "evolution-strategies/q-learning"]
+    names = ["policy-gradient/contextual", "policy-gradient/contextual, rewarded"]
+    names += ["policy-gradient/q-learning", "policy-gradient/q-learning, rewarded"]
     assert list(methods) == list(rounds) == names and replicates == 16
     assert methods[names[1]].query_rewards.shape == (5, 2) and methods[names[0]].query_rewards is None
     assert methods[names[0]].follower is methods[names[1]].follower  # trained once
 
 
 def test_pairs_that_do_not_go_together_are_left_out(tmp_path, monkeypatch):
-    """The policy gradient doesn't go with the inner loop; with nobody else it would be refused."""
+    """The exact policy gradient doesn't go with the inner loop; with nobody else it would be refused."""
     asked = []
 
     def lead(game, methods, **options):
@@ -101,13 +105,13 @@ def test_pairs_that_do_not_go_together_are_left_out(tmp_path, monkeypatch):
 
     monkeypatch.setattr(experiments, "lead", lead)
     oracles = ("--oracle", "contextual-exact", "--oracle", "q-learning")
-    leaders = ("--leader", "policy-gradient", "--leader", "evolution-strategies")
+    leaders = ("--leader", "policy-gradient-exact", "--leader", "evolution-strategies")
     for quiet in (False, True):
         result = run("compare", "corridor", *oracles, *leaders, "--out", tmp_path, *["--quiet"] * quiet)
         assert str(result.exception) == "played"
-        said = "" if quiet else "left out, as they don't go together: policy-gradient/q-learning\n"
+        said = "" if quiet else "left out, as they don't go together: policy-gradient-exact/q-learning\n"
         assert result.stderr == said
-    names = ["policy-gradient/contextual-exact", "evolution-strategies/contextual-exact"]
+    names = ["policy-gradient-exact/contextual-exact", "evolution-strategies/contextual-exact"]
     assert asked == [[*names, "evolution-strategies/q-learning"]] * 2
     result = run("compare", "corridor", *oracles, *leaders[:2], "--out", tmp_path)
     assert result.exit_code == 2 and "--oracle q-learning: " in result.output and len(asked) == 2

@@ -13,8 +13,11 @@ from stackjax.learners import (
     EvolutionStrategies,
     GradientAscent,
     HiC,
+    MultiplicativeWeights,
     NeuralFollower,
     QLearning,
+    RecurrentFollower,
+    Reinforce,
 )
 from stackjax.protocols import Learner
 from stackjax.schedules import PowerLaw
@@ -139,6 +142,10 @@ def _neural(game: MarkovGame, key: PRNGKeyArray) -> NeuralFollower:
     return NeuralFollower.train(game, key, episodes=64_000)
 
 
+def _recurrent(game: MarkovGame, key: PRNGKeyArray) -> RecurrentFollower:
+    return RecurrentFollower.train(game, key, meetings=128_000, episodes=2)
+
+
 #: Followers of these games.
 ORACLES: Mapping[str, OracleEntry] = {
     "contextual": OracleEntry(_contextual, "a table for each answer, trained once by Q-learning across leaders", True),
@@ -147,6 +154,15 @@ ORACLES: Mapping[str, OracleEntry] = {
     "q-learning": OracleEntry(
         lambda game: QLearning(128, exploration=0.7, restarts=0.3, parallel=4),
         "an inner loop: it practises anew in every round",
+    ),
+    "multiplicative-weights": OracleEntry(
+        lambda game: MultiplicativeWeights(128, 0.5, restarts=0.3, parallel=4), "likewise, by multiplicative weights"
+    ),
+    "reinforce": OracleEntry(
+        lambda game: Reinforce(128, 0.3, restarts=0.3, parallel=4), "likewise, by the policy gradient"
+    ),
+    "recurrent": OracleEntry(
+        _recurrent, "a recurrent network that finds out whom it meets, trained once by policy gradient", True
     ),
 }
 

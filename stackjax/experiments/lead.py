@@ -76,6 +76,11 @@ class Leading:
                 f"queries, and {type(self.follower).__name__} is no oracle; expected a stackjax.games.Oracle or "
                 "AdaptiveOracle"
             )
+        if self.ascends and self.episodes is None and getattr(self.follower, "is_random", False):
+            raise ValueError(
+                f"episodes: {type(self.follower).__name__} is random, so that there is no exact gradient; expected a "
+                "number of sampled episodes"
+            )
         switches = not self.visible or self.query_rewards is not None or self.recognisable
         if not self.ascends and (switches or self.episodes is not None):
             raise ValueError(

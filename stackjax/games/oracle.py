@@ -302,6 +302,9 @@ class OracleGame(Game):
         found, responses = self._consulted(key, lambda asked, k: rollouts.beyond(ends[asked], uniforms[k]))
         episode = self.game.episode(play, policy, *responses)
         coming = self._per_step() * rollouts.still_to_come(rollouts.rewards_of(episode, self.game.rewards[0]))
+        # Actions are drawn even from a policy that is NaN.
+        finite = jnp.stack([jnp.all(jnp.isfinite(response)) for response in responses])
+        coming = jnp.where(jnp.all(finite), coming, jnp.nan)
         returns = coming[0]
         if self.query_rewards is not None:
             returns += self._per_step() * jnp.sum(self.query_rewards[found.asked, found.answers])

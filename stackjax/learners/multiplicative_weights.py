@@ -155,7 +155,7 @@ class Reinforce(_WeighsActions):
     def __init__(
         self,
         episodes: int,
-        step: Any = 0.5,
+        step: Any = 0.3,
         *,
         restarts: Any = 0.0,
         parallel: int = 1,

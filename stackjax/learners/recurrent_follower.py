@@ -16,6 +16,22 @@ from stackjax.learners.contextual_follower import check_markov
 from stackjax.protocols import Action, Calls, Dynamics, Learner, Noise, Seen, Signal, View
 
 
+class Head(eqx.Module):
+    """A layer of tanh units, and logits; its leaves are arrays alone, so that a training jits."""
+
+    first: eqx.nn.Linear
+    second: eqx.nn.Linear
+
+    def __init__(self, inputs: int, units: int, outputs: int, dtype: Any, key: PRNGKeyArray):
+        keys = jax.random.split(key)
+        self.first = eqx.nn.Linear(inputs, units, dtype=dtype, key=keys[0])
+        self.second = eqx.nn.Linear(units, outputs, dtype=dtype, key=keys[1])
+
+    def __call__(self, x: Float[Array, " inputs"]) -> Float[Array, " outputs"]:
+        """The logits."""
+        return self.second(jnp.tanh(self.first(x)))
+
+
 class Networks(eqx.Module):
     """The parts: `cell` reads a step of practice; `probe` chooses an action in it; `reply` is the policy in play.
 
@@ -23,8 +39,8 @@ class Networks(eqx.Module):
     """
 
     cell: eqx.nn.GRUCell
-    probe: eqx.nn.MLP
-    reply: eqx.nn.MLP
+    probe: Head
+    reply: Head
 
 
 class Met(NamedTuple):
@@ -278,19 +294,13 @@ class RecurrentFollower(Learner):
                 return found
 
             with jax.numpy_dtype_promotion("standard"):  # Optax multiplies floats by its integer counters
-                change, memory = optimizer.update(eqx.filter_grad(loss)(networks), memory, networks)
-            return (eqx.apply_updates(networks, change), memory), None
-
-        arrays, rest = eqx.partition(start, eqx.is_inexact_array)
-
-        def of_arrays(carry: Any, xs: Any) -> Any:
-            (networks, memory), _ = batch((eqx.combine(carry[0], rest), carry[1]), xs)
-            return (eqx.filter(networks, eqx.is_inexact_array), memory), None
+                change, memory = optimizer.update(jax.grad(loss)(networks), memory, networks)
+            return (optax.apply_updates(networks, change), memory), None
 
         xs = (jax.random.split(key, batches), jnp.arange(batches, dtype=model.transitions.dtype))
-        arrays = jax.lax.scan(of_arrays, (arrays, optimizer.init(arrays)), xs)[0][0]
+        networks = jax.lax.scan(batch, (start, optimizer.init(start)), xs)[0][0]
         cost = meetings * steps_each * (episodes + 1)
-        return cls(eqx.combine(arrays, rest), episodes, length=length, greedy=greedy, environment_steps=cost)
+        return cls(networks, episodes, length=length, greedy=greedy, environment_steps=cost)
 
 
 def _untrained(model: Dynamics, key: PRNGKeyArray, hidden: int) -> Networks:
@@ -299,8 +309,8 @@ def _untrained(model: Dynamics, key: PRNGKeyArray, hidden: int) -> Networks:
     keys = jax.random.split(jax.random.fold_in(key, 1), 3)
     cell = eqx.nn.GRUCell(_inputs(model), hidden, dtype=dtype, key=keys[0])
     of_probe, of_reply = hidden + seen, hidden + seen + times
-    probe = eqx.nn.MLP(of_probe, actions, hidden, 1, jnp.tanh, dtype=dtype, key=keys[1])
-    return Networks(cell, probe, eqx.nn.MLP(of_reply, actions, hidden, 1, jnp.tanh, dtype=dtype, key=keys[2]))
+    probe = Head(of_probe, hidden, actions, dtype, keys[1])
+    return Networks(cell, probe, Head(of_reply, hidden, actions, dtype, keys[2]))
 
 
 def _inputs(model: Dynamics) -> int:
@@ -343,8 +353,8 @@ def _check_networks(networks: Networks, model: Dynamics) -> None:
     times, seen, actions = shape_of(model, 1)
     units = networks.cell.hidden_size
     expected = (_inputs(model), units + seen, units + seen + times, actions, actions)
-    sizes = (networks.probe.in_size, networks.reply.in_size, networks.probe.out_size, networks.reply.out_size)
-    got = (networks.cell.input_size, *sizes)
+    heads = (networks.probe, networks.reply)
+    got = (networks.cell.input_size, *(h.first.in_features for h in heads), *(h.second.out_features for h in heads))
     if got != expected:
         raise ValueError(
             "networks: they were trained for another game: expected inputs of the cell, probe and reply and outputs of "
