@@ -393,11 +393,15 @@ def _paid(game: OracleGame, axes: OracleGame, leaders: Array) -> Array:
 
 @eqx.filter_jit
 def _estimated(game: OracleGame, axes: OracleGame, leaders: Array, keys: Array) -> Array:
-    def one(game: OracleGame, leaders: Array, key: Array) -> Array:
-        keys = jax.random.split(key, leaders.shape[0])
-        return jax.vmap(lambda x, key: game.estimated(x, key, RESPONSES))(leaders, keys)
+    """Record by record, as all practice at once would leave the cache."""
+    each = jax.vmap(lambda game, x, key: game.estimated(x, key, RESPONSES), (axes, 0, 0))
 
-    return jax.vmap(one, (axes, 0, 0))(game, leaders, keys)
+    def one(record: tuple[Array, Array]) -> Array:
+        x, n = record
+        return each(game, x, jax.vmap(lambda key: jax.random.fold_in(key, n))(keys))
+
+    numbers = jnp.arange(leaders.shape[1], dtype=jnp.uint32)
+    return jax.lax.map(one, (jnp.moveaxis(leaders, 1, 0), numbers)).T
 
 
 @eqx.filter_jit

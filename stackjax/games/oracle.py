@@ -222,25 +222,26 @@ class OracleGame(Game):
         digits = np.indices((actions,) * queries).reshape(queries, -1).T
         return jnp.asarray(digits.reshape(-1, questions, each), jnp.int32)
 
-    def _consulted(self, key: PRNGKeyArray, answer: Any) -> tuple[Consultation, tuple[Array, ...]]:
-        """What was asked and answered, and the policies with which the oracle responds.
+    def _consulted(self, key: PRNGKeyArray, answer: Any) -> tuple[Consultation, tuple[Array, ...], Array]:
+        """What was asked and answered, the policies with which the oracle responds, and whether that is to be trusted.
 
-        These are NaN if it asked about an observation that the leader doesn't have, whose answer would be another's.
+        Not if it asked about an observation that the leader doesn't have, whose answer would be another's, nor if its
+        policies aren't finite, from which actions would be drawn all the same.
         """
         model = self.game.model(1)
         found = consulted(self._asking, model, key, answer)
         policies = self._asking.conclude(model, found.memory)
-        if not isinstance(self.oracle, AdaptiveOracle):
-            return found, policies  # its queries were checked
+        finite = jnp.isfinite(sum(jnp.sum(policy) for policy in policies))
         there = jnp.all((found.asked >= 0) & (found.asked < self._table[0]))
-        return found, tuple(jnp.where(there, policy, jnp.nan) for policy in policies)
+        return found, policies, finite & there
 
     def respond(self, action: Action, key: PRNGKeyArray) -> tuple[Array, ...]:
         """The followers' policies after an episode's questions, answered at random by the leader's policy."""
         keys = jax.random.split(key)
         ends = rollouts.thresholds(self.answers(action))
         uniforms = jax.random.uniform(keys[0], self.asked(), self.game.transitions.dtype)
-        return self._consulted(keys[1], lambda asked, k: rollouts.beyond(ends[asked], uniforms[k]))[1]
+        _, policies, good = self._consulted(keys[1], lambda asked, k: rollouts.beyond(ends[asked], uniforms[k]))
+        return tuple(jnp.where(good, policy, jnp.nan) for policy in policies)
 
     def estimated(self, action: Action, key: PRNGKeyArray, responses: int) -> Scalar:
         """The payoff estimated by the mean of so many responses, each valued exactly; rewards of queries left out.
@@ -257,9 +258,9 @@ class OracleGame(Game):
         play, rows = self.policy(action), self.answers(action)
         patterns = self._patterns()
         key = jax.random.key(0)  # of an oracle that isn't random
-        found, responses = jax.vmap(lambda told: self._consulted(key, lambda _, k: told[k]))(patterns)
+        found, responses, good = jax.vmap(lambda told: self._consulted(key, lambda _, k: told[k]))(patterns)
         likely = jnp.prod(rows[found.asked, found.answers], axis=(1, 2))
-        paid = self.game.values_of_many(play, responses)
+        paid = jnp.where(good, self.game.values_of_many(play, responses), jnp.nan)
         if self.query_rewards is not None:
             paid += self._per_step() * jnp.sum(self.query_rewards[found.asked, found.answers], axis=(1, 2))
         return (jnp.sum(likely * paid),)
@@ -277,7 +278,9 @@ class OracleGame(Game):
             return ()
         keys = jax.random.split(jax.random.fold_in(key, 1), self.episodes)
         answers = jax.random.uniform(key, (self.episodes, *self.asked()), self.game.transitions.dtype)
-        own = jax.random.bits(jax.random.fold_in(key, 2), (self.episodes, 2), jnp.uint32)
+        own = jnp.zeros((self.episodes, 2), jnp.uint32)
+        if self._asking.is_random:
+            own = jax.random.bits(jax.random.fold_in(key, 2), own.shape, own.dtype)
         return answers, jax.vmap(self.game.uniforms)(keys), own
 
     def realise(self, noise: Noise, *actions: Action) -> tuple[Scalar]:
@@ -299,17 +302,14 @@ class OracleGame(Game):
         policy, rows = self.policy(action), self.answers(action)
         ends = rollouts.thresholds(jax.lax.stop_gradient(rows))
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        found, responses = self._consulted(key, lambda asked, k: rollouts.beyond(ends[asked], uniforms[k]))
+        found, responses, good = self._consulted(key, lambda asked, k: rollouts.beyond(ends[asked], uniforms[k]))
         episode = self.game.episode(play, policy, *responses)
         coming = self._per_step() * rollouts.still_to_come(rollouts.rewards_of(episode, self.game.rewards[0]))
-        # Actions are drawn even from a policy that is NaN.
-        finite = jnp.stack([jnp.all(jnp.isfinite(response)) for response in responses])
-        coming = jnp.where(jnp.all(finite), coming, jnp.nan)
+        coming = jnp.where(good, coming, jnp.nan)
         returns = coming[0]
         if self.query_rewards is not None:
             returns += self._per_step() * jnp.sum(self.query_rewards[found.asked, found.answers])
-        asked = jnp.sum(jnp.log(rows[found.asked, found.answers]))
-        return returns, coming, asked, rollouts.log_probabilities(episode, 0, policy)
+        return returns, coming, _log_likelihood(rows, found), rollouts.log_probabilities(episode, 0, policy)
 
     def commitment_value(self, action: Action, ties: str = "optimistic") -> Scalar:
         """The leader's exact payoff of its play policy against the true best response to it, ties broken as named.
@@ -334,6 +334,14 @@ def _advantage(values: Array) -> Array:
     n = values.shape[0]
     others = (jnp.sum(values, 0, keepdims=True) - values) / (n - 1)
     return jax.lax.stop_gradient(values - others)
+
+
+def _log_likelihood(rows: Float[Array, "O A"], found: Consultation) -> Scalar:
+    """The logarithm of the probability of all answers, by how often each was given: its gradient needs no scatter."""
+    places = (found.asked * rows.shape[1] + found.answers).ravel()
+    often = jnp.sum(places[:, None] == jnp.arange(rows.size, dtype=places.dtype)[None], 0).reshape(rows.shape)
+    given = often > 0  # an answer that wasn't given may have the probability 0
+    return jnp.sum(jnp.where(given, often.astype(rows.dtype) * jnp.log(jnp.where(given, rows, 1)), 0))
 
 
 def _first_question(oracle: Any, model: Dynamics, key: PRNGKeyArray) -> Array:

@@ -173,7 +173,7 @@ def test_in_play_it_is_the_oracle():
     key = jax.random.wrap_key_data(jnp.zeros(2, jnp.uint32), impl="threefry2x32")
     one = OracleGame(game, known, episodes=2)
     answers = jnp.argmax(leader, -1).astype(jnp.int32)
-    _, (policy,) = one._consulted(key, lambda asked, k: answers[asked])
+    _, (policy,), _ = one._consulted(key, lambda asked, k: answers[asked])
     np.testing.assert_array_equal(trace.actions[1][-1], policy)
 
 
