@@ -20,6 +20,8 @@ from stackjax.games.functions import from_payoffs as from_payoffs
 from stackjax.games.iterated import IteratedMatrixGame as IteratedMatrixGame
 from stackjax.games.linear_quadratic import LinearQuadratic as LinearQuadratic
 from stackjax.games.markov import MarkovGame as MarkovGame
+from stackjax.games.memory import Remembered as Remembered
+from stackjax.games.memory import with_memory as with_memory
 from stackjax.games.mixture import MixtureGAN as MixtureGAN
 from stackjax.games.noisy import Noisy as Noisy
 from stackjax.games.oracle import AdaptiveOracle as AdaptiveOracle
