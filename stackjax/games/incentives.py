@@ -55,6 +55,29 @@ def corridor(
     return MarkovGame(moves, rewards, horizon=horizon, **options)
 
 
+def dominated_promise(**options: Any) -> MarkovGame:
+    """One step in which the leader does best by an action that is dominated: the least game to need visible queries.
+
+    The leader is paid 2 or 4 for its action 0 and 1 or 3 for its action 1, as the follower answers 0 or 1; the follower
+    is paid 1 if it does as the leader does. So action 0 pays the leader 1 more whatever the follower does, and yet 1 is
+    the commitment that pays most, 3 instead of 2.
+
+    Against a follower that asks once and does as it is answered, a leader who plays 0 with the probability p is paid
+    3 - p: a policy gradient in the difference of its logits is -p (1 - p), and leads to the commitment. If the query is
+    hidden from it, it is +p (1 - p): the same with the opposite sign, from every p, and it ends with the least that
+    there is. This makes Theorem 2 of Gerstgrasser & Parkes (2023) exact; the game is ours.
+
+    **Arguments:** `options`: as in `MarkovGame`.
+
+    >>> from stackjax.equilibria import deterministic_leaders
+    >>> from stackjax.games import incentives
+    >>> [round(float(value), 6) for value in deterministic_leaders(incentives.dominated_promise()).values]
+    [3.0, 2.0]
+    """
+    leader, follower = [[2.0, 4.0], [1.0, 3.0]], [[1.0, 0.0], [0.0, 1.0]]
+    return MarkovGame(np.ones((1, 2, 2, 1)), jnp.array([[leader], [follower]]), **{"horizon": 1} | options)
+
+
 def toll_roads(toll: Any = 0.75, *, costs: Any = (1.0, 2.5), crowding: Any = (1.0, 1.0)) -> MarkovGame:
     """Two drivers choose between two roads at once, after the leader has chosen which road to charge a toll for.
 

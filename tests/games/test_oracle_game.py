@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from stackjax import Record, play
-from stackjax.games import IteratedMatrixGame, MarkovGame, Oracle, OracleGame
-from stackjax.learners import GradientAscent
+from stackjax.games import IteratedMatrixGame, MarkovGame, Oracle, OracleGame, incentives
+from stackjax.learners import ContextualFollower, GradientAscent
 
 PATTERNS = np.array(list(itertools.product([0, 1], repeat=5)))
 
@@ -103,6 +103,26 @@ def test_hidden_queries_change_the_gradient_and_not_the_payoff():
     np.testing.assert_allclose(seen, parts.sum(0), atol=1e-6)
     np.testing.assert_allclose(unseen, parts[0], atol=1e-6)
     assert np.abs(parts[1]).max() > 0.01
+
+
+def test_a_hidden_query_turns_the_gradient_around(x64):
+    """Theorem 2 by hand: the payoff is 3 - p, and a gradient that doesn't see the query has the opposite sign."""
+    game = incentives.dominated_promise()
+    oracle = ContextualFollower.exact(game)
+    ends = {}
+    for visible, sign in ((True, -1), (False, 1)):
+        one = OracleGame(game, oracle, visible=visible)
+        for logit in (-3.0, -0.5, 0.0, 1.0, 4.0):
+            p = 1 / (1 + np.exp(-logit))
+            value, slope = jax.value_and_grad(lambda x, one=one: one.payoffs(x)[0])(jnp.array([[logit, 0.0]]))
+            np.testing.assert_allclose(value, 3 - p, atol=1e-12)
+            np.testing.assert_allclose(slope, [[sign * p * (1 - p), -sign * p * (1 - p)]], atol=1e-12)
+        record = Record.final(payoffs=None)
+        trace = play(
+            one, GradientAscent(2.0), key=jax.random.key(0), rounds=500, start=(jnp.zeros((1, 2)),), record=record
+        )
+        ends[visible] = float(one.payoffs(trace.strategies[0][-1])[0])
+    assert ends[True] > 2.99 and ends[False] < 2.01
 
 
 @pytest.mark.parametrize("visible", [True, False])

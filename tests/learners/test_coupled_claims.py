@@ -174,3 +174,26 @@ def test_unrolling_to_the_best_response_is_the_total_derivative(x64):
         (Unrolled(H, 0.1, 1), HierarchicalAscent(H).direction(game, 0, (x, y)) - (0.5 - 0.1) * x),
     ):
         np.testing.assert_allclose(learner.direction(game, 0, (x, y)), expected, atol=1e-3)
+
+
+def test_a_few_unrolled_steps_end_between_nash_and_stackelberg(x64):
+    """The duopoly in closed form: the follower's slope -1/2 is seen but for a factor 1 - (1 - 2 step)^depth.
+
+    So neither simultaneous ascent (none of it) nor K differentiated steps find the commitment, and the implicit
+    gradient does.
+    """
+    game, step = CournotDuopoly(100.0, (5.0, 2.0)), 0.1
+
+    def ends(leader):
+        record = Record.final(payoffs=None)
+        learners = leader, GradientAscent(step)
+        start = (jnp.asarray(10.0), jnp.asarray(10.0))
+        return float(
+            play(game, *learners, key=jax.random.key(0), rounds=3000, start=start, record=record).actions[0][-1]
+        )
+
+    np.testing.assert_allclose(ends(GradientAscent(0.02)), game.nash()[0], atol=1e-8)
+    for depth in (1, 3, 10):
+        seen = 1 - (1 - 2 * step) ** depth
+        np.testing.assert_allclose(ends(Unrolled(0.02, step, depth)), 46 / (1.5 - 0.5 * seen), atol=1e-8)
+    np.testing.assert_allclose(ends(HierarchicalAscent(0.02)), game.stackelberg()[0], atol=1e-8)
