@@ -22,6 +22,7 @@ def leading_is_worth_it(quick: bool) -> Finding:
 
 REPEATED = "tests/games/test_markov.py::"
 ORACLE = "tests/games/test_oracle_game.py::"
+ADAPTIVE = "tests/games/test_adaptive_oracles.py::"
 FOLLOWERS = "tests/learners/test_followers.py::"
 OWN, BEST = "value against its own follower", "value against a best response"
 GAMES = ("prisoners-dilemma", "chicken", "corridor")
@@ -98,6 +99,7 @@ CLAIMS = (
         (
             ORACLE + "test_a_leader_that_does_not_ends_where_nobody_leads",
             ORACLE + "test_hidden_queries_change_the_gradient_and_not_the_payoff",
+            ORACLE + "test_a_hidden_query_turns_the_gradient_around",
         ),
     ),
     Claim(
@@ -152,6 +154,8 @@ CLAIMS = (
             FOLLOWERS + "test_q_learning_practises_until_it_answers_best",
             FOLLOWERS + "test_hi_c_and_evolution_strategies_lead_a_contextual_follower",
             "tests/experiments/test_one_engine.py::test_leaders_against_oracles_are_plays_of_their_games",
+            ADAPTIVE + "test_sampled_gradients_of_a_random_oracle",
+            ADAPTIVE + "test_an_inner_loop_answers_best_after_enough_practice",
         ),
     ),
     Claim(

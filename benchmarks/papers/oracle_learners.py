@@ -1,4 +1,4 @@
-"""Followers against followers, each before the same two leaders: `python -m benchmarks.papers.oracle_learners`.
+"""Followers against followers before the same two leaders: `python -m benchmarks.papers.oracle_learners [GAME ...]`.
 
 Gerstgrasser & Parkes (2023) claim that a contextual follower, trained once, needs fewer environment steps than an inner
 loop that learns anew against each leader. Here every follower meets the same leaders, a policy gradient of 16 sampled
@@ -7,6 +7,7 @@ five repeated games and the corridor, at most 1.5 million steps a leader. What c
 Writes `benchmarks/results/oracle_learners.json` and its figure.
 """
 
+import json
 import sys
 from typing import Any
 
@@ -112,7 +113,7 @@ def figure(games: dict[str, Any]) -> Any:
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharey=True, sharex=True, layout="constrained")
     styles = {"policy-gradient": ("o", "C0", -0.13), "evolution-strategies": ("s", "C1", 0.13)}
     right = 3 * BUDGET
-    for ax, (name, game) in zip(axes.flat, games.items(), strict=True):
+    for ax, (name, game) in zip(axes.flat, games.items(), strict=False):
         for leads, (marker, colour, shift) in styles.items():
             for row, follower in enumerate(FOLLOWERS):
                 found = game["methods"][f"{leads}/{follower}"]["commitment_value"]
@@ -139,25 +140,36 @@ def figure(games: dict[str, Any]) -> Any:
     return figure
 
 
-def main() -> int:
-    """All games, the file and the figure."""
-    games: dict[str, Any] = {}
-    for name, entry in catalogue.MARKOV_GAMES.items():
-        game = entry.make()
-        methods, rounds, asked = methods_of(game)
-        data = lead(game, methods, rounds=rounds, replicates=SEEDS, points=40, progress=False)
-        found = near_optimum(data)
-        target = data.attrs["optimum_optimistic"] - 0.05 if found is None else found  # 5 % of nothing: .05
-        games[name] = {"target": target, "asked": asked, "methods": steps_of(data, target)}
-        games[name]["failed"] = int(np.sum(data["status"].values != 0))
-        games[name]["seconds"] = float(data["seconds"].sum() + data["compile_seconds"].sum())
+def measured(name: str) -> dict[str, Any]:
+    """A game, by its name."""
+    game = catalogue.MARKOV_GAMES[name].make()
+    methods, rounds, asked = methods_of(game)
+    data = lead(game, methods, rounds=rounds, replicates=SEEDS, points=40, progress=False)
+    found = near_optimum(data)
+    target = data.attrs["optimum_optimistic"] - 0.05 if found is None else found  # 5 % of nothing: .05
+    return {
+        "target": target,
+        "asked": asked,
+        "methods": steps_of(data, target),
+        "failed": int(np.sum(data["status"].values != 0)),
+        "seconds": float(data["seconds"].sum() + data["compile_seconds"].sum()),
+    }
+
+
+def main(names: list[str]) -> int:
+    """The games that are named, or all; the file, which keeps what it has of others, and the figure."""
+    path = RESULTS / "oracle_learners.json"
+    games = json.loads(path.read_text())["results"]["games"] if path.exists() else {}
+    for name in names or list(catalogue.MARKOV_GAMES):
+        games[name] = measured(name)
         arrived = {m: x["commitment_value"]["arrived"] for m, x in games[name]["methods"].items()}
         print(f"{name}: {games[name]['seconds']:.0f} s; arrived {arrived}", flush=True)
         write("oracle_learners", {"games": games}, COMMAND)  # what there is, should it be stopped
+    games = {name: games[name] for name in catalogue.MARKOV_GAMES if name in games}
     write("oracle_learners", {"findings": findings(games), "games": games}, COMMAND)
     figure(games).savefig(RESULTS / "oracle_learners.png", dpi=100)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -336,6 +336,13 @@ def _advantage(values: Array) -> Array:
     return jax.lax.stop_gradient(values - others)
 
 
+def _uses_key(oracle: AdaptiveOracle, model: Dynamics) -> bool:
+    """Does its beginning depend on the key? Then a sum over answers would be that of one key."""
+    program = jax.make_jaxpr(lambda key: jax.tree.leaves(oracle.begin(model, key)))(jax.random.key(0)).jaxpr
+    (key,) = program.invars
+    return any(key is x for equation in program.eqns for x in equation.invars) or any(key is x for x in program.outvars)
+
+
 def _log_likelihood(rows: Float[Array, "O A"], found: Consultation) -> Scalar:
     """The logarithm of the probability of all answers, by how often each was given: its gradient needs no scatter."""
     places = (found.asked * rows.shape[1] + found.answers).ravel()
@@ -384,7 +391,8 @@ def _check_adaptive(game: MarkovGame, oracle: AdaptiveOracle) -> None:
     """Whole questions about observations that there are, a memory that keeps its shapes, and policies."""
     model = game.model(1)
     whole("oracle.questions", oracle.questions(model))
-    checks.flag("oracle.is_random", oracle.is_random)
+    if not checks.flag("oracle.is_random", oracle.is_random) and _uses_key(oracle, model):
+        raise ValueError("oracle.is_random: expected True, as its begin uses the key")
     observations = game.observation_counts[0]
 
     def first(key: PRNGKeyArray) -> tuple[Any, Any, Any, Any]:

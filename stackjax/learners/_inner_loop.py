@@ -48,7 +48,7 @@ class InnerLoop(Learner):
 
     It simulates `episodes` episodes of its part of the game (`view.dynamics`), `parallel` at once, with actions that it
     asks the leader for. As an oracle it responds to its answers with the policy that it would then play; it is random,
-    as its practice is.
+    as its practice is, and begins anew, whether it is warm or not.
 
     A subclass says what it learns: `fresh`, `chosen`, `learned`, `respond_by`.
     """

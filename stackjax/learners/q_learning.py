@@ -35,8 +35,8 @@ class QLearning(InnerLoop):
     - `step`: in (0, 1], a number or a schedule of an entry's earlier updates, which are counted anew in each round.
     - `exploration` in (0, 1]: the probability of a random action in practice.
     - `restarts`: the probability that after a step of practice the episode goes on in a random state.
-    - `warm`: whether it starts from its last table instead of zeros; this practises twice a round, with the same
-      result, as what a learner keeps is computed after it acted.
+    - `warm`: whether in play it starts from its last table instead of zeros; this practises twice a round, with equal
+      results, as what a learner keeps is computed after it acted.
     - `others`: whether it sees the players who move with it or later (adds `Signal.OTHERS`). It doesn't look at what it
       thereby sees of the leader.
     - `length`: steps after which an episode of practice is cut in a discounted game.

@@ -259,6 +259,7 @@ def test_bad_input(recurrent):
         "oracle.conclude: expected a tuple of policies": {"conclude": lambda self, model, m: (jnp.zeros((3, 3)),)},
         "oracle.conclude: expected rows that sum": {"conclude": lambda self, model, m: (jnp.ones((2, 3, 3)),)},
         "oracle.is_random: expected True or False": {"is_random": 1},
+        "oracle.is_random: expected True, as": {"is_random": False, "begin": Asks.begin, "hear": Asks.hear},
     }
     for message, methods in wrong.items():
         with pytest.raises((ValueError, TypeError), match=message):
