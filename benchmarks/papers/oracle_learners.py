@@ -3,7 +3,7 @@
 Gerstgrasser & Parkes (2023) claim that a contextual follower, trained once, needs fewer environment steps than an inner
 loop that learns anew against each leader. Here every follower meets the same leaders, a policy gradient of 16 sampled
 episodes and evolution strategies, each with the same numbers everywhere: so that followers alone differ. 64 seeds, the
-five repeated games and the corridor, at most 1.5 million steps a leader. What comes out is a finding, whichever way.
+five repeated games and the corridor, at most a million steps a leader. What comes out is a finding, whichever way.
 Writes `benchmarks/results/oracle_learners.json` and its figure.
 """
 
@@ -25,7 +25,7 @@ from stackjax.learners import GradientAscent
 
 SEEDS = 64
 #: Environment steps of a leader, a trained follower's training not counted, and the most rounds of either leader.
-BUDGET = 1_500_000
+BUDGET = 1_000_000
 EPISODES = 16
 MOST_ROUNDS = {"policy-gradient": 1000, "evolution-strategies": 8000}
 #: Chosen on other keys (7, of the practice of inner loops against deterministic leaders), not on these runs.
