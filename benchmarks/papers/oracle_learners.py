@@ -110,7 +110,14 @@ def figure(games: dict[str, Any]) -> Any:
     """Steps to within 5 % of the optimum, by the exact value of the commitment: medians and quartiles."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6), sharey=True, sharex=True, layout="constrained")
+    columns = min(3, len(games))
+    rows = -(-len(games) // columns)
+    size = 2.2 + 3.2 * columns, 0.7 + 2.7 * rows
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, sharey=True, sharex=True, layout="constrained", squeeze=False
+    )
+    for ax in axes.flat[len(games) :]:
+        ax.remove()
     styles = {"policy-gradient": ("o", "C0", -0.13), "evolution-strategies": ("s", "C1", 0.13)}
     right = 3 * BUDGET
     for ax, (name, game) in zip(axes.flat, games.items(), strict=False):
@@ -133,8 +140,8 @@ def figure(games: dict[str, Any]) -> Any:
         axes[0, 0].plot([], [], marker, color=colour, label=leads)
     axes[0, 0].legend(fontsize=7, loc="lower left")
     figure.supxlabel(
-        "environment steps to within 5 % of the best deterministic commitment (training not counted); "
-        f"grey: not within the budget; numbers: how many of {SEEDS} arrived",
+        "environment steps to within 5 % of the best deterministic commitment (training not counted)\n"
+        f"medians and quartiles; grey: not within the budget; numbers: how many of {SEEDS} arrived",
         fontsize=8,
     )
     return figure
