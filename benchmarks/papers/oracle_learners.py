@@ -133,7 +133,7 @@ def figure(games: dict[str, Any]) -> Any:
         ax.axvspan(BUDGET * 1.4, right * 2, color="0.93", lw=0)
         ax.set_title(catalogue.MARKOV_GAMES[name].title, fontsize=10)
         ax.set_xscale("log")
-        ax.set_xlim(right=right * 2)
+        ax.set_xlim(300, right * 2)
     axes[0, 0].set_yticks(range(len(FOLLOWERS)), FOLLOWERS)
     axes[0, 0].invert_yaxis()
     for leads, (marker, colour, _) in styles.items():
