@@ -28,7 +28,8 @@ SEEDS = 64
 BUDGET = 1_000_000
 EPISODES = 16
 MOST_ROUNDS = {"policy-gradient": 1000, "evolution-strategies": 8000}
-#: Chosen on other keys (7, of the practice of inner loops against deterministic leaders), not on these runs.
+#: Their numbers were chosen on other keys, not on these runs: 7, of inner loops against deterministic leaders, and 0,
+#: of the training of recurrent followers.
 FOLLOWERS = ("contextual-exact", "contextual", "recurrent", "q-learning", "multiplicative-weights", "reinforce")
 INNER_LOOPS = FOLLOWERS[3:]
 #: The key of the recurrent follower's training, one for all leaders of a game.

@@ -133,7 +133,7 @@ class OracleGame(Game):
     def __init__(
         self,
         game: MarkovGame,
-        oracle: Oracle,
+        oracle: Oracle | AdaptiveOracle,
         *,
         visible: bool = True,
         query_rewards: Any = None,

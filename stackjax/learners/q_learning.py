@@ -6,6 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from stackjax.checks import flag
 from stackjax.learners import _episodes
 from stackjax.learners._inner_loop import InnerLoop, checked_practice, shape_of
 from stackjax.protocols import Dynamics
@@ -70,7 +71,7 @@ class QLearning(InnerLoop):
         self.step = _episodes.learning_rate(step)
         _episodes.check_exploration(exploration)
         self.exploration, self.restarts = exploration, restarts
-        self.warm, self.others = bool(warm), bool(others)
+        self.warm, self.others = flag("warm", warm), flag("others", others)
 
     def fresh(self, model: Dynamics, player: int) -> _episodes.Tables:
         """An empty table, whose policy is its first action everywhere."""

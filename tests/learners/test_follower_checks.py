@@ -79,6 +79,7 @@ def train(kind=NeuralFollower, game=GAME, **options):
         (lambda: ContextualFollower.exact(ALONE), ValueError, "game: expected a leader"),
         (lambda: QLearning(8, step=2), ValueError, "step: expected at most 1"),
         (lambda: QLearning(8, step=np.nan), ValueError, "step: expected"),
+        (lambda: QLearning(8, warm="no"), TypeError, "warm: expected True or False"),
         (lambda: QLearning(8, length=0), ValueError, "length: expected at least 1, got 0"),
         (lambda: QLearning(8, length=1.5), TypeError, "length: expected a whole number"),
     ],
